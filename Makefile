@@ -1,0 +1,89 @@
+# The two commands of the README are `make run` and `make test`. They need make and Python 3.11 or newer, nothing else.
+# PYTHON=… chooses the interpreter, ARGS='…' is handed on to the command that a target runs.
+PYTHON ?=
+PYTHONS = $(or $(PYTHON),python3.13 python3.12 python3.11 python3)
+# Twice quiet: errors alone. What pip warns of is the machine's own configuration.
+PIP = -m pip --disable-pip-version-check --no-input --quiet --quiet
+INSTALL = install --only-binary :all: --require-hashes
+RUN = .venv/bin
+TEST = .venv-test/bin
+ARGS ?=
+
+# `pyright` tells of its own new versions otherwise.
+export PYRIGHT_PYTHON_IGNORE_WARNINGS = 1
+
+.DEFAULT_GOAL = help
+.PHONY: help run test check bench soak lock docs format clean
+
+help:  ## this list
+	@awk -F ':.*  ## ' '/^[a-z]+:.*  ## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+run: .venv/.done  ## start on 127.0.0.1:8484 with an embedded database in ./data/
+	@exec $(RUN)/trunkline serve $(ARGS)
+
+test: .venv-test/.done  ## the whole suite
+	$(TEST)/python -m pytest -m "not soak" $(ARGS)
+
+# One target each, so that `make -k check` names all that is wrong and `make check-mypy` asks one thing alone.
+CHECKS = check-format check-lint check-layers check-mypy check-pyright check-docs check-unit
+.PHONY: $(CHECKS)
+check: $(CHECKS)  ## what CI asks: format, lint, layers, types, docs, unit tests
+check-format: .venv-test/.done
+	$(TEST)/ruff format --check .
+check-lint: .venv-test/.done
+	$(TEST)/ruff check .
+check-layers: .venv-test/.done
+	$(TEST)/lint-imports --no-cache
+check-mypy: .venv-test/.done
+	$(TEST)/mypy
+check-pyright: .venv-test/.done
+	$(TEST)/pyright
+check-docs: .venv-test/.done
+	$(TEST)/python tools/docs.py --check
+check-unit: .venv-test/.done
+	$(TEST)/python -m pytest -m "not soak" tests/unit $(ARGS)
+
+soak: .venv-test/.done  ## the long runs
+	$(TEST)/python -m pytest -m soak -n 0 $(ARGS)
+
+bench: .venv-test/.done  ## added latency and throughput beside the bare upstream; under a minute
+	@$(TEST)/python tools/bench.py $(ARGS)
+
+docs: .venv-test/.done  ## write what is generated under docs/
+	$(TEST)/python tools/docs.py
+
+format: .venv-test/.done  ## format and mend what the linter can mend
+	$(TEST)/ruff format .
+	$(TEST)/ruff check --fix .
+
+lock: .venv-test/.done  ## renew requirements/*.txt
+	$(TEST)/python tools/lock.py
+
+clean:  ## remove the environments and what was built; ./data/ stays
+	rm -rf .venv .venv-test dist build
+
+# $(1): the folder of an environment; $(2): the lock file that says what is in it.
+define environment
+@python=; new=; \
+for p in $(PYTHONS); do \
+  "$$p" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || continue; \
+  new=$$p; \
+  if "$$p" -c 'import ensurepip, venv' 2>/dev/null; then python=$$p; break; fi; \
+done; \
+if [ -z "$$new" ]; then \
+  echo "Trunkline needs Python 3.11 or newer; none of these is: $(PYTHONS). Name one: make PYTHON=/path/to/python" >&2; exit 1; \
+elif [ -z "$$python" ]; then \
+  echo "$$new cannot make environments: it has no ensurepip. On Debian and Ubuntu, install the package python3-venv." >&2; exit 1; \
+fi; \
+echo "Installing into $(1), once ..." >&2; \
+"$$python" -m venv $(1)
+@$(1)/bin/python $(PIP) $(INSTALL) -r $(2)
+@$(1)/bin/python $(PIP) install --no-deps --no-build-isolation --editable .
+@touch $@
+endef
+
+.venv/.done: requirements/run.txt pyproject.toml
+	$(call environment,.venv,requirements/run.txt)
+
+.venv-test/.done: requirements/test.txt pyproject.toml
+	$(call environment,.venv-test,requirements/test.txt)

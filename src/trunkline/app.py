@@ -1,0 +1,481 @@
+"""Everything wired: settings in, a running gateway out.
+
+`build` opens the parts in order and closes them in reverse; tests hand in their own ports. `serve` is what the command
+line calls: it makes the first key, listens, reloads the configuration when it changes, and ends gracefully.
+"""
+
+import asyncio
+import contextlib
+import functools
+import logging
+import os
+import signal
+import socket
+import sys
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import uvicorn
+from msgspec import Struct
+from sqlalchemy.exc import SQLAlchemyError
+
+from trunkline import __version__
+from trunkline.catalog.models import Catalog, Lists
+from trunkline.catalog.refresh import fetch_with, probe, refresh
+from trunkline.ledger.budget import Budgets
+from trunkline.model.errors import TrunklineError
+from trunkline.observe.metrics import Metrics
+from trunkline.ports import Clock, Transport
+from trunkline.server.http import Connection, Timekeeper
+from trunkline.server.inference import generation_id
+from trunkline.server.site import GatewaySite
+from trunkline.server.state import State
+from trunkline.server.workers import Workers
+from trunkline.settings import ConfigError, Settings, load, with_server
+from trunkline.storage.database import DatabaseUnusable, open_database
+from trunkline.storage.flusher import Flusher
+from trunkline.storage.generations import GenerationStore
+from trunkline.storage.journal import FileJournal
+from trunkline.storage.keys import KeyRing
+from trunkline.upstream.answer import Exchanges
+from trunkline.upstream.demo import DemoTransport, Switch
+from trunkline.upstream.health import Credentials
+from trunkline.upstream.http1 import Http1Transport
+from trunkline.upstream.proxy import Proxies
+from trunkline.upstream.scrub import Scrubber
+from trunkline.upstream.targets import Targets
+
+REFRESH_MODELS_S = 600.0
+WATCH_S = 1.0
+"""How often the keys and the configuration file are looked at."""
+BACKLOG = 4096
+
+logger = logging.getLogger("trunkline")
+
+
+class SystemClock:
+    """The port `Clock`."""
+
+    def now(self) -> float:
+        """Unix seconds."""
+        return time.time()
+
+    def monotonic(self) -> float:
+        """Seconds that only grow."""
+        return time.monotonic()
+
+
+class Parts(Struct, frozen=True, kw_only=True):
+    """What stays when the configuration changes."""
+
+    clock: Clock
+    transport: Transport
+    credentials: Credentials
+    keys: KeyRing
+    budgets: Budgets
+    store: GenerationStore
+    journal: FileJournal
+    flusher: Flusher
+    metrics: Metrics
+
+
+class App:
+    """A running gateway: its state, its site, and what may change while it runs."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        state: State,
+        site: GatewaySite,
+        parts: "Parts",
+        environ: Mapping[str, str],
+    ) -> None:
+        self.settings = settings
+        self.state = state
+        self.site = site
+        self._parts = parts
+        self._environ = environ
+        self._lists: Lists = {}
+        self._tasks: list[asyncio.Task[None]] = []
+
+    def start(self) -> None:
+        """Begin what goes on in the background."""
+        self._tasks = [
+            asyncio.create_task(self._watch()),
+            asyncio.create_task(self._discover_forever()),
+        ]
+
+    async def stop(self) -> None:
+        """End it."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def apply(self, settings: Settings) -> None:
+        """Serve by *settings* from the next request on. Requests under way end by the old ones."""
+        old = self.settings
+        for name in ("host", "port", "workers"):
+            now, said = getattr(old.server, name), getattr(settings.server, name)
+            if now != said:
+                logger.warning("server.%s is %s until a restart; the configuration says %s", name, now, said)
+        settings = _as_started(settings, old)
+        if old.storage != settings.storage:
+            logger.warning("storage has changed; that needs a restart")
+        self.settings = settings
+        declare(self._parts.keys, settings)
+        self.site.settings = settings.server
+        self.state.auth_required = settings.auth.required
+        self._rebuild()
+
+    def _rebuild(self) -> None:
+        catalog = self.settings.catalog(self._lists, now=self.state.clock.now())
+        self.state.catalog = catalog
+        self.state.exchanges = exchanges(self.settings, catalog, self._parts)
+
+    def reload(self) -> None:
+        """Read the configuration file again. A wrong one is refused, loudly, and the old one stays."""
+        try:
+            settings = load(self.settings.file, self._environ)
+        except ConfigError as error:
+            logger.error("the configuration was NOT reloaded: %s", error)
+            return
+        self.apply(settings)
+        logger.info("the configuration was reloaded")
+
+    async def discover(self) -> None:
+        """Ask the providers for their models, and serve what they have."""
+        fetch = fetch_with(self._parts.transport)
+        settings = self.settings
+        lists = {**self._lists, **await probe(settings.candidates, fetch)}
+        lists = await refresh(settings.providers.values(), fetch, lists)
+        if lists != self._lists:
+            self._lists = lists
+            self._rebuild()
+
+    async def _discover_forever(self) -> None:
+        while True:
+            try:
+                await self.discover()
+            except TrunklineError as error:
+                logger.warning("providers could not be asked for their models: %s", error)
+            await asyncio.sleep(REFRESH_MODELS_S)
+
+    async def _watch(self) -> None:
+        """Keys that a command made or revoked, spending of other workers, and the configuration file."""
+        seen = _stamp(self.settings.file)
+        while True:
+            await asyncio.sleep(WATCH_S)
+            try:
+                await self._parts.keys.refresh()
+                if self.settings.server.workers > 1:
+                    await self._parts.store.refresh(self._parts.budgets)
+            except SQLAlchemyError as error:
+                logger.warning("keys and spending could not be read: %s", type(error).__name__)
+            stamp = _stamp(self.settings.file)
+            if stamp is not None and stamp != seen:
+                seen = stamp
+                self.reload()
+
+
+def _stamp(file: Path | None) -> tuple[int, int, int] | None:
+    """What changes when *file* does; None where there is none to look at."""
+    if file is None:
+        return None
+    try:
+        found = file.stat()
+    except OSError:
+        return None
+    return (found.st_mtime_ns, found.st_size, found.st_ino)
+
+
+def _as_started(settings: Settings, old: Settings) -> Settings:
+    """*settings* with what cannot change while it runs, and what the command line said."""
+    server = old.server
+    return with_server(settings, host=server.host, port=server.port, workers=server.workers)
+
+
+def declare(keys: KeyRing, settings: Settings) -> None:
+    """Take over the keys that the configuration declares."""
+    keys.declare([(key.name, key.secret, key.limit) for key in settings.keys])
+
+
+def exchanges(settings: Settings, catalog: Catalog, parts: Parts) -> Exchanges:
+    """The part of the gateway that a reload makes anew."""
+    providers = dict(catalog.providers)
+    metrics = parts.metrics
+    secrets = [credential.secret for provider in providers.values() for credential in provider.credentials]
+    secrets += [key.secret for key in settings.keys]
+    return Exchanges(
+        transport=parts.transport,
+        clock=parts.clock,
+        journal=parts.journal,
+        credentials=parts.credentials,
+        targets=Targets(),
+        providers=providers,
+        timeouts=settings.timeouts,
+        scrubber=Scrubber(frozenset(secrets)),
+        relay=settings.server.relay == "auto",
+        settled=metrics.generation,
+        attempt_failed=lambda provider, error: metrics.upstream_error(provider, type(error).__name__),
+    )
+
+
+@contextlib.asynccontextmanager
+async def open_transport(clock: Clock | None = None) -> AsyncIterator[Transport]:
+    """The network and the demo provider, with proxies from the usual environment variables."""
+    clock = clock or SystemClock()
+    network = Http1Transport(clock=clock, proxies=Proxies.from_environ(os.environ))
+    transport = Switch(network, DemoTransport(clock))
+    try:
+        yield transport
+    finally:
+        await transport.close()
+
+
+def journal_folder(url: str) -> Path:
+    """Where the journal of the database at *url* lies: beside a file, else under `data/`."""
+    _, slashes, path = url.partition(":///")
+    return (Path(path).parent if slashes and path and url.startswith("sqlite") else Path("data")) / "journal"
+
+
+@contextlib.asynccontextmanager
+async def build(
+    settings: Settings,
+    *,
+    clock: Clock | None = None,
+    transport: Transport | None = None,
+    environ: Mapping[str, str] | None = None,
+) -> AsyncIterator[App]:
+    """A gateway with every part open; closed in reverse. Tests hand in their own *clock* and *transport*.
+
+    Raises:
+        DatabaseUnusable: the database cannot be opened.
+    """
+    clock = clock or SystemClock()
+    async with contextlib.AsyncExitStack() as stack:
+        database = await open_database(settings.storage.url)
+        stack.push_async_callback(database.close)
+        keys = KeyRing(database, clock)
+        declare(keys, settings)
+        await keys.load()
+        journal = FileJournal(journal_folder(settings.storage.url))
+        journal.open()
+        stack.callback(journal.close)
+        flusher = Flusher(database, journal)
+        await flusher.start()
+        stack.push_async_callback(flusher.stop)
+        store = GenerationStore(
+            database, clock, journal=journal, flusher=flusher, siblings=settings.server.workers > 1
+        )
+        budgets = Budgets()
+        await store.refresh(budgets)
+        if transport is None:
+            transport = await stack.enter_async_context(open_transport(clock))
+        parts = Parts(
+            clock=clock,
+            transport=transport,
+            credentials=Credentials(clock.monotonic),
+            keys=keys,
+            budgets=budgets,
+            store=store,
+            journal=journal,
+            flusher=flusher,
+            metrics=Metrics(),
+        )
+        catalog = settings.catalog(now=clock.now())
+        state = State(
+            clock=clock,
+            keys=keys,
+            budgets=budgets,
+            generations=store,
+            metrics=parts.metrics,
+            new_id=generation_id,
+            catalog=catalog,
+            exchanges=exchanges(settings, catalog, parts),
+            auth_required=settings.auth.required,
+            unready=lambda: None if journal.healthy else "the server cannot record usage now",
+        )
+        site = GatewaySite(state, settings.server)
+        app = App(settings, state=state, site=site, parts=parts, environ=os.environ if environ is None else environ)
+        app.start()
+        stack.push_async_callback(app.stop)
+        yield app
+
+
+class GatewayServer(uvicorn.Server):
+    """uvicorn's server, with the gateway opened before it listens and closed after its last connection."""
+
+    def __init__(self, settings: Settings, *, banner: Callable[[Settings, int], None] | None = None) -> None:
+        config = uvicorn.Config(
+            _never,
+            host=settings.server.host,
+            port=settings.server.port,
+            loop="uvloop",
+            http=self._protocol,  # type: ignore[arg-type]  # any callable with a protocol class's arguments will do
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            backlog=BACKLOG,
+            timeout_graceful_shutdown=None,
+        )
+        super().__init__(config)
+        self._settings = settings
+        self._banner = banner
+        self._stack = contextlib.AsyncExitStack()
+        self._app: App | None = None
+        self._keeper: Timekeeper | None = None
+        self._hangup: Any = None
+
+    def _protocol(self, **_: Any) -> Connection:
+        assert self._app is not None
+        return Connection(self._app.site, asyncio.get_running_loop())
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Open the gateway, then listen."""
+        self._app = app = await self._stack.enter_async_context(build(self._settings))
+        self.server_state.connections = app.site.connections  # type: ignore[assignment]  # our own protocol class
+        self._keeper = Timekeeper(app.site, asyncio.get_running_loop())
+        self._keeper.start()
+        if hasattr(signal, "SIGHUP"):
+            asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, app.reload)
+        try:
+            await super().startup(sockets=sockets)
+        except SystemExit:  # the address is taken; uvicorn has said so
+            await self._stack.aclose()
+            raise SystemExit(1) from None
+        if self._banner is not None and self.started:
+            self._banner(self._settings, self._port())
+
+    def _port(self) -> int:
+        for server in self.servers:
+            for listener in server.sockets:
+                return int(listener.getsockname()[1])
+        return self._settings.server.port
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Take no more, let running answers end within `drain_s`, flush the journal."""
+        app = self._app
+        assert app is not None
+        app.state.draining = True
+        for server in self.servers:
+            server.close()
+        for listener in sockets or []:
+            listener.close()
+        connections = app.site.connections
+        for connection in tuple(connections):
+            connection.shutdown()
+        limit = app.settings.server.drain_s
+        end = time.monotonic() + limit
+        while connections and time.monotonic() < end and not self.force_exit:
+            await asyncio.sleep(0.05)
+        if connections:
+            logger.warning("%d requests did not end within %g s and are broken off", len(connections), limit)
+            for connection in tuple(connections):
+                connection.cancel()
+            end = time.monotonic() + 1.0
+            while connections and time.monotonic() < end:
+                await asyncio.sleep(0.02)
+        for connection in tuple(connections):
+            connection.abort()
+        if self._keeper is not None:
+            self._keeper.stop()
+        await self._stack.aclose()
+        # uvicorn would raise the signal again, and the exit code would be that of a killed process.
+        self._captured_signals.clear()
+
+
+async def _never(scope: Any, receive: Any, send: Any) -> None:
+    """uvicorn wants an application; our protocol class has its own."""
+    raise AssertionError(scope, receive, send)
+
+
+def serve(settings: Settings, *, config: Path | None) -> int:
+    """Serve until told to stop; the exit code.
+
+    *config* is the file that `settings` came from, which is watched; None where there is none.
+    """
+    del config  # it is settings.file
+    _log_to_stderr()
+    try:
+        secret = asyncio.run(_first_key(settings))
+    except DatabaseUnusable as error:
+        print(f"trunkline: {error}", file=sys.stderr)  # noqa: T201
+        return 2
+    banner = functools.partial(_say_hello, secret)
+    if settings.server.workers == 1:
+        server = GatewayServer(settings, banner=banner)
+        server.run()
+        return 0 if server.started else 1
+    return _serve_many(settings, banner)
+
+
+async def _first_key(settings: Settings) -> str | None:
+    """Make the database, and on the very first start a key; its secret."""
+    database = await open_database(settings.storage.url)
+    try:
+        keys = KeyRing(database, SystemClock())
+        declare(keys, settings)
+        await keys.load()
+        return await keys.ensure_first_key()
+    finally:
+        await database.close()
+
+
+def _serve_many(settings: Settings, banner: Callable[[Settings, int], None]) -> int:
+    """Several processes on one socket; one that dies is started again."""
+    config = uvicorn.Config(
+        _never, host=settings.server.host, port=settings.server.port, workers=settings.server.workers, log_config=None,
+        backlog=BACKLOG,
+    )  # fmt: skip
+    listener = config.bind_socket()
+    listener.listen(BACKLOG)  # who comes before the workers are there waits for them
+    banner(settings, int(listener.getsockname()[1]))
+    return Workers(
+        settings.server.workers, functools.partial(_work, settings), listener, end_s=settings.server.drain_s
+    ).run()
+
+
+def _work(settings: Settings, listener: socket.socket) -> None:
+    """One worker process. One that is started again has to know what was reloaded since the first start."""
+    _log_to_stderr()
+    if settings.file is not None:
+        try:
+            settings = _as_started(load(settings.file, os.environ), settings)
+        except ConfigError as error:
+            logger.error("a worker starts with the configuration of the first start: %s", error)
+    GatewayServer(settings).run(sockets=[listener])
+
+
+def _log_to_stderr() -> None:
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr)
+    for chatty in ("uvicorn", "alembic"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)
+
+
+def _say_hello(secret: str | None, settings: Settings, port: int) -> None:
+    """What a newcomer needs: where it listens, the key made on the first start, and a command that works."""
+    host = settings.server.host
+    shown = "127.0.0.1" if host in ("0.0.0.0", "::") else f"[{host}]" if ":" in host else host  # noqa: S104
+    address = f"http://{shown}:{port}"
+    lines = [f"Trunkline {__version__} listens on {address}"]
+    if secret is not None:
+        lines += ["", f"A first key was made; keep it, it is not shown again:  {secret}"]
+    header = ""
+    if settings.auth.required:
+        header = f" \\\n  -H 'Authorization: Bearer {secret or '<your key>'}'"
+    body = '{"model": "demo/echo", "stream": true, "messages": [{"role": "user", "content": "Hello, Trunkline!"}]}'
+    lines += [
+        "",
+        "Try it:",
+        "",
+        f"curl -N {address}/api/v1/chat/completions{header} \\",
+        f"  -H 'Content-Type: application/json' -d '{body}'",
+        "",
+    ]
+    if settings.auth.required and secret is None:
+        lines += ["(A key for <your key>: trunkline keys create --name me)", ""]
+    print("\n".join(lines), flush=True)  # noqa: T201

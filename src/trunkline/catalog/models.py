@@ -1,0 +1,190 @@
+"""The catalog: every model and every endpoint, prepared when the configuration loads or a provider's list comes in.
+
+A model that several providers have under one id is one model with several endpoints: those of the configuration first,
+in its order, then those of discovered lists, in the order of the providers. Where the configuration names a provider
+and an upstream model, what the provider's list says of it fills what the configuration leaves open, and gives no
+endpoint of its own.
+"""
+
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
+
+import msgspec
+
+from trunkline.catalog.config import EndpointSettings, ModelSettings
+from trunkline.catalog.discovered import PARAMETERS, Discovered
+from trunkline.catalog.prices import UNKNOWN, Facts, look_up
+from trunkline.model.endpoint import Endpoint, Model, Price
+from trunkline.providers.base import DEMO, Provider
+
+Lists = Mapping[str, tuple[Discovered, ...]]
+"""What providers have said of their models, by slug."""
+
+DEMO_MODEL = "demo/echo"
+_DEMO = Discovered(
+    id="echo",
+    name="Demo: Echo",
+    description="Streams the last user message back. Built in, free, and needs no key of a provider.",
+    context_length=128_000,
+    price=Price(prompt=0, completion=0, source="configuration"),
+    input=frozenset({"text"}),
+)
+
+
+class Catalog:
+    """Models by id and alias. Never changed: a new list makes a new catalog."""
+
+    __slots__ = ("_index", "models", "providers")
+
+    def __init__(self, models: Iterable[Model], providers: Mapping[str, Provider]) -> None:
+        self.models: tuple[Model, ...] = tuple(models)
+        self.providers: Mapping[str, Provider] = MappingProxyType(dict(providers))
+        self._index: dict[str, Model] = {}
+        for model in self.models:
+            for alias in model.aliases:
+                self._index.setdefault(alias, model)
+        self._index |= {model.id: model for model in self.models}
+
+    def find(self, model_id: str) -> Model | None:
+        """The model whose id or, where no id is the same, alias *model_id* is; None where there is none."""
+        return self._index.get(model_id)
+
+
+def build(
+    providers: Mapping[str, Provider], models: Mapping[str, ModelSettings], lists: Lists | None = None, *, now: float
+) -> Catalog:
+    """The catalog of *models* and of what *providers* have said of theirs; `demo/echo` is always in it.
+
+    *now* is Unix seconds: prices change by date.
+    """
+    lists = lists or {}
+    providers = {**providers, DEMO.slug: DEMO}
+    builder = _Builder(providers, lists, now)
+    for model_id, settings in models.items():
+        builder.configured(model_id, settings)
+    for slug, provider in providers.items():
+        for model in _offered(provider, lists.get(slug, ())):
+            builder.discovered(provider, model)
+    return Catalog(builder.models.values(), providers)
+
+
+def _offered(provider: Provider, said: tuple[Discovered, ...]) -> tuple[Discovered, ...]:
+    """The models of *provider* that need no configuration."""
+    if provider.slug == DEMO.slug:
+        return (_DEMO,)
+    if not provider.discover:
+        return ()
+    return said or tuple(Discovered(id=name) for name in provider.known)
+
+
+def model_id(provider: Provider, upstream_model: str) -> str:
+    """The id of a discovered model: its own if it has the form `author/slug`, else the provider's author before it."""
+    name = upstream_model.removeprefix(provider.strip) or upstream_model
+    return name if name.count("/") == 1 and name[0] != "/" and name[-1] != "/" else f"{_author(provider)}/{name}"
+
+
+def _author(provider: Provider) -> str:
+    return provider.author or provider.slug
+
+
+class _Builder:
+    """Collects models; an id that comes again gets further endpoints."""
+
+    def __init__(self, providers: Mapping[str, Provider], lists: Lists, now: float) -> None:
+        self.models: dict[str, Model] = {}
+        self._providers = providers
+        self._said = {(slug, model.id): model for slug, models in lists.items() for model in models}
+        self._now = now
+        self._taken: set[tuple[str, str]] = set()
+        """Provider and upstream model of what the configuration has."""
+
+    def configured(self, model_id: str, settings: ModelSettings) -> None:
+        """Add a model of the configuration."""
+        self.models[model_id] = Model(
+            id=model_id,
+            name=settings.name or model_id,
+            endpoints=tuple(self._endpoint(model_id, settings, endpoint) for endpoint in settings.endpoints),
+            description=settings.description,
+            context_length=settings.context_length,
+            aliases=settings.aliases,
+        )
+
+    def discovered(self, provider: Provider, said: Discovered) -> None:
+        """Add a model of a provider's list, or its endpoint to the model that is there."""
+        if (provider.slug, said.id) in self._taken:
+            return
+        name = model_id(provider, said.id)
+        model = self.models.get(name)
+        if model is None:
+            alias = f"{provider.slug}/{name.partition('/')[2]}" if _author(provider) != provider.slug else name
+            model = Model(
+                id=name,
+                name=said.name or name,
+                endpoints=(),
+                created=said.created,
+                description=said.description,
+                context_length=said.context_length,
+                aliases=(alias,) if alias != name else (),
+            )
+        elif any(endpoint.tag == provider.slug for endpoint in model.endpoints):
+            return  # two ids of a provider that come to the same: the first one stands
+        endpoint = self._from_list(model, provider, said)
+        self.models[name] = msgspec.structs.replace(
+            model,
+            endpoints=(*model.endpoints, endpoint),
+            context_length=model.context_length or endpoint.context_length,
+        )
+
+    def _endpoint(self, model_id: str, model: ModelSettings, settings: EndpointSettings) -> Endpoint:
+        provider = self._providers[settings.provider]
+        said = self._said.get((provider.slug, settings.upstream_model))
+        if provider.slug == DEMO.slug:
+            said = _DEMO
+        if provider.slug != DEMO.slug:  # which is always there, under its own name too
+            self._taken.add((provider.slug, settings.upstream_model))
+        price = settings.price.price() if settings.price else self._price(provider, settings.upstream_model, said)
+        listed = settings.parameters
+        return Endpoint(
+            model=model_id,
+            provider=provider.slug,
+            provider_name=provider.name,
+            upstream_model=settings.upstream_model,
+            dialect=provider.dialect,
+            tag=settings.tag or provider.slug,
+            context_length=settings.context_length or model.context_length or (said.context_length if said else None),
+            max_output=settings.max_output or (said.max_output if said else None),
+            quantization=settings.quantization,
+            price=price,
+            parameters=PARAMETERS if listed is None else frozenset(listed),
+            input=frozenset(settings.input),
+            output=frozenset(settings.output),
+            data_policy=provider.data_policy,
+        )
+
+    def _from_list(self, model: Model, provider: Provider, said: Discovered) -> Endpoint:
+        facts = self._facts(provider, said.id) if said.price is None or said.context_length is None else UNKNOWN
+        return Endpoint(
+            model=model.id,
+            provider=provider.slug,
+            provider_name=provider.name,
+            upstream_model=said.id,
+            dialect=provider.dialect,
+            tag=provider.slug,
+            context_length=said.context_length or facts.context_length,
+            max_output=said.max_output,
+            price=said.price or facts.price or Price(),
+            parameters=said.parameters,
+            input=said.input,
+            output=said.output,
+            data_policy=provider.data_policy,
+        )
+
+    def _price(self, provider: Provider, upstream_model: str, said: Discovered | None) -> Price:
+        return (said and said.price) or self._facts(provider, upstream_model).price or Price()
+
+    def _facts(self, provider: Provider, upstream_model: str) -> Facts:
+        """Under the upstream's own name, or under that without the part that says nothing."""
+        facts = look_up(provider.price_source, upstream_model, self._now)
+        if facts is UNKNOWN and provider.strip:
+            facts = look_up(provider.price_source, upstream_model.removeprefix(provider.strip), self._now)
+        return facts

@@ -1,0 +1,207 @@
+"""What every wire format offers, and the small ways in which providers differ within one."""
+
+from collections.abc import Iterator, Mapping
+from typing import Literal, Protocol
+
+from msgspec import Raw, Struct
+
+from trunkline.model.endpoint import Endpoint
+from trunkline.model.errors import TrunklineError
+from trunkline.model.events import Event
+from trunkline.model.preferences import NO_PREFERENCES, Preferences
+from trunkline.model.request import Request
+from trunkline.model.usage import Cost, Usage
+
+
+class Quirks(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How a provider's spelling of a dialect departs from it. Each is read by the dialect; nobody compares slugs."""
+
+    stream_usage: bool = True
+    """Takes `stream_options: {include_usage: true}`; where False the field is not sent."""
+    max_output_field: Literal["max_completion_tokens", "max_tokens"] | None = None
+    """The only spelling of the output limit that it takes; None takes both, as the client wrote it."""
+    bills_after_cancel: bool = False
+    """Goes on generating, and bills it, when we hang up: its stream is read to the end so that usage is true."""
+    drop: tuple[str, ...] = ()
+    """Request fields it answers 400 to; they are left out."""
+    keep: tuple[str, ...] = ()
+    """Request fields that are ours as a rule (`plugins`, `reasoning` …) and that it understands all the same."""
+
+
+class Call(Struct, frozen=True, kw_only=True):
+    """What the way of a request needs to know of a body, whatever its dialect. Checked, but not yet translated.
+
+    `envelope` is the body's top level, values as their bytes. `model` is None where the client named none.
+    """
+
+    envelope: dict[str, Raw]
+    model: str | None = None
+    models: tuple[str, ...] = ()
+    stream: bool = False
+    max_output: int | None = None
+    choices: int = 1
+    wants_usage: bool = False
+    """The client asked for the usage chunk by name; it then gets one after an error too."""
+    preferences: Preferences = NO_PREFERENCES
+    session_id: str | None = None
+    user: str | None = None
+
+
+class Identity(Struct, frozen=True, kw_only=True):
+    """What an answer to a client says of itself: ours, not the upstream's. `created` is Unix seconds."""
+
+    id: str
+    model: str
+    provider: str
+    created: int
+
+
+class Outcome(Struct, kw_only=True):
+    """What a converter has learned of the answer so far."""
+
+    usage: Usage | None = None
+    finish_reason: str | None = None
+    native_finish_reason: str | None = None
+    upstream_id: str | None = None
+    content_bytes: int = 0
+    """Bytes of text, reasoning and arguments so far, for an estimate where the provider gives no usage."""
+
+
+class Converter(Protocol):
+    """Turns what one upstream says into what one client gets. Pure: bytes in, bytes out.
+
+    Nothing leaves before the commit point: until `committed`, `feed` returns nothing, so that an answer which fails
+    can be taken from another endpoint. The closing bytes come from `finish` alone, after the generation was recorded.
+    """
+
+    outcome: Outcome
+
+    @property
+    def committed(self) -> bool:
+        """Whether something with content has been given out."""
+        ...
+
+    @property
+    def ended(self) -> bool:
+        """Whether the upstream's own end was seen."""
+        ...
+
+    def feed(self, chunk: bytes) -> bytes:
+        """Take a slice of the upstream's body; return what may go to the client now.
+
+        Raises:
+            TrunklineError: the upstream sent an error, or what its dialect does not allow.
+        """
+        ...
+
+    def close(self) -> bytes:
+        """The upstream's body has ended; return what may go to the client now.
+
+        Raises:
+            UpstreamTruncated: without the dialect's own end.
+            UpstreamFailed: with nothing in it.
+        """
+        ...
+
+    def finish(self, usage: Usage, cost: Cost) -> bytes:
+        """The last bytes for the client: usage and the dialect's end of stream, or the whole JSON body."""
+        ...
+
+    def fail(self, error: TrunklineError, usage: Usage | None, cost: Cost | None) -> bytes:
+        """The last bytes of a stream that has begun and ends in *error*, by the dialect's in-band form."""
+        ...
+
+
+class Decoder(Protocol):
+    """Events from any slices of a body. Remembers the usage so far, and little else."""
+
+    def feed(self, chunk: bytes) -> Iterator[Event]:
+        """The events that *chunk* completes, which may be followed by the error that ended them.
+
+        Raises:
+            UpstreamGarbled: what the dialect does not allow.
+            TrunklineError: the upstream sent an error.
+        """
+        ...
+
+    def close(self) -> Iterator[Event]:
+        """The events that the body's end completes.
+
+        Raises:
+            UpstreamTruncated: the dialect's own end was not seen.
+        """
+        ...
+
+
+class Encoder(Protocol):
+    """Bytes from events, for one client."""
+
+    def encode(self, event: Event) -> bytes:
+        """What *event* looks like on the wire; may be nothing."""
+        ...
+
+    def finish(self, usage: Usage, cost: Cost) -> bytes:
+        """As `Converter.finish`."""
+        ...
+
+    def fail(self, error: TrunklineError, usage: Usage | None, cost: Cost | None) -> bytes:
+        """As `Converter.fail`."""
+        ...
+
+
+class Client(Protocol):
+    """The near side of a dialect: what clients say and hear."""
+
+    name: str
+
+    def parse(self, body: bytes) -> Call:
+        """Check *body* and take out what routing needs.
+
+        Raises:
+            InvalidRequest: it is not what the dialect takes; `param` names the field.
+        """
+        ...
+
+    def decode(self, call: Call) -> Request:
+        """The whole request in our words."""
+        ...
+
+    def encoder(self, call: Call, identity: Identity) -> Encoder:
+        """Events to what this client asked for: a stream or one JSON body."""
+        ...
+
+    def error(self, error: TrunklineError, generation_id: str | None) -> bytes:
+        """The JSON body of an error before the answer has begun."""
+        ...
+
+
+class Upstream(Protocol):
+    """The far side of a dialect: what providers take and say."""
+
+    name: str
+    path: str
+    """Below the provider's base URL."""
+
+    def encode(self, request: Request, endpoint: Endpoint, quirks: Quirks) -> bytes:
+        """The body that leaves for *endpoint*."""
+        ...
+
+    def decoder(self, *, sse: bool) -> Decoder:
+        """Events from a stream, or from one JSON body."""
+        ...
+
+    def error(self, status: int, headers: Mapping[str, str], body: bytes, now: float) -> TrunklineError:
+        """What an answer with *status* other than 200 means. *now* is Unix seconds, for dates in headers."""
+        ...
+
+
+class Relay(Protocol):
+    """A dialect that both sides speak: bytes pass, a meter reads usage off them."""
+
+    def request(self, call: Call, endpoint: Endpoint, quirks: Quirks) -> bytes:
+        """The client's own body with what is ours changed: the model's name, our fields left out."""
+        ...
+
+    def converter(self, call: Call, identity: Identity, *, sse: bool) -> Converter:
+        """Passes an answer on, with our id, model, provider and cost put in. *sse*: the upstream sends a stream."""
+        ...

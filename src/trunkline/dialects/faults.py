@@ -1,0 +1,143 @@
+"""What an upstream's error status means, in whatever dialect it speaks.
+
+The table of statuses is the same for all; a dialect says where in the body the code and the words are.
+Sources: reliability §3–§5 (U17–U21), openrouter-semantics §5.4.
+"""
+
+import re
+from collections.abc import Mapping
+from datetime import UTC
+from email.utils import parsedate_to_datetime
+
+from trunkline.model.errors import (
+    MAX_UPSTREAM_WORDS,
+    ContextTooLong,
+    TrunklineError,
+    UpstreamDenied,
+    UpstreamFailed,
+    UpstreamLimited,
+    UpstreamOverloaded,
+    UpstreamRejected,
+    UpstreamTimeout,
+)
+
+MAX_REST_S = 600.0
+"""However long an upstream asks us to wait, we ask again after this. Source: reliability §5, U18."""
+
+NO_MONEY = frozenset({"insufficient_quota", "enforced_spend_limit_reached", "billing_hard_limit_reached"})
+"""Codes of a 429 that waiting cannot help."""
+
+_CONTEXT = re.compile(
+    r"context[ _]?(?:length|window|size)|maximum context|prompt is too long|too many (?:input )?tokens|"
+    r"(?:input|messages?) (?:is|are) too long|exceeds? the (?:maximum|available) (?:number of )?(?:tokens|context)",
+    re.IGNORECASE,
+)
+_POLICY = re.compile(r"content[_ ](?:policy|filter|management)|responsible_?ai", re.IGNORECASE)
+_DURATION = re.compile(r"(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m(?!s))?(?:(\d+(?:\.\d+)?)s)?(?:(\d+(?:\.\d+)?)ms)?$")
+_RETRY_INFO = re.compile(r'"retryDelay"\s*:\s*"(\d+(?:\.\d+)?)s"')
+
+
+def classify(
+    status: int, headers: Mapping[str, str], *, code: str | None, words: str | None, body: str, now: float
+) -> TrunklineError:
+    """The error that an answer with *status* stands for.
+
+    *code* and *words* are the upstream's own, None where its body held none (HTML, nothing); *body* is the start of
+    the body as text, for hints that stand deep inside. *now* is Unix seconds. Words of a 4xx that is the caller's
+    fault reach the caller; others stay in `raw` for the record.
+    """
+    words = None if words is None or words.lstrip().startswith("<") else words[:MAX_UPSTREAM_WORDS]
+    told = f"{code or ''} {words or ''}"
+    wait = retry_after(headers, body, now)
+    if status == 429 and code not in NO_MONEY:
+        return UpstreamLimited(
+            "rate limited by the provider", raw=words, provider_code=code, upstream_status=status, retry_after_s=wait
+        )
+    if status in (401, 402, 403, 429):
+        message = "the provider refused our credential"
+        return UpstreamDenied(message, raw=words, provider_code=code, upstream_status=status)
+    if status in (400, 413, 422):
+        if _CONTEXT.search(told) is not None or status == 413:
+            return ContextTooLong(
+                words or "the prompt is too long", raw=words, provider_code=code, upstream_status=status
+            )
+        kind = "content_policy_violation" if _POLICY.search(told) is not None else None
+        return UpstreamRejected(
+            words or "the provider rejected the request",
+            raw=words,
+            provider_code=code,
+            upstream_status=status,
+            error_type=kind,
+        )
+    if status in (503, 529):
+        return UpstreamOverloaded(
+            "the provider is overloaded", raw=words, provider_code=code, upstream_status=status, retry_after_s=wait
+        )
+    if status in (408, 504, 524):
+        return UpstreamTimeout("the provider timed out", raw=words, provider_code=code, upstream_status=status)
+    return UpstreamFailed(
+        f"the provider answered with status {status}", raw=words, provider_code=code, upstream_status=status
+    )
+
+
+def retry_after(headers: Mapping[str, str], body: str, now: float) -> float | None:
+    """How many seconds to wait, by whichever hint is there; None where none is, or none that can be read.
+
+    Between 0 and `MAX_REST_S`. Read are `retry-after-ms`, `retry-after` (seconds or a date), `x-ratelimit-reset*`
+    (a duration as `1m2.5s`, seconds, or a moment as Unix seconds or milliseconds), and google.rpc `RetryInfo`.
+    """
+    found = _milliseconds(headers.get("retry-after-ms"))
+    if found is None:
+        found = _seconds_or_date(headers.get("retry-after"), now)
+    if found is None and (hint := _RETRY_INFO.search(body)) is not None:
+        found = float(hint[1])
+    if found is None:
+        # Of the requests' and the tokens' reset only the one that ran out matters.
+        for name in ("requests", "tokens"):
+            if headers.get(f"x-ratelimit-remaining-{name}") == "0":
+                found = _reset(headers.get(f"x-ratelimit-reset-{name}"), now)
+                if found is not None:
+                    break
+    if found is None:
+        found = _reset(headers.get("x-ratelimit-reset"), now)
+    return None if found is None else min(max(found, 0.0), MAX_REST_S)
+
+
+def _number(text: str | None) -> float | None:
+    if text is None or len(text) > 30:
+        return None
+    try:
+        value = float(text)
+    except ValueError:
+        return None
+    return value if abs(value) < 1e300 else None  # neither an infinity nor NaN, which is less than nothing
+
+
+def _milliseconds(text: str | None) -> float | None:
+    value = _number(text)
+    return None if value is None else value / 1000
+
+
+def _seconds_or_date(text: str | None, now: float) -> float | None:
+    value = _number(text)
+    if value is not None or text is None:
+        return value
+    try:
+        moment = parsedate_to_datetime(text)
+        # HTTP dates are in GMT; one that names no zone is not in ours.
+        return (moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)).timestamp() - now
+    except (ValueError, OverflowError):
+        return None
+
+
+def _reset(text: str | None, now: float) -> float | None:
+    value = _number(text)
+    if value is None:
+        match = _DURATION.match(text) if text else None
+        if match is None or not any(match.groups()):
+            return None
+        hours, minutes, seconds, millis = (float(group or 0) for group in match.groups())
+        return hours * 3600 + minutes * 60 + seconds + millis / 1000
+    if value > 1e11:
+        return value / 1000 - now
+    return value - now if value > 1e9 else value

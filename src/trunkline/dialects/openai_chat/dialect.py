@@ -1,0 +1,66 @@
+"""The dialect as the others see it."""
+
+from collections.abc import Mapping
+
+from trunkline.dialects.base import Call, Converter, Decoder, Encoder, Identity, Quirks
+from trunkline.dialects.openai_chat import relay
+from trunkline.dialects.openai_chat import request as requests
+from trunkline.dialects.openai_chat.decode import BodyDecoder, StreamDecoder
+from trunkline.dialects.openai_chat.encode import BodyEncoder, StreamEncoder
+from trunkline.dialects.openai_chat.errors import error_body, from_answer
+from trunkline.model.endpoint import Endpoint
+from trunkline.model.errors import TrunklineError
+from trunkline.model.request import Request
+
+
+class ChatClient:
+    """Chat as clients speak it: `dialects.base.Client`."""
+
+    name = "chat"
+
+    def parse(self, body: bytes) -> Call:
+        """As `Client.parse`."""
+        return requests.parse(body)
+
+    def decode(self, call: Call) -> Request:
+        """As `Client.decode`."""
+        return requests.decode(call)
+
+    def encoder(self, call: Call, identity: Identity) -> Encoder:
+        """As `Client.encoder`."""
+        return StreamEncoder(identity, wants_usage=call.wants_usage) if call.stream else BodyEncoder(identity)
+
+    def error(self, error: TrunklineError, generation_id: str | None) -> bytes:
+        """As `Client.error`."""
+        return error_body(error, generation_id)
+
+
+class ChatUpstream:
+    """Chat as providers speak it: `dialects.base.Upstream`."""
+
+    name = "chat"
+    path = "/chat/completions"
+
+    def encode(self, request: Request, endpoint: Endpoint, quirks: Quirks) -> bytes:
+        """As `Upstream.encode`."""
+        return requests.encode(request, endpoint, quirks)
+
+    def decoder(self, *, sse: bool) -> Decoder:
+        """As `Upstream.decoder`."""
+        return StreamDecoder() if sse else BodyDecoder()
+
+    def error(self, status: int, headers: Mapping[str, str], body: bytes, now: float) -> TrunklineError:
+        """As `Upstream.error`."""
+        return from_answer(status, headers, body, now)
+
+
+class ChatRelay:
+    """Chat on both sides: `dialects.base.Relay`."""
+
+    def request(self, call: Call, endpoint: Endpoint, quirks: Quirks) -> bytes:
+        """As `Relay.request`."""
+        return requests.relay(call, endpoint, quirks)
+
+    def converter(self, call: Call, identity: Identity, *, sse: bool) -> Converter:
+        """As `Relay.converter`."""
+        return relay.converter(identity, stream=call.stream, sse=sse, wants_usage=call.wants_usage)

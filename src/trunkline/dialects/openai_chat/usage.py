@@ -1,0 +1,210 @@
+"""Usage of chat, from the wire and back. Source: wire-common §12.
+
+Nearly every provider's usage is the documented object and nothing else. That form is read and written by Structs, which
+costs a tenth of the general way; whatever else providers say goes the general way, where every oddity is looked at.
+"""
+
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import UNSET, Meta, Struct, UnsetType
+
+from trunkline.model.money import MAX_PICO, from_usd, to_json
+from trunkline.model.usage import Cost, Usage
+
+PROMPT = {"cached_tokens": "cached", "cache_write_tokens": "cache_write", "audio_tokens": "audio_prompt",
+          "video_tokens": "video_prompt"}  # fmt: skip
+COMPLETION = {"reasoning_tokens": "reasoning", "audio_tokens": "audio_completion", "image_tokens": "image_completion",
+              "accepted_prediction_tokens": "accepted_prediction",
+              "rejected_prediction_tokens": "rejected_prediction"}  # fmt: skip
+MAX_TOKENS = 2**53
+"""Beyond this JSON numbers are not exact, and no model's output either."""
+
+
+Tokens = Annotated[int, Meta(ge=0, le=MAX_TOKENS)]
+
+
+class PromptDetails(Struct, forbid_unknown_fields=True):
+    """`prompt_tokens_details` as documented."""
+
+    cached_tokens: Tokens | None = None
+    cache_write_tokens: Tokens | None = None
+    audio_tokens: Tokens | None = None
+    video_tokens: Tokens | None = None
+
+
+class CompletionDetails(Struct, forbid_unknown_fields=True):
+    """`completion_tokens_details` as documented."""
+
+    reasoning_tokens: Tokens | None = None
+    image_tokens: Tokens | None = None
+    audio_tokens: Tokens | None = None
+    accepted_prediction_tokens: Tokens | None = None
+    rejected_prediction_tokens: Tokens | None = None
+
+
+class _Plain(Struct, forbid_unknown_fields=True):
+    """An upstream's usage that says what is documented and nothing else."""
+
+    prompt_tokens: Tokens
+    completion_tokens: Tokens
+    total_tokens: Tokens
+    prompt_tokens_details: PromptDetails | None = None
+    completion_tokens_details: CompletionDetails | None = None
+
+
+_plain = msgspec.json.Decoder(_Plain)
+_any = msgspec.json.Decoder()
+_NO_PROMPT_DETAILS = PromptDetails()
+_NO_COMPLETION_DETAILS = CompletionDetails()
+
+
+def read(raw: msgspec.Raw) -> Usage | None:
+    """As `decode`, from the wire's bytes."""
+    try:
+        said = _plain.decode(raw)
+    except msgspec.ValidationError:
+        return decode(_any.decode(raw))
+    into = said.prompt_tokens_details or _NO_PROMPT_DETAILS
+    out = said.completion_tokens_details or _NO_COMPLETION_DETAILS
+    prompt, completion, total, reasoning = (
+        said.prompt_tokens, said.completion_tokens, said.total_tokens, out.reasoning_tokens
+    )  # fmt: skip
+    apart = bool(reasoning) and total == prompt + completion + (reasoning or 0)
+    return Usage(
+        prompt=prompt,
+        completion=completion,
+        total=total,
+        cached=into.cached_tokens,
+        cache_write=into.cache_write_tokens,
+        reasoning=reasoning,
+        reasoning_apart=apart,
+        audio_prompt=into.audio_tokens,
+        video_prompt=into.video_tokens,
+        audio_completion=out.audio_tokens,
+        image_completion=out.image_tokens,
+        accepted_prediction=out.accepted_prediction_tokens,
+        rejected_prediction=out.rejected_prediction_tokens,
+        inconsistent=(not apart and total != prompt + completion)
+        or (into.cached_tokens or 0) + (into.cache_write_tokens or 0) > prompt,
+    )
+
+
+def decode(found: Any) -> Usage | None:
+    """The usage object of an upstream, or None where there is none. Nonsense is clamped and marked, never trusted."""
+    if not isinstance(found, dict):
+        return None
+    rest = dict(found)
+    bad = False
+
+    def count(value: Any) -> int | None:
+        nonlocal bad
+        if value is None:
+            return None
+        if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value <= MAX_TOKENS:
+            bad = True
+            return 0 if not isinstance(value, int | float) or not value > MAX_TOKENS else MAX_TOKENS
+        return int(value)
+
+    named: dict[str, Any] = {}
+    prompt = count(rest.pop("prompt_tokens", None))
+    completion = count(rest.pop("completion_tokens", None))
+    total = count(rest.pop("total_tokens", None))
+    for key, table in (("prompt_tokens_details", PROMPT), ("completion_tokens_details", COMPLETION)):
+        details = rest.get(key)
+        if details is None:
+            rest.pop(key, None)
+        elif isinstance(details, dict):
+            others = {name: value for name, value in details.items() if name not in table}
+            named.update({table[name]: count(value) for name, value in details.items() if name in table})
+            if others:
+                rest[key] = others
+            else:
+                del rest[key]
+    if named.get("cached") is None:
+        # DeepSeek and older Moonshot say it beside the details.
+        named["cached"] = count(rest.get("prompt_cache_hit_tokens", rest.get("cached_tokens")))
+    reasoning = named.get("reasoning")
+    apart = total is not None and bool(reasoning) and total == (prompt or 0) + (completion or 0) + (reasoning or 0)
+    if total is not None and not apart and total != (prompt or 0) + (completion or 0):
+        bad = True
+    if (named.get("cached") or 0) + (named.get("cache_write") or 0) > (prompt or 0):
+        bad = True
+    return Usage(
+        prompt=prompt or 0,
+        completion=completion or 0,
+        total=total,
+        reasoning_apart=apart,
+        upstream_cost=_cost(rest.pop("cost", None)),
+        inconsistent=bad,
+        extra=rest,
+        **named,
+    )
+
+
+def _cost(value: Any) -> int | None:
+    """A number of USD, or an object with a total (Perplexity). Negative and absurd ones are not believed."""
+    if isinstance(value, dict):
+        value = value.get("total_cost")
+    if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value < MAX_PICO / 1e12:
+        return None
+    return from_usd(value)
+
+
+class CostDetails(Struct):
+    """`cost_details`: USD."""
+
+    upstream_inference_cost: float
+    upstream_inference_prompt_cost: float
+    upstream_inference_completions_cost: float
+
+
+class _Said(Struct):
+    """The usage object for a client, keys in the order that wire-chat §7 shows."""
+
+    prompt_tokens: int
+    completion_tokens: int
+    total_tokens: int
+    cost: float
+    is_byok: bool
+    prompt_tokens_details: PromptDetails
+    cost_details: CostDetails
+    completion_tokens_details: CompletionDetails
+    estimated: bool | UnsetType = UNSET
+
+
+def encode(usage: Usage, cost: Cost) -> Any:
+    """The usage object for a client: what the upstream said, and what it costs here. To be encoded as JSON."""
+    said = _Said(
+        usage.prompt,
+        usage.completion,
+        usage.prompt + usage.completion if usage.total is None else usage.total,
+        to_json(cost.total),
+        False,
+        PromptDetails(usage.cached or 0, usage.cache_write or 0, usage.audio_prompt or 0, usage.video_prompt or 0),
+        CostDetails(
+            to_json(cost.total if cost.upstream is None else cost.upstream),
+            to_json(cost.prompt),
+            to_json(cost.completion),
+        ),
+        CompletionDetails(
+            usage.reasoning or 0,
+            usage.image_completion or 0,
+            usage.audio_completion or 0,
+            usage.accepted_prediction or 0,
+            usage.rejected_prediction or 0,
+        ),
+        True if usage.estimated else UNSET,
+    )
+    return said if not usage.extra else _with(msgspec.to_builtins(said), usage.extra)
+
+
+def _with(said: dict[str, Any], extra: dict[str, Any]) -> dict[str, Any]:
+    """*said* and the provider's own fields; those it has of the details stand among ours."""
+    for key, value in extra.items():
+        ours = said.get(key)
+        if ours is None:
+            said[key] = value
+        elif isinstance(ours, dict) and isinstance(value, dict):
+            said[key] = {**ours, **value}
+    return said

@@ -1,0 +1,91 @@
+"""Any dialect to any dialect: a decoder of the one, an encoder of the other, and nothing between them but events."""
+
+from trunkline.dialects.base import Decoder, Encoder, Outcome
+from trunkline.model.errors import TrunklineError, UpstreamFailed
+from trunkline.model.events import ChoiceEnded, Delta, Event, Finished, PartStarted, Reported, Started
+from trunkline.model.usage import Cost, Usage
+
+AT_ONCE = frozenset({"tool_call", "image", "citation"})
+"""Kinds of parts whose beginning is content by itself."""
+
+
+class Translation:
+    """A `Converter` over events."""
+
+    __slots__ = ("_committed", "_decoder", "_encoder", "_ended", "_out", "_streamed", "outcome")
+
+    def __init__(self, decoder: Decoder, encoder: Encoder, *, streamed: bool) -> None:
+        self.outcome = Outcome()
+        self._decoder = decoder
+        self._encoder = encoder
+        self._streamed = streamed
+        self._out: list[bytes] = []
+        self._committed = False
+        self._ended = False
+
+    @property
+    def committed(self) -> bool:
+        """As `Converter.committed`; one JSON body commits when it is whole."""
+        return self._committed and self._streamed
+
+    @property
+    def ended(self) -> bool:
+        """As `Converter.ended`."""
+        return self._ended
+
+    def feed(self, chunk: bytes) -> bytes:
+        """As `Converter.feed`."""
+        for event in self._decoder.feed(chunk):
+            self._on(event)
+        return self._take()
+
+    def close(self) -> bytes:
+        """As `Converter.close`."""
+        for event in self._decoder.close():
+            self._on(event)
+        if not self._committed:
+            raise UpstreamFailed("the provider sent an empty answer")
+        return self._take()
+
+    def finish(self, usage: Usage, cost: Cost) -> bytes:
+        """As `Converter.finish`."""
+        return self._encoder.finish(usage, cost)
+
+    def fail(self, error: TrunklineError, usage: Usage | None, cost: Cost | None) -> bytes:
+        """As `Converter.fail`; what was ready before the error came is said first."""
+        return self._take() + self._encoder.fail(error, usage, cost)
+
+    def _take(self) -> bytes:
+        if not self._committed or not self._out:
+            return b""
+        out = self._out[0] if len(self._out) == 1 else b"".join(self._out)
+        self._out = []
+        return out
+
+    def _on(self, event: Event) -> None:
+        outcome = self.outcome
+        match event:
+            case Delta(text=text):
+                if text:
+                    outcome.content_bytes += len(text) if text.isascii() else len(text.encode())
+                    self._committed = True
+            case PartStarted(kind=kind, extra=extra):
+                if kind in AT_ONCE or (kind == "opaque" and any(extra.values())):
+                    self._committed = True
+            case Started(id=id_, usage=usage):
+                outcome.upstream_id = id_ or None
+                outcome.usage = usage
+            case Reported(usage=usage):
+                outcome.usage = usage
+            case ChoiceEnded(reason=reason, native=native):
+                outcome.finish_reason, outcome.native_finish_reason = reason, native
+                if reason == "error" and not self._committed:
+                    raise UpstreamFailed("the provider ended its answer with an error")
+                self._committed = True
+            case Finished():
+                self._ended = True
+            case _:
+                pass
+        out = self._encoder.encode(event)
+        if out:
+            self._out.append(out)

@@ -1,0 +1,6 @@
+"""What a generation costs, and what a key may still spend. Pure: no clock, no I/O."""
+
+from trunkline.ledger.budget import Budgets, Reservation
+from trunkline.ledger.cost import billable, cost, worst_case
+
+__all__ = ["Budgets", "Reservation", "billable", "cost", "worst_case"]

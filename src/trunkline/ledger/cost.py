@@ -1,0 +1,77 @@
+"""Usage × price, in integer pico-dollars.
+
+Everything that enters is bounded on the way in: a negative count or price counts as zero, and an amount that would not
+fit the database's 64 bits becomes `MAX_PICO`. So no provider's number, however absurd, makes a charge negative or
+breaks a sum. Images are not in here: `Usage` does not count them.
+
+Source: openrouter-semantics §21, wire-common §12.
+"""
+
+from trunkline.model.endpoint import Price
+from trunkline.model.money import MAX_PICO, Pico
+from trunkline.model.usage import Cost, Usage
+
+
+def cost(usage: Usage, price: Price, *, charged: bool = True) -> Cost:
+    """What *usage* costs at *price*.
+
+    Cached input is billed at `price.cache_read`, input written to a cache at `price.cache_write` (either None: as
+    prompt), the rest of the input as prompt, and `price.request` once. Where more is said to be cached and written than
+    was sent, cached input is believed first and the rest is cut to what was sent.
+
+    With a price that is not known the total is what the provider said the call cost, or zero with `known` False where
+    it said nothing. *charged* False, for what `billable` says no to, leaves only `upstream`: the total is zero, and
+    known.
+    """
+    upstream = None if usage.upstream_cost is None else _bounded(usage.upstream_cost)
+    if not charged:
+        return Cost(upstream=upstream)
+    if price.prompt is None or price.completion is None:
+        return Cost(total=upstream or 0, upstream=upstream, known=upstream is not None)
+    sent = max(usage.prompt, 0)
+    cached = min(max(usage.cached or 0, 0), sent)
+    written = min(max(usage.cache_write or 0, 0), sent - cached)
+    plain_price = max(price.prompt, 0)
+    prompt = (
+        cached * (plain_price if price.cache_read is None else max(price.cache_read, 0))
+        + written * (plain_price if price.cache_write is None else max(price.cache_write, 0))
+        + (sent - cached - written) * plain_price
+    )
+    completion = max(usage.billed_completion, 0) * max(price.completion, 0)
+    request = max(price.request, 0)
+    return Cost(
+        total=min(prompt + completion + request, MAX_PICO),
+        prompt=min(prompt, MAX_PICO),
+        completion=min(completion, MAX_PICO),
+        request=min(request, MAX_PICO),
+        upstream=upstream,
+    )
+
+
+def billable(usage: Usage, finish_reason: str | None) -> bool:
+    """Whether a generation is charged at all; False is OpenRouter's zero-completion insurance.
+
+    Not charged: no output and no finish reason (None or blank), or the finish reason `error`, whatever was said before.
+
+    Source: openrouter-semantics §21, "Zero-completion insurance".
+    """
+    return finish_reason != "error" and (bool(finish_reason) or usage.billed_completion > 0)
+
+
+def worst_case(prompt_tokens: int, max_output: int | None, price: Price) -> Pico:
+    """The most that a call can cost, to reserve before it is made.
+
+    *prompt_tokens* is an upper bound of the input, all of it taken at the dearest way to read it; *max_output* is the
+    most output tokens, or None where nothing bounds them: the output is then left out, and the result is no bound. Zero
+    where the price is not known.
+    """
+    if price.prompt is None or price.completion is None:
+        return 0
+    dearest = max(price.prompt, price.cache_read or 0, price.cache_write or 0, 0)
+    output = max(max_output or 0, 0) * max(price.completion, 0)
+    return min(max(prompt_tokens, 0) * dearest + output + max(price.request, 0), MAX_PICO)
+
+
+def _bounded(amount: Pico) -> Pico:
+    """*amount*, within what a charge can be."""
+    return min(max(amount, 0), MAX_PICO)

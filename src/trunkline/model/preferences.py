@@ -1,0 +1,58 @@
+"""The `provider` object: what a caller says about who may serve it. Source: wire-common §5; it is closed."""
+
+from typing import Any, Literal
+
+from msgspec import Struct
+
+Quantization = Literal[
+    "int4", "int8", "fp4", "mxfp4", "nvfp4", "fp6", "fp8", "mxfp8", "fp16", "bf16", "fp32", "unknown"
+]
+SortBy = Literal["price", "throughput", "latency", "exacto"]
+
+
+class Sort(Struct, frozen=True, kw_only=True):
+    """The long form of `sort`."""
+
+    by: SortBy | None = None
+    partition: Literal["model", "none"] | None = None
+
+
+class MaxPrice(Struct, frozen=True, kw_only=True):
+    """USD per million tokens, per image, per audio unit, per request; a string or a number."""
+
+    prompt: float | str | None = None
+    completion: float | str | None = None
+    image: float | str | None = None
+    audio: float | str | None = None
+    request: float | str | None = None
+
+
+class Percentiles(Struct, frozen=True, kw_only=True):
+    """Cut-offs that must all hold."""
+
+    p50: float | None = None
+    p75: float | None = None
+    p90: float | None = None
+    p99: float | None = None
+
+
+class Preferences(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Routing preferences as they came; None is not said."""
+
+    order: list[str] | None = None
+    only: list[str] | None = None
+    ignore: list[str] | None = None
+    allow_fallbacks: bool | None = None
+    require_parameters: bool | None = None
+    data_collection: Literal["allow", "deny"] | None = None
+    zdr: bool | None = None
+    enforce_distillable_text: bool | None = None
+    quantizations: list[Quantization] | None = None
+    sort: SortBy | Sort | None = None
+    max_price: MaxPrice | None = None
+    preferred_min_throughput: float | Percentiles | None = None
+    preferred_max_latency: float | Percentiles | None = None
+    options: dict[str, dict[str, Any]] | None = None
+
+
+NO_PREFERENCES = Preferences()

@@ -1,0 +1,54 @@
+"""The generation record: what the journal holds, the database keeps and `GET /generation` answers."""
+
+from typing import Literal
+
+from msgspec import Struct
+
+from trunkline.model.errors import Attempt
+from trunkline.model.money import Pico
+from trunkline.model.usage import Usage
+
+Status = Literal["completed", "partial", "failed", "cancelled"]
+"""completed: the client has the whole answer; partial: it ended in an in-band error; failed: it got an error and
+nothing else; cancelled: it went away. Every accepted request ends in exactly one of these."""
+
+
+class Generation(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One answered call. Times are Unix seconds (`created`) or milliseconds (`*_ms`); money is pico-dollars.
+
+    `key_id` is the hex SHA-256 of the key. `model` is the concrete model that served, or the one asked for where none
+    did; `provider` is None where none was reached. No prompt and no completion is in here.
+    """
+
+    id: str
+    created: float
+    key_id: str
+    status: Status
+    api_type: str
+    """The client's dialect: `chat`, `messages`, `responses`."""
+    model: str
+    requested: str
+    provider: str | None = None
+    endpoint: str | None = None
+    """The endpoint's tag."""
+    upstream_id: str | None = None
+    streamed: bool = False
+    way: str = "relay"
+    """`relay` or `translate`."""
+    usage: Usage = Usage()
+    cost: Pico = 0
+    cost_known: bool = True
+    upstream_cost: Pico | None = None
+    finish_reason: str | None = None
+    native_finish_reason: str | None = None
+    http_status: int = 200
+    error_type: str | None = None
+    error: str | None = None
+    first_token_ms: int | None = None
+    total_ms: int = 0
+    attempts: tuple[Attempt, ...] = ()
+    session_id: str | None = None
+    user: str | None = None
+    http_referer: str | None = None
+    app_title: str | None = None
+    user_agent: str | None = None

@@ -1,0 +1,162 @@
+"""A whole answer: `fold` of its events, and `unfold` back into them."""
+
+from collections.abc import Iterable, Iterator
+
+from msgspec import Struct, field
+
+from trunkline.model.events import (
+    ChoiceEnded,
+    Delta,
+    Event,
+    Extra,
+    Finished,
+    FinishReason,
+    Noted,
+    PartEnded,
+    PartKind,
+    PartStarted,
+    Reported,
+    Started,
+)
+from trunkline.model.usage import Usage
+
+
+class Part(Struct, kw_only=True, omit_defaults=True):
+    """One part of a choice, its pieces put together. Fields as in `events.PartStarted` and `events.Delta`."""
+
+    kind: PartKind
+    text: str = ""
+    id: str | None = None
+    name: str | None = None
+    form: str | None = None
+    format: str | None = None
+    signature: str | None = None
+    logprobs: dict[str, list[object]] | None = None
+    extra: Extra = field(default_factory=dict)
+
+
+class Choice(Struct, kw_only=True, omit_defaults=True):
+    """One of `n` alternatives: its parts in order of appearance, and why it ended."""
+
+    index: int = 0
+    parts: list[Part] = field(default_factory=list)
+    reason: FinishReason | None = None
+    native: str | None = None
+    extra: Extra = field(default_factory=dict)
+
+
+class Response(Struct, kw_only=True, omit_defaults=True):
+    """A whole answer. `usage` is None where the upstream reported none; `extra` holds what has no name here."""
+
+    id: str = ""
+    model: str = ""
+    created: int = 0
+    choices: list[Choice] = field(default_factory=list)
+    usage: Usage | None = None
+    extra: Extra = field(default_factory=dict)
+
+
+class Folder:
+    """Sums events up."""
+
+    __slots__ = ("_parts", "_response", "_texts")
+
+    def __init__(self) -> None:
+        self._response = Response()
+        self._parts: list[Part] = []
+        self._texts: list[list[str]] = []
+
+    @property
+    def response(self) -> Response:
+        """What has come so far, parts that have not ended among it."""
+        for part, texts in zip(self._parts, self._texts, strict=True):
+            part.text = "".join(texts)
+        return self._response
+
+    def add(self, event: Event) -> None:
+        """Take one event in."""
+        match event:
+            case Delta():
+                self._delta(event)
+            case Started(id=id_, model=model, created=created, usage=usage, extra=extra):
+                self._response = Response(id=id_, model=model, created=created, usage=usage, extra=dict(extra))
+            case PartStarted():
+                part = Part(
+                    kind=event.kind,
+                    id=event.id,
+                    name=event.name,
+                    form=event.form,
+                    format=event.format,
+                    extra=dict(event.extra),
+                )
+                self._parts.append(part)
+                self._texts.append([])
+                self._choice(event.choice).parts.append(part)
+            case ChoiceEnded(choice=index, reason=reason, native=native, extra=extra):
+                choice = self._choice(index)
+                choice.reason, choice.native = reason, native
+                choice.extra.update(extra)
+            case Reported(usage=usage):
+                self._response.usage = usage
+            case Noted(extra=extra):
+                self._response.extra.update(extra)
+            case PartEnded():
+                pass
+            case Finished():
+                self._response.choices.sort(key=lambda choice: choice.index)
+
+    def _delta(self, event: Delta) -> None:
+        part = self._parts[event.index]
+        if event.text:
+            self._texts[event.index].append(event.text)
+        if event.signature is not None:
+            part.signature = event.signature
+        if event.extra:
+            part.extra.update(event.extra)
+        if event.logprobs is not None:
+            sums = part.logprobs if part.logprobs is not None else {}
+            for key, entries in event.logprobs.items():
+                if isinstance(entries, list):
+                    sums.setdefault(key, []).extend(entries)
+            part.logprobs = sums
+
+    def _choice(self, index: int) -> Choice:
+        for choice in self._response.choices:
+            if choice.index == index:
+                return choice
+        self._response.choices.append(Choice(index=index))
+        return self._response.choices[-1]
+
+
+def fold(events: Iterable[Event]) -> Response:
+    """What *events* add up to."""
+    folder = Folder()
+    for event in events:
+        folder.add(event)
+    return folder.response
+
+
+def unfold(response: Response) -> Iterator[Event]:
+    """The shortest stream that folds to *response*."""
+    yield Started(id=response.id, model=response.model, created=response.created, extra=response.extra)
+    index = 0
+    for choice in response.choices:
+        for part in choice.parts:
+            yield PartStarted(
+                index,
+                part.kind,
+                choice=choice.index,
+                id=part.id,
+                name=part.name,
+                form=part.form,
+                format=part.format,
+                extra=part.extra,
+            )
+            if part.text or part.signature is not None or part.logprobs is not None:
+                yield Delta(index, part.text, signature=part.signature, logprobs=part.logprobs)
+            yield PartEnded(index)
+            index += 1
+        yield ChoiceEnded(choice.index, reason=choice.reason, native=choice.native, extra=choice.extra)
+    if response.usage is not None:
+        yield Reported(response.usage)
+    yield Finished()

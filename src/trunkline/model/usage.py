@@ -1,0 +1,63 @@
+"""What a generation used, in tokens, and what it cost."""
+
+from typing import Any
+
+from msgspec import Struct, field
+
+from trunkline.model.money import Pico
+
+
+class Usage(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Tokens of one generation, in the model's own tokenizer.
+
+    `prompt` counts all input: cache reads (`cached`) and cache writes (`cache_write`) are part of it. `completion` is
+    what the provider calls output; `reasoning` is part of it unless `reasoning_apart`. None means the provider did not
+    say, zero that it said zero. Source: wire-common §12.
+    """
+
+    prompt: int = 0
+    completion: int = 0
+    total: int | None = None
+    cached: int | None = None
+    cache_write: int | None = None
+    reasoning: int | None = None
+    reasoning_apart: bool = False
+    """True where the provider leaves reasoning out of `completion` (xAI); it is billed as output all the same."""
+    audio_prompt: int | None = None
+    video_prompt: int | None = None
+    audio_completion: int | None = None
+    image_completion: int | None = None
+    accepted_prediction: int | None = None
+    rejected_prediction: int | None = None
+    upstream_cost: Pico | None = None
+    """What the provider itself says the call cost; None where it does not say."""
+    estimated: bool = False
+    """True where the provider gave no usage and we counted."""
+    inconsistent: bool = False
+    """True where the provider's numbers contradict each other; they are kept, clamped at zero."""
+    extra: dict[str, Any] = field(default_factory=dict)
+    """The provider's usage fields that have no name here, as they came; a client of the same dialect gets them back."""
+
+    @property
+    def billed_completion(self) -> int:
+        """Output tokens to bill: the completion, and reasoning where it is counted apart."""
+        return self.completion + (self.reasoning or 0 if self.reasoning_apart else 0)
+
+
+class Cost(Struct, frozen=True, kw_only=True):
+    """What a generation costs the key, in pico-dollars, and of what it is made up.
+
+    `total` is charged. `prompt`, `completion` and `request` are its parts where a price is known; where the price is
+    unknown and the provider reported a cost, `total` is that and the parts are zero. `known` is False where neither
+    was to be had: the total is then zero, and the record says so.
+    """
+
+    total: Pico = 0
+    prompt: Pico = 0
+    completion: Pico = 0
+    request: Pico = 0
+    upstream: Pico | None = None
+    known: bool = True
+
+
+FREE = Cost()

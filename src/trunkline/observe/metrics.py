@@ -1,0 +1,120 @@
+"""Counters as plain integers, put into Prometheus' form when somebody scrapes. Names: docs/metrics.md.
+
+Counting costs a dictionary look-up and an addition: no label objects, no locks, since one event loop counts and
+scrapes. Label values come from the configuration (models, providers) and from tables of ours (statuses, causes), never
+from a request, so their number is bounded.
+"""
+
+from bisect import bisect_left
+from collections.abc import Callable, Iterator
+
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from trunkline.model.record import Generation
+
+BUCKETS_MS = (25, 50, 100, 250, 500, 1000, 2500, 5000, 10_000, 30_000, 60_000, 120_000, 300_000)
+"""Upper bounds of first-token and total time, milliseconds."""
+
+
+class _Times:
+    __slots__ = ("counts", "sum_ms")
+
+    def __init__(self) -> None:
+        self.counts = [0] * (len(BUCKETS_MS) + 1)
+        self.sum_ms = 0
+
+    def add(self, milliseconds: int) -> None:
+        self.counts[bisect_left(BUCKETS_MS, milliseconds)] += 1
+        self.sum_ms += milliseconds
+
+    def buckets(self) -> list[tuple[str, float]]:
+        total, found = 0, []
+        for bound, count in zip((*(str(ms / 1000) for ms in BUCKETS_MS), "+Inf"), self.counts, strict=True):
+            total += count
+            found.append((bound, float(total)))
+        return found
+
+
+class _Row:
+    """What is counted for one (model, provider)."""
+
+    __slots__ = ("completion", "cost", "first_token", "prompt", "statuses", "total")
+
+    def __init__(self) -> None:
+        self.statuses: dict[str, int] = {}
+        self.prompt = 0
+        self.completion = 0
+        self.cost = 0
+        self.first_token = _Times()
+        self.total = _Times()
+
+
+class Metrics(Collector):
+    """All counters of one process. `gauges` are asked when somebody scrapes: name, help, value."""
+
+    def __init__(self) -> None:
+        self._rows: dict[tuple[str, str], _Row] = {}
+        self._upstream_errors: dict[tuple[str, str], int] = {}
+        self._refused: dict[str, int] = {}
+        self.in_flight = 0
+        self.gauges: list[tuple[str, str, Callable[[], float]]] = []
+        self._registry = CollectorRegistry(auto_describe=False)
+        self._registry.register(self)
+
+    def generation(self, done: Generation) -> None:
+        """Count one finished generation."""
+        key = (done.model, done.provider or "")
+        row = self._rows.get(key)
+        if row is None:
+            row = self._rows[key] = _Row()
+        row.statuses[done.status] = row.statuses.get(done.status, 0) + 1
+        row.prompt += done.usage.prompt
+        row.completion += done.usage.completion
+        row.cost += done.cost
+        row.total.add(done.total_ms)
+        if done.first_token_ms is not None:
+            row.first_token.add(done.first_token_ms)
+
+    def upstream_error(self, provider: str, cause: str) -> None:
+        """Count one failed attempt: *cause* is the error's class name."""
+        key = (provider, cause)
+        self._upstream_errors[key] = self._upstream_errors.get(key, 0) + 1
+
+    def refused(self, error_type: str) -> None:
+        """Count one request that was not accepted."""
+        self._refused[error_type] = self._refused.get(error_type, 0) + 1
+
+    def text(self) -> bytes:
+        """Everything, in the text format."""
+        return generate_latest(self._registry)
+
+    def collect(self) -> Iterator[Metric]:
+        """For prometheus_client."""
+        labels = ["model", "provider"]
+        requests = CounterMetricFamily("trunkline_requests", "Generations by outcome.", labels=[*labels, "status"])
+        tokens = CounterMetricFamily("trunkline_tokens", "Tokens by direction.", labels=[*labels, "direction"])
+        cost = CounterMetricFamily("trunkline_cost_usd", "What keys were charged, in USD.", labels=labels)
+        first = HistogramMetricFamily("trunkline_first_token_seconds", "Time to the first content.", labels=labels)
+        total = HistogramMetricFamily("trunkline_duration_seconds", "Time to the answer's end.", labels=labels)
+        for key, row in self._rows.items():
+            for status, count in row.statuses.items():
+                requests.add_metric([*key, status], count)
+            tokens.add_metric([*key, "prompt"], row.prompt)
+            tokens.add_metric([*key, "completion"], row.completion)
+            cost.add_metric(list(key), row.cost / 1e12)
+            first.add_metric(list(key), row.first_token.buckets(), sum_value=row.first_token.sum_ms / 1000)
+            total.add_metric(list(key), row.total.buckets(), sum_value=row.total.sum_ms / 1000)
+        errors = CounterMetricFamily(
+            "trunkline_upstream_errors", "Failed attempts by kind.", labels=["provider", "kind"]
+        )
+        for pair, count in self._upstream_errors.items():
+            errors.add_metric(list(pair), count)
+        refused = CounterMetricFamily("trunkline_refused", "Requests that were not accepted.", labels=["error_type"])
+        for kind, count in self._refused.items():
+            refused.add_metric([kind], count)
+        yield from (requests, tokens, cost, first, total, errors, refused)
+        yield GaugeMetricFamily("trunkline_in_flight", "Generations under way.", value=self.in_flight)
+        for name, text, value in self.gauges:
+            yield GaugeMetricFamily(name, text, value=value())

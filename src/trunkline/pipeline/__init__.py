@@ -1,0 +1,1 @@
+"""What accompanies one request on its way."""

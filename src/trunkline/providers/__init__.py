@@ -1,0 +1,1 @@
+"""Who serves models: address, authentication, policy and quirks. Data where possible."""

@@ -1,0 +1,1 @@
+"""Request + catalog + health → ordered endpoints. Pure."""

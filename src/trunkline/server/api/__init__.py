@@ -1,0 +1,1 @@
+"""The routes that are not inference: one file each subject. They parse, call and write."""

@@ -1,0 +1,57 @@
+"""GET /models, /models/count, /model/{author}/{slug}, /models/{author}/{slug}/endpoints, /providers.
+
+Source: openrouter-semantics §30, wire-other "Catalogue". They need no key, as on OpenRouter.
+"""
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from trunkline.catalog import public
+from trunkline.dialects.limits import printable
+from trunkline.model.endpoint import Model
+from trunkline.model.errors import NotFound
+from trunkline.server.api.common import json, state_of
+
+
+async def models(request: Request) -> Response:
+    """Every model."""
+    return json(public.model_list(state_of(request).catalog.models))
+
+
+async def count(request: Request) -> Response:
+    """How many models there are."""
+    return json({"data": {"count": len(state_of(request).catalog.models)}})
+
+
+async def model(request: Request) -> Response:
+    """One model."""
+    return json({"data": public.model_object(_find(request))})
+
+
+async def endpoints(request: Request) -> Response:
+    """One model and where it can be had."""
+    return json(public.endpoints_object(_find(request)))
+
+
+async def providers(request: Request) -> Response:
+    """Every provider."""
+    return json(public.provider_list(state_of(request).catalog))
+
+
+def _find(request: Request) -> Model:
+    name = f"{request.path_params['author']}/{request.path_params['slug']}"
+    found = state_of(request).catalog.find(name)
+    if found is None:
+        raise NotFound(f"no model {printable(name)}")
+    return found
+
+
+ROUTES = [
+    Route("/models", models),
+    Route("/models/user", models),
+    Route("/models/count", count),
+    Route("/model/{author}/{slug:path}", model),
+    Route("/models/{author}/{slug:path}/endpoints", endpoints),
+    Route("/providers", providers),
+]

@@ -1,0 +1,33 @@
+"""What the routes share."""
+
+from typing import Any, cast
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+
+from trunkline.model.key import Key
+from trunkline.server.auth import authenticate
+from trunkline.server.state import State
+
+
+def state_of(request: Request) -> State:
+    """The running gateway."""
+    return cast("State", request.app.state.gateway)
+
+
+def key_of(request: Request) -> Key:
+    """Who asks.
+
+    Raises:
+        Unauthenticated: nobody we know.
+    """
+    state = state_of(request)
+    headers = dict(request.scope["headers"])
+    return authenticate(headers, state.keys, state.clock, required=state.auth_required)
+
+
+def json(body: Any, status: int = 200) -> Response:
+    """*body* as a JSON answer; clients in browsers may read it."""
+    headers = {"access-control-allow-origin": "*"}
+    return Response(msgspec.json.encode(body), status, headers, media_type="application/json")

@@ -1,0 +1,114 @@
+"""GET /generation?id=: what one generation used, cost and went through. Source: openrouter-semantics §21."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from trunkline.dialects.limits import printable
+from trunkline.model.errors import InvalidRequest, NotFound
+from trunkline.model.money import to_json
+from trunkline.model.record import Generation
+from trunkline.server.api.common import json, key_of, state_of
+
+
+async def generation(request: Request) -> Response:
+    """The record; at once after the answer's end. Another key's is as unknown as one that never was."""
+    key = key_of(request)
+    wanted = request.query_params.get("id", "")
+    if not wanted:
+        raise InvalidRequest("id: missing", param="id")
+    found = await state_of(request).generations.find(wanted) if len(wanted) <= 64 else None
+    if found is None or found.key_id != key.id:
+        raise NotFound(f"Generation {printable(wanted)} not found")
+    return json({"data": generation_object(found)})
+
+
+def generation_object(done: Generation) -> dict[str, Any]:
+    """The wire form of a record. Times are milliseconds, money USD."""
+    usage = done.usage
+    return {
+        "id": done.id,
+        "upstream_id": done.upstream_id,
+        "request_id": done.id,
+        "total_cost": to_json(done.cost),
+        "usage": to_json(done.cost),
+        "cache_discount": None,
+        "upstream_inference_cost": None if done.upstream_cost is None else to_json(done.upstream_cost),
+        "created_at": datetime.fromtimestamp(done.created, UTC).isoformat(timespec="milliseconds"),
+        "model": done.model,
+        "provider_name": done.provider,
+        "app_id": None,
+        "streamed": done.streamed,
+        "cancelled": done.status == "cancelled",
+        "latency": done.first_token_ms,
+        "moderation_latency": None,
+        "generation_time": done.total_ms,
+        "finish_reason": done.finish_reason,
+        "native_finish_reason": done.native_finish_reason,
+        "service_tier": None,
+        "tokens_prompt": usage.prompt,
+        "tokens_completion": usage.completion,
+        "native_tokens_prompt": usage.prompt,
+        "native_tokens_completion": usage.completion,
+        "native_tokens_completion_images": usage.image_completion,
+        "native_tokens_reasoning": usage.reasoning,
+        "native_tokens_cached": usage.cached,
+        "num_media_prompt": None,
+        "num_input_audio_prompt": None,
+        "num_media_completion": None,
+        "num_search_results": None,
+        "num_fetches": None,
+        "web_search_engine": None,
+        "origin": done.http_referer or "",
+        "http_referer": done.http_referer,
+        "user_agent": done.user_agent,
+        "is_byok": False,
+        "external_user": done.user,
+        "session_id": done.session_id,
+        "api_type": "completions",
+        "preset_id": None,
+        "router": None,
+        "data_region": "global",
+        "workspace_id": None,
+        "provider_responses": [
+            *(
+                {
+                    "provider_name": attempt.provider,
+                    "model_permaslug": attempt.model,
+                    "status": attempt.status,
+                    "latency": attempt.latency_ms,
+                    "endpoint_id": attempt.tag,
+                    "is_byok": False,
+                    "error": attempt.cause,
+                    "maybe_billed": attempt.maybe_billed,
+                }
+                for attempt in done.attempts
+            ),
+            *([_served(done)] if done.provider is not None and done.status in ("completed", "cancelled") else []),
+        ],
+        # Ours, beyond the documented object.
+        "status": done.status,
+        "way": done.way,
+        "usage_estimated": usage.estimated,
+        "usage_inconsistent": usage.inconsistent,
+        "cost_known": done.cost_known,
+        "error_type": done.error_type,
+        "error": done.error,
+    }
+
+
+def _served(done: Generation) -> dict[str, Any]:
+    return {
+        "provider_name": done.provider,
+        "model_permaslug": done.model,
+        "status": 200,
+        "latency": done.first_token_ms,
+        "endpoint_id": done.endpoint,
+        "is_byok": False,
+    }
+
+
+ROUTES = [Route("/generation", generation)]

@@ -1,0 +1,28 @@
+"""GET /health/live, /health/ready, /metrics: for operators. They need no key and say nothing about anyone's."""
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from trunkline.server.api.common import json, state_of
+
+
+async def live(request: Request) -> Response:
+    """200 as long as the process answers at all."""
+    del request
+    return json({"status": "ok"})
+
+
+async def ready(request: Request) -> Response:
+    """200 where requests are served; 503 with the reason where not."""
+    state = state_of(request)
+    why = "draining" if state.draining else state.unready()
+    return json({"status": "ok"} if why is None else {"status": "unavailable", "reason": why}, 200 if why is None else 503)
+
+
+async def metrics(request: Request) -> Response:
+    """Prometheus' text format."""
+    return Response(state_of(request).metrics.text(), media_type="text/plain; version=0.0.4")
+
+
+ROUTES = [Route("/health/live", live), Route("/health/ready", ready), Route("/metrics", metrics)]

@@ -1,0 +1,38 @@
+"""Who asks. Source: wire-common §1, §2; reliability §8, S2."""
+
+import hashlib
+
+from trunkline.model.errors import Unauthenticated
+from trunkline.model.key import ANONYMOUS, Key
+from trunkline.ports import Clock, KeyStore
+
+Headers = dict[bytes, bytes]
+
+
+def secret_of(headers: Headers) -> bytes | None:
+    """The key in *headers*, by `Authorization: Bearer` or `x-api-key`; None where there is none."""
+    shown = headers.get(b"authorization")
+    if shown is not None and shown[:7].lower() == b"bearer ":
+        return shown[7:].strip() or None
+    return headers.get(b"x-api-key") or None
+
+
+def authenticate(headers: Headers, keys: KeyStore, clock: Clock, *, required: bool) -> Key:
+    """The key that *headers* show.
+
+    Where keys are not required, a request without one, or with one we do not know, is the key `anonymous`: official
+    clients send something whatever they are told.
+
+    Raises:
+        Unauthenticated: no key; or one that is unknown, disabled or expired, which are not told apart.
+    """
+    secret = secret_of(headers)
+    if secret is not None:
+        key = keys.find(hashlib.sha256(secret).hexdigest())
+        if key is not None and not key.disabled and (key.expires is None or key.expires > clock.now()):
+            return key
+    if not required:
+        return ANONYMOUS
+    if secret is None:
+        raise Unauthenticated("Missing Authentication header: send `Authorization: Bearer <key>` or `x-api-key: <key>`")
+    raise Unauthenticated("The API key is not valid")

@@ -1,0 +1,703 @@
+"""HTTP/1.1 as clients speak it: a protocol class for uvicorn, over httptools.
+
+uvicorn keeps the sockets, signals and processes; this class takes the place of its own protocol because a gateway that
+faces strangers needs what that one leaves out (time limits on heads and bodies, bounds on headers, idle clients, slow
+readers) and because one answered request should cost one task and as few writes as the network allows. What
+Starlette serves is served as ASGI; the inference routes get the `Exchange` itself.
+
+One `Connection` serves one request after another; a pipelined request waits for the answer before it. `Timekeeper`
+walks all connections twice a second: there are no timers of single requests.
+
+Sources: RFC 9110, RFC 9112; reliability §6.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, Coroutine
+from email.utils import formatdate
+from http import HTTPStatus
+from typing import Any, Protocol, cast
+from urllib.parse import unquote
+
+import httptools
+
+from trunkline.dialects.sse import KEEP_ALIVE
+from trunkline.model.errors import InvalidRequest, PayloadTooLarge, RequestTimeout, TrunklineError
+from trunkline.server.config import ServerSettings
+
+MAX_HEAD_BYTES = 32 * 1024
+MAX_HEADERS = 100
+MAX_URL_BYTES = 8 * 1024
+"""Source: reliability §6, C3."""
+
+MAX_PIPELINED = 16
+LINGER_S = 2.0
+"""How long a client that is still sending may go on after its answer."""
+HIGH_WATER = 128 * 1024
+"""Bytes that wait for a slow reader before its upstream is paused; with the kernel's own, below the 256 KiB of C8."""
+
+JSON = b"application/json"
+EVENT_STREAM = b"text/event-stream; charset=utf-8"
+COMMON = (
+    b"access-control-allow-origin: *\r\n"
+    b"access-control-expose-headers: X-Generation-Id,X-Provider-Name,request-id\r\n"
+)
+
+Handler = Callable[["Exchange"], Coroutine[Any, Any, None]]
+AsgiApp = Callable[[dict[str, Any], Callable[..., Awaitable[Any]], Callable[..., Awaitable[None]]], Awaitable[None]]
+
+_REASONS = {status.value: status.phrase.encode() for status in HTTPStatus} | {413: b"Content Too Large"}
+_STATUS_LINES = {code: b"HTTP/1.1 %d %s\r\n" % (code, phrase) for code, phrase in _REASONS.items()}
+
+
+def status_line(status: int) -> bytes:
+    """`HTTP/1.1 200 OK` and its line end."""
+    return _STATUS_LINES.get(status) or b"HTTP/1.1 %d Unknown\r\n" % status
+
+
+class Site(Protocol):
+    """What is served: the routes, and how an error before any route looks."""
+
+    date: bytes
+    """The header `date` as a whole line; `Timekeeper` renews it."""
+
+    settings: ServerSettings
+    routes: dict[bytes, Handler]
+    """Raw path → who answers POST there, given the exchange itself."""
+    asgi: AsgiApp
+    """Everything else."""
+    connections: "set[Connection]"
+
+    def error(self, path: bytes, error: TrunklineError, request_id: str | None) -> bytes:
+        """The JSON body of an error that a route did not see, in the dialect that *path* speaks."""
+        ...
+
+
+class Exchange:
+    """One request and its answer.
+
+    An answer is either `respond`, or `start` and any number of `write`, the last with `last=True`. Writes after the
+    client has gone are dropped. `on_gone` is called once if the client goes away before its answer's end;
+    `on_pause` and `on_resume` when it reads too slowly and when it has caught up.
+    """
+
+    __slots__ = (
+        "_body",
+        "_chunked",
+        "_connection",
+        "_head",
+        "_waiter",
+        "body_complete",
+        "body_size",
+        "content_length",
+        "finished",
+        "gone",
+        "headers",
+        "http_1_0",
+        "keep_alive",
+        "last_write",
+        "method",
+        "on_gone",
+        "on_pause",
+        "on_resume",
+        "on_tick",
+        "path",
+        "query",
+        "started",
+        "stream_headers",
+        "task",
+        "too_large",
+    )
+
+    def __init__(self, connection: "Connection") -> None:
+        self._connection = connection
+        self._body: list[bytes] = []
+        self._head = b""
+        self._chunked = False
+        self._waiter: asyncio.Future[None] | None = None
+        self.method = b""
+        self.path = b""
+        self.query = b""
+        self.headers: list[tuple[bytes, bytes]] = []
+        self.http_1_0 = False
+        self.keep_alive = True
+        self.content_length: int | None = None
+        self.body_size = 0
+        self.body_complete = False
+        self.too_large = False
+        self.started = False
+        self.finished = False
+        self.gone = False
+        self.last_write = 0.0
+        self.stream_headers: bytes | None = None
+        """Set by a route whose client waits for a stream: while nothing flows it is sent comments, under these."""
+        self.task: asyncio.Task[None] | None = None
+        self.on_gone: Callable[[], None] | None = None
+        self.on_pause: Callable[[], None] | None = None
+        self.on_resume: Callable[[], None] | None = None
+        self.on_tick: Callable[[float], None] | None = None
+
+    @property
+    def client(self) -> str:
+        """The client's address, as the socket has it; empty where it has none."""
+        peer = self._connection.peer
+        return peer[0] if peer else ""
+
+    async def body(self) -> bytes:
+        """The whole request body.
+
+        Raises:
+            PayloadTooLarge: it is longer than `max_body_bytes`, by what it says or by what came.
+            RequestTimeout: it made no progress for `body_timeout_s`.
+            InvalidRequest: the client closed inside it.
+        """
+        while not self.body_complete and not self.too_large and not self.gone:
+            connection = self._connection
+            connection.expect_continue(self)
+            self._waiter = connection.loop.create_future()
+            await self._waiter
+        if self.too_large:
+            limit = self._connection.site.settings.max_body_bytes
+            raise PayloadTooLarge(f"the body is larger than {limit} bytes")
+        if not self.body_complete:
+            raise InvalidRequest("the connection closed inside the body")
+        body = self._body
+        return body[0] if len(body) == 1 else b"".join(body)
+
+    def feed(self, data: bytes) -> None:
+        """A piece of the body came."""
+        self.body_size += len(data)
+        if self.body_size > self._connection.site.settings.max_body_bytes:
+            self.too_large = True
+            self._body.clear()
+            self._wake()
+        elif not self.too_large:
+            self._body.append(data)
+
+    def complete(self) -> None:
+        """The request is whole."""
+        self.body_complete = True
+        self._wake()
+
+    def fail(self, error: TrunklineError) -> None:
+        """The body will never be whole because of *error*, which `body` raises."""
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_exception(error)
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    def start(self, status: int, content_type: bytes, headers: bytes = b"") -> None:
+        """Begin a streamed answer; its head leaves with the first write. *headers* are whole lines."""
+        assert not self.started
+        self.started = True
+        self._chunked = not self.http_1_0
+        if self._chunked:
+            framing = b"transfer-encoding: chunked\r\n"
+        else:
+            framing = b""
+            self.keep_alive = False
+        self._head = b"%s%scontent-type: %s\r\ncache-control: no-cache\r\nx-accel-buffering: no\r\n%s%s%s%s\r\n" % (
+            status_line(status),
+            self._connection.site.date,
+            content_type,
+            COMMON,
+            headers,
+            framing,
+            b"" if self.keep_alive else b"connection: close\r\n",
+        )
+
+    def write(self, data: bytes, *, last: bool = False) -> None:
+        """Send *data* (may be empty) of a streamed answer; with *last* the answer is complete."""
+        if self.gone or self.finished:
+            return
+        self.last_write = self._connection.clock()
+        if self._chunked:
+            if data and last:
+                out = b"%s%x\r\n%s\r\n0\r\n\r\n" % (self._head, len(data), data)
+            elif data:
+                out = b"%s%x\r\n%s\r\n" % (self._head, len(data), data)
+            else:
+                out = self._head + b"0\r\n\r\n" if last else self._head
+        else:
+            out = self._head + data
+        self._head = b""
+        if out:
+            self._connection.transport.write(out)
+        if last:
+            self.finished = True
+            self._connection.answered(self)
+
+    def respond(self, status: int, body: bytes, content_type: bytes = JSON, headers: bytes = b"") -> None:
+        """Send a whole answer."""
+        if self.gone or self.finished:
+            return
+        assert not self.started
+        self.started = self.finished = True
+        if not self.body_complete:
+            self.keep_alive = False  # what is left of the body cannot be told from a next request
+        self._connection.transport.write(
+            b"%s%scontent-type: %s\r\ncontent-length: %d\r\n%s%s%s\r\n%s"
+            % (
+                status_line(status),
+                self._connection.site.date,
+                content_type,
+                len(body),
+                COMMON,
+                headers,
+                b"" if self.keep_alive else b"connection: close\r\n",
+                b"" if self.method == b"HEAD" else body,
+            )
+        )
+        self._connection.answered(self)
+
+    def abort(self) -> None:
+        """Close the connection in the middle of the answer, so that the client sees that it is not whole."""
+        self._connection.transport.abort()
+
+    def lost(self) -> None:
+        """The client has gone away."""
+        if self.gone:
+            return
+        self.gone = True
+        self._wake()
+        if not self.finished and self.on_gone is not None:
+            self.on_gone()
+
+    # ASGI, for what Starlette serves.
+
+    def scope(self) -> dict[str, Any]:
+        """The ASGI scope of this request."""
+        connection = self._connection
+        return {
+            "type": "http",
+            "asgi": {"version": "3.0", "spec_version": "2.4"},
+            "http_version": "1.0" if self.http_1_0 else "1.1",
+            "server": connection.local,
+            "client": connection.peer,
+            "scheme": "http",
+            "method": self.method.decode("ascii", "replace"),
+            "path": unquote(self.path.decode("ascii", "replace")),
+            "raw_path": self.path,
+            "query_string": self.query,
+            "headers": self.headers,
+            "root_path": "",
+        }
+
+    async def receive(self) -> dict[str, Any]:
+        """ASGI's receive: the whole body at once, then the disconnect."""
+        if self.gone or self.finished:
+            return {"type": "http.disconnect"}
+        try:
+            body = await self.body()
+        except TrunklineError as error:
+            if not self.started:
+                self.keep_alive = False
+                self.respond(error.http_status, self._connection.site.error(self.path, error, None))
+            return {"type": "http.disconnect"}
+        if self._body is _TAKEN:
+            self._waiter = self._connection.loop.create_future()
+            await self._waiter
+            return {"type": "http.disconnect"}
+        self._body = _TAKEN
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    async def send(self, message: dict[str, Any]) -> None:
+        """ASGI's send. An answer is small here: it is sent whole where it comes whole."""
+        if message["type"] == "http.response.start":
+            lines = [b"%s: %s\r\n" % (bytes(name), bytes(value)) for name, value in message["headers"]]
+            self._head = status_line(message["status"]) + self._connection.site.date + b"".join(lines)
+            length = any(bytes(name).lower() == b"content-length" for name, _ in message["headers"])
+            self._chunked = not length and not self.http_1_0 and message["status"] not in (204, 304)
+            if self._chunked:
+                self._head += b"transfer-encoding: chunked\r\n"
+            if not length and self.http_1_0:
+                self.keep_alive = False
+            if not self.body_complete:
+                self.keep_alive = False
+            self._head += b"\r\n" if self.keep_alive else b"connection: close\r\n\r\n"
+            self.started = True
+        elif message["type"] == "http.response.body":
+            body = b"" if self.method == b"HEAD" else message.get("body", b"")
+            self.write(body, last=not message.get("more_body", False))
+
+
+_TAKEN: list[bytes] = []
+"""Stands in for a body that ASGI's receive has handed out."""
+
+
+class Connection(asyncio.Protocol):
+    """One client's connection, as httptools' callbacks and the loop's drive it."""
+
+    __slots__ = (
+        "_body_since",
+        "_current",
+        "_expects",
+        "_head_bytes",
+        "_head_since",
+        "_idle_since",
+        "_lingers_since",
+        "_parser",
+        "_paused",
+        "_paused_since",
+        "_queue",
+        "_raw_left",
+        "_request",
+        "_stopping",
+        "_url",
+        "clock",
+        "local",
+        "loop",
+        "peer",
+        "site",
+        "transport",
+    )
+
+    def __init__(self, site: Site, loop: asyncio.AbstractEventLoop) -> None:
+        self.site = site
+        self.loop = loop
+        self.clock = loop.time
+        self.transport: asyncio.Transport = cast("asyncio.Transport", None)
+        self.peer: tuple[str, int] | None = None
+        self.local: tuple[str, int] | None = None
+        self._parser = httptools.HttpRequestParser(self)
+        self._request: Exchange | None = None
+        """What is being received."""
+        self._current: Exchange | None = None
+        """What is being answered."""
+        self._queue: deque[Exchange] = deque()
+        self._url = b""
+        self._head_bytes = 0
+        self._head_since = 0.0
+        self._body_since = 0.0
+        self._idle_since = 0.0
+        self._lingers_since = 0.0
+        self._paused = False
+        self._paused_since = 0.0
+        self._raw_left = 0
+        self._expects = False
+        self._stopping = False
+
+    # The loop's callbacks.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """A client has come."""
+        self.transport = cast("asyncio.Transport", transport)
+        self.transport.set_write_buffer_limits(HIGH_WATER)
+        self.peer = _address(transport.get_extra_info("peername"))
+        self.local = _address(transport.get_extra_info("sockname"))
+        self._idle_since = self.clock()
+        connections = self.site.connections
+        connections.add(self)
+        if len(connections) > self.site.settings.max_connections:
+            self.transport.abort()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The client has gone, or we have closed."""
+        self.site.connections.discard(self)
+        for exchange in (self._request, self._current, *self._queue):
+            if exchange is not None:
+                exchange.lost()
+        self._request = self._current = None
+        self._queue.clear()
+
+    def eof_received(self) -> bool:
+        """The client will send no more. It may still read, but no client that does so is known: it has gone."""
+        return False
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes came."""
+        if self._lingers_since:
+            return
+        if self._raw_left:
+            data = self._raw(data)
+            if not data:
+                return
+        request = self._request
+        if request is None or not request.method:  # it has one when its head is whole
+            if not self._head_since:
+                self._head_since = self.clock()
+            self._head_bytes += len(data)
+        else:
+            self._body_since = self.clock()
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade as upgrade:
+            self._upgrade(data, upgrade.args[0])
+        except httptools.HttpParserCallbackError as error:
+            cause = error.__context__
+            self._refuse(cause if isinstance(cause, _Refused) else _Refused(400, "bad request"))
+        except httptools.HttpParserError:
+            self._refuse(_Refused(400, "not HTTP/1.1"))
+        else:
+            if self._head_bytes > MAX_HEAD_BYTES:
+                self._refuse(_Refused(431, f"the request's head is longer than {MAX_HEAD_BYTES} bytes"))
+
+    def pause_writing(self) -> None:
+        """The client reads too slowly."""
+        self._paused = True
+        self._paused_since = self.clock()
+        current = self._current
+        if current is not None and current.on_pause is not None:
+            current.on_pause()
+
+    def resume_writing(self) -> None:
+        """The client has caught up."""
+        self._paused = False
+        current = self._current
+        if current is not None and current.on_resume is not None:
+            current.on_resume()
+
+    # httptools' callbacks.
+
+    def on_message_begin(self) -> None:
+        """A request's first byte."""
+        self._url = b""
+
+    def on_url(self, url: bytes) -> None:
+        """The request's target, or a piece of it."""
+        self._url += url
+        if len(self._url) > MAX_URL_BYTES:
+            raise _Refused(414, f"the URL is longer than {MAX_URL_BYTES} bytes")
+        if self._request is None or self._request.body_complete:
+            self._request = Exchange(self)
+            if len(self._queue) >= MAX_PIPELINED:
+                raise _Refused(400, f"more than {MAX_PIPELINED} requests at once on one connection")
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """One header."""
+        request = self._request
+        assert request is not None
+        name = name.lower()
+        headers = request.headers
+        headers.append((name, value))
+        if len(headers) > MAX_HEADERS:
+            raise _Refused(431, f"more than {MAX_HEADERS} headers")
+        if name == b"content-length":
+            request.content_length = int(value) if value.isdigit() and len(value) < 19 else -1
+        elif name == b"expect":
+            self._expects = value.lower() == b"100-continue"
+
+    def on_headers_complete(self) -> None:
+        """The head is whole: the request can begin to be answered."""
+        request = self._request
+        assert request is not None
+        parser = self._parser
+        request.method = parser.get_method()
+        request.http_1_0 = parser.get_http_version() == "1.0"
+        request.keep_alive = parser.should_keep_alive() and not self._stopping
+        if parser.get_http_version() not in ("1.1", "1.0"):
+            raise _Refused(505, "only HTTP/1.1 is spoken here")
+        if self._head_bytes > MAX_HEAD_BYTES:  # what came with the head's end may be body
+            size = len(self._url) + sum(len(name) + len(value) + 4 for name, value in request.headers)
+            if size > MAX_HEAD_BYTES:
+                raise _Refused(431, f"the request's head is longer than {MAX_HEAD_BYTES} bytes")
+        try:
+            url = httptools.parse_url(self._url)
+        except httptools.HttpParserInvalidURLError as error:
+            raise _Refused(400, "the URL cannot be read") from error
+        request.path = url.path or b"/"
+        request.query = url.query or b""
+        self._head_since = 0.0
+        self._head_bytes = 0
+        self._body_since = self.clock()
+        length = request.content_length
+        if length is not None and length > self.site.settings.max_body_bytes:
+            request.too_large = True
+        if self._current is None:
+            self._answer(request)
+        else:
+            self._queue.append(request)
+
+    def on_body(self, body: bytes) -> None:
+        """A piece of the body."""
+        if self._request is not None:
+            self._request.feed(body)
+
+    def on_message_complete(self) -> None:
+        """The request is whole."""
+        if self._request is not None:
+            self._request.complete()
+            self._request = None
+
+    # Answers.
+
+    def _answer(self, exchange: Exchange) -> None:
+        self._current = exchange
+        exchange.last_write = self.clock()
+        handler = self.site.routes.get(exchange.path) if exchange.method == b"POST" else None
+        coroutine = self._asgi(exchange) if handler is None else handler(exchange)
+        exchange.task = self.loop.create_task(coroutine)
+
+    async def _asgi(self, exchange: Exchange) -> None:
+        try:
+            await self.site.asgi(exchange.scope(), exchange.receive, exchange.send)
+        finally:
+            if not exchange.finished:
+                exchange.abort()
+
+    def answered(self, exchange: Exchange) -> None:
+        """The answer's last byte has been written: close, or take the next request."""
+        if not exchange.body_complete:
+            exchange.keep_alive = False
+        self._current = None
+        self._idle_since = self.clock()
+        if not exchange.keep_alive or self._stopping:
+            if exchange.body_complete:
+                self.transport.close()
+            else:
+                # Closed with bytes unread, the kernel would reset the connection, and the answer be lost on its way.
+                self._lingers_since = self.clock()
+                self.transport.write_eof()
+        elif self._queue:
+            self._answer(self._queue.popleft())
+
+    def expect_continue(self, exchange: Exchange) -> None:
+        """Somebody waits for the body: tell the client to send it, if it asked."""
+        if self._expects and exchange is self._current:
+            self._expects = False
+            self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+
+    def shutdown(self) -> None:
+        """Take no more requests; close when the answers that are under way have ended."""
+        self._stopping = True
+        if self._current is None and not self._queue:
+            self.transport.close()
+        elif self._current is not None and not self._current.started:
+            self._current.keep_alive = False
+
+    def cancel(self) -> None:
+        """Break off the answer that is under way: it ends in its dialect's error."""
+        current = self._current
+        if current is not None and current.task is not None:
+            current.keep_alive = False
+            current.task.cancel()
+
+    def abort(self) -> None:
+        """Close, whatever is under way."""
+        self.transport.abort()
+
+    def tick(self, now: float) -> None:
+        """Look whether anything takes too long."""
+        settings = self.site.settings
+        current = self._current
+        if self._lingers_since:
+            if now - self._lingers_since > LINGER_S:
+                self.transport.abort()
+            return
+        if current is not None:
+            self._tick_answer(current, now, settings)
+        elif self._head_since:
+            if now - self._head_since > settings.header_timeout_s:
+                self._refuse(_Refused(408, f"the request's head took longer than {settings.header_timeout_s:g} s"))
+        elif now - self._idle_since > settings.idle_timeout_s:
+            self.transport.close()
+
+    def _tick_answer(self, current: Exchange, now: float, settings: ServerSettings) -> None:
+        if self._paused:
+            if now - self._paused_since > settings.write_stall_s:
+                self.transport.abort()
+            return
+        if not current.body_complete and not current.too_large and now - self._body_since > settings.body_timeout_s:
+            current.keep_alive = False
+            current.fail(RequestTimeout(f"the body made no progress for {settings.body_timeout_s:g} s"))
+            return
+        if current.on_tick is not None:
+            current.on_tick(now)
+        headers = current.stream_headers
+        if headers is not None and not current.finished and now - current.last_write >= settings.keepalive_s:
+            if not current.started:
+                current.start(200, EVENT_STREAM, headers)
+            current.write(KEEP_ALIVE)
+
+    # What is not a request.
+
+    def _refuse(self, refused: "_Refused") -> None:
+        """Answer what cannot be a request, and close. Where an answer has begun, or another is due, only close."""
+        current = self._current
+        if current is not None:
+            if current is not self._request or current.started:
+                self.transport.abort()
+                return
+            if current.task is not None:
+                current.task.cancel()
+        exchange = self._request or Exchange(self)
+        exchange.keep_alive = False
+        error = InvalidRequest(refused.message)
+        error.http_status = refused.status
+        exchange.respond(refused.status, self.site.error(exchange.path, error, None))
+
+    def _upgrade(self, data: bytes, offset: int) -> None:
+        """An `Upgrade` is not taken up, and its request is answered as it is (RFC 9110 §7.8); CONNECT is refused.
+
+        The parser stops behind the head then and calls the message complete, so the body is read by its length here:
+        Java's client asks for h2c with every POST.
+        """
+        request = self._request or (self._queue[-1] if self._queue else self._current)
+        length = -1
+        if request is not None:
+            self._request = request
+            request.body_complete = False
+            if not any(name == b"transfer-encoding" for name, _ in request.headers):
+                length = request.content_length or 0
+        if request is None or request.method == b"CONNECT" or length < 0:
+            self._refuse(_Refused(400, "upgrades and tunnels are not served here"))
+            return
+        self._parser = httptools.HttpRequestParser(self)
+        self._raw_left = length
+        rest = self._raw(data[offset:]) if length else data[offset:]
+        if not length:
+            self.on_message_complete()
+        if rest:
+            self.data_received(rest)
+
+    def _raw(self, data: bytes) -> bytes:
+        """Body bytes by count; what is left behind them."""
+        mine, rest = data[: self._raw_left], data[self._raw_left :]
+        self._raw_left -= len(mine)
+        self.on_body(mine)
+        self._body_since = self.clock()
+        if not self._raw_left:
+            self.on_message_complete()
+        return rest
+
+
+class _Refused(Exception):
+    """A request that is refused before it is one."""
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+        self.message = message
+
+
+def _address(found: Any) -> tuple[str, int] | None:
+    return (str(found[0]), int(found[1])) if isinstance(found, tuple) and len(found) >= 2 else None
+
+
+class Timekeeper:
+    """Ticks every connection of a site twice a second, as long as it runs, and keeps its `date`."""
+
+    INTERVAL_S = 0.5
+
+    def __init__(self, site: Site, loop: asyncio.AbstractEventLoop) -> None:
+        self._site = site
+        self._loop = loop
+        self._handle: asyncio.TimerHandle | None = None
+
+    def start(self) -> None:
+        """Begin to tick."""
+        self._site.date = b"date: %s\r\n" % formatdate(usegmt=True).encode()
+        self._handle = self._loop.call_later(self.INTERVAL_S, self._tick)
+
+    def stop(self) -> None:
+        """Tick no more."""
+        if self._handle is not None:
+            self._handle.cancel()
+
+    def _tick(self) -> None:
+        now = self._loop.time()
+        for connection in tuple(self._site.connections):
+            connection.tick(now)
+        self.start()

@@ -1,0 +1,115 @@
+"""The inference routes: from a request's bytes to a plan that is carried out."""
+
+import logging
+from base64 import b64encode
+from os import urandom
+
+from trunkline.dialects.base import Call, Client
+from trunkline.dialects.limits import printable
+from trunkline.ledger.cost import worst_case
+from trunkline.model.errors import Internal, InvalidRequest, Overloaded, TrunklineError
+from trunkline.model.key import Key
+from trunkline.model.money import Pico
+from trunkline.pipeline.context import Context
+from trunkline.routing.plan import Plan, plan
+from trunkline.server.auth import Headers, authenticate
+from trunkline.server.http import Exchange
+from trunkline.server.state import State
+from trunkline.upstream.answer import Answer, error_headers
+
+LEAST_BYTES_PER_TOKEN = 2
+"""Of a prompt, for a reservation: hardly any text has more tokens than this, and no bound may be too low."""
+MAX_HEADER_VALUE = 256
+
+_ALPHABET = bytes.maketrans(b"+/", b"Az")
+
+logger = logging.getLogger(__name__)
+
+
+def generation_id(now: float) -> str:
+    """`gen-<Unix seconds>-<20 letters and digits>`, of 118 random bits. Source: wire-common §1."""
+    return f"gen-{int(now)}-{b64encode(urandom(15)).translate(_ALPHABET).decode()}"
+
+
+class Inference:
+    """One inference route, for clients of one dialect."""
+
+    def __init__(self, state: State, client: Client) -> None:
+        self._state = state
+        self._client = client
+
+    async def __call__(self, exchange: Exchange) -> None:
+        """Answer *exchange*. Errors before acceptance are answered here and counted; later ones by `Answer`."""
+        state = self._state
+        now = state.clock.now()
+        id_ = state.new_id(now)
+        state.metrics.in_flight += 1
+        try:
+            answer = await self._accept(exchange, id_, now)
+            await answer.run()
+        except TrunklineError as error:
+            self._refuse(exchange, id_, error)
+        except Exception:
+            logger.exception("request %s failed", id_)
+            self._refuse(exchange, id_, Internal("internal error"))
+        finally:
+            state.metrics.in_flight -= 1
+
+    async def _accept(self, exchange: Exchange, id_: str, now: float) -> Answer:
+        state = self._state
+        begun = state.clock.monotonic()
+        if state.draining:
+            raise Overloaded("the server is shutting down", retry_after_s=1.0)
+        headers: Headers = dict(exchange.headers)
+        key = authenticate(headers, state.keys, state.clock, required=state.auth_required)
+        if headers.get(b"content-encoding", b"identity") != b"identity":
+            error = InvalidRequest("content-encoding: a compressed body is not taken")
+            error.http_status = 415
+            raise error
+        why = state.unready()
+        if why is not None:
+            raise Overloaded(why, retry_after_s=5.0)
+        body = await exchange.body()
+        call = self._client.parse(body)
+        chosen = plan(state.models(call.model, call.models), call.preferences)
+        reservation = state.budgets.reserve(key, upper_bound(call, chosen, len(body), key))
+        ctx = Context(
+            id=id_,
+            created=now,
+            begun=begun,
+            key=key,
+            client=self._client,
+            call=call,
+            session_id=call.session_id or _text(headers.get(b"x-session-id")),
+            http_referer=_text(headers.get(b"http-referer") or headers.get(b"referer")),
+            app_title=_text(headers.get(b"x-openrouter-title") or headers.get(b"x-title")),
+            user_agent=_text(headers.get(b"user-agent")),
+        )
+        if call.stream:
+            exchange.stream_headers = b"X-Generation-Id: %s\r\n" % id_.encode()
+        return Answer(state.exchanges, ctx, chosen, exchange, reservation)
+
+    def _refuse(self, exchange: Exchange, id_: str, error: TrunklineError) -> None:
+        self._state.metrics.refused(error.kind)
+        if exchange.started or exchange.gone:
+            exchange.abort()
+            return
+        headers = b"X-Generation-Id: %s\r\n" % id_.encode() + error_headers(error)
+        exchange.respond(error.http_status, self._client.error(error, None), headers=headers)
+
+
+def upper_bound(call: Call, chosen: Plan, body_bytes: int, key: Key) -> Pico:
+    """The most that *call* can cost at any endpoint of its plan; zero where the key has no limit to keep."""
+    if key.limit is None:
+        return 0
+    tokens = body_bytes // LEAST_BYTES_PER_TOKEN
+    return max(
+        worst_case(tokens, (call.max_output or endpoint.max_output or 0) * call.choices, endpoint.price)
+        for candidates in chosen
+        for endpoint in candidates.endpoints
+    )
+
+
+def _text(value: bytes | None) -> str | None:
+    """A header's value for the record: readable, and not too long."""
+    return None if not value else printable(value.decode("latin-1"), MAX_HEADER_VALUE)

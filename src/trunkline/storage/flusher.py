@@ -1,0 +1,207 @@
+"""Moves the journal to the database, in the background."""
+
+import asyncio
+import logging
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final, TypeVar
+
+from sqlalchemy.exc import DataError, SQLAlchemyError
+
+from trunkline.storage.database import Database
+from trunkline.storage.insertion import Inserter
+from trunkline.storage.journal import FileJournal, Row, claim, read_rows
+
+BATCH: Final = 1000
+"""Rows of one transaction: some 15 ms of the database's thread."""
+
+INTERVAL_S: Final = 0.1
+SYNC_S: Final = 1.0
+MAX_BACKOFF_S: Final = 5.0
+
+_REFUSED: Final = (DataError, OverflowError, UnicodeError)
+"""What a database says to a row that it will never take."""
+
+_log = logging.getLogger(__name__)
+_T = TypeVar("_T")
+
+
+class Flusher:
+    """Keeps the database about 100 ms behind the journal.
+
+    Started after the journal is open, stopped before it is closed.
+    `failing` is True while the database does not take what it is given; the journal goes on meanwhile, and the flusher
+    tries again after 0.1 s, doubling to 5 s. `lock` is held while a batch is on its way: whoever holds it sees the
+    database and the journal's `unflushed` at one moment.
+    """
+
+    def __init__(self, database: Database, journal: FileJournal, *, interval_s: float = INTERVAL_S) -> None:
+        self.failing = False
+        self.lock = asyncio.Lock()
+        self._journal = journal
+        self._inserter = Inserter(database)
+        self._interval_s = interval_s
+        self._wake = asyncio.Event()
+        self._stopping = asyncio.Event()
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def start(self) -> None:
+        """Take over what dead processes left, then begin to flush.
+
+        Raises:
+            SQLAlchemyError: the database does not take it; it stays where it is.
+        """
+        await self.replay()
+        self._journal.on_pending = self._wake.set
+        if self._journal.pending:
+            self._wake.set()
+        self._tasks = [asyncio.create_task(self._flush_forever()), asyncio.create_task(self._sync_forever())]
+
+    async def stop(self) -> None:
+        """Flush what is left. Where the database does not take it, it stays in the journal for the next start."""
+        self._stopping.set()
+        self._wake.set()
+        await asyncio.gather(*self._tasks)
+        self._tasks.clear()
+        try:
+            while self._journal.pending or self._journal.spilled() is not None:
+                await self.flush()
+        except (SQLAlchemyError, OSError) as error:
+            _log.warning("records stay in the journal: %s", _name(error))
+
+    async def flush(self) -> int:
+        """Move what the journal holds at this moment; the number of new rows in the database.
+
+        Raises:
+            SQLAlchemyError, OSError: the rest stays in the journal.
+        """
+        count = 0
+        # What comes in meanwhile waits for the next round: one by one it would cost ten times as much.
+        left = self._journal.pending
+        while left > 0:
+            async with self.lock:
+                rows = self._journal.batch(min(BATCH, left))
+                if not rows:
+                    break
+                count += await self._insert(rows)
+                self._journal.stored(rows)
+                left -= len(rows)
+        while (segment := self._journal.spilled()) is not None:
+            async with self.lock:
+                new, _ = await self._read_back(segment.path)
+                self._journal.recovered(segment)
+                count += new
+        return count
+
+    async def replay(self) -> int:
+        """Insert what dead processes left in their segments and delete those; the number of new rows.
+
+        A segment with lines that are no records is kept as `.bad` after the others were taken.
+        """
+        count = 0
+        segments = claim(self._journal.folder, self._journal.paths())
+        while (segment := await asyncio.to_thread(next, segments, None)) is not None:
+            try:
+                new, unreadable = await self._read_back(segment.path)
+            except OSError as error:
+                _log.warning("cannot read the journal segment %s: %s", segment.path.name, _name(error))
+                segment.release()
+                continue
+            except BaseException:
+                segment.release()
+                raise
+            if unreadable:
+                _log.error("journal segment %s.bad: %d lines are no records", segment.path.name, unreadable)
+            try:
+                segment.finish(readable=not unreadable)
+            except OSError as error:
+                # It will be read again at the next start, which changes nothing.
+                _log.warning("cannot clear the journal segment %s: %s", segment.path.name, _name(error))
+            count += new
+        return count
+
+    async def _read_back(self, path: Path) -> tuple[int, int]:
+        """Insert the records of the file at *path*; how many were new, and how many lines were no records."""
+        count = unreadable = 0
+        batches = read_rows(path, BATCH)
+        while (batch := await asyncio.to_thread(_next, batches)) is not None:
+            rows, unreadable = batch
+            if rows:
+                count += await self._insert(rows, new=False)
+        return count, unreadable
+
+    async def _insert(self, rows: list[Row], *, new: bool = True) -> int:
+        try:
+            return await (self._inserter.insert if new else self._inserter.insert_new)(rows)
+        except _REFUSED as error:
+            if len(rows) > 1:
+                middle = len(rows) // 2
+                return await self._insert(rows[:middle], new=False) + await self._insert(rows[middle:], new=False)
+            # It would hold up all that come after it.
+            _log.error("the database refuses generation %s (%s), kept in refused.bad", rows[0][0], _name(error))
+            await asyncio.to_thread(_keep_aside, self._journal.folder, rows[0])
+            return 0
+
+    async def _flush_forever(self) -> None:
+        backoff_s = self._interval_s
+        while not self._stopping.is_set():
+            await self._wake.wait()
+            await self._sleep(backoff_s)
+            self._wake.clear()
+            try:
+                await self.flush()
+            except Exception as error:  # noqa: BLE001 - whatever a driver raises, records must go on arriving
+                if not self.failing:
+                    _log.warning("the database does not take records, the journal keeps them: %s", _name(error))
+                self.failing = True
+                backoff_s = min(backoff_s * 2, MAX_BACKOFF_S)
+                self._wake.set()
+            else:
+                if self.failing:
+                    _log.warning("the database takes records again")
+                self.failing = False
+                backoff_s = self._interval_s
+                if self._journal.pending:
+                    self._wake.set()
+
+    async def _sync_forever(self) -> None:
+        while not self._stopping.is_set():
+            await self._wake.wait()
+            await self._sleep(SYNC_S)
+            try:
+                await asyncio.to_thread(_sync, self._journal.unsynced())
+            except OSError as error:
+                _log.warning("cannot sync the journal: %s", _name(error))
+
+    async def _sleep(self, seconds: float) -> None:
+        """Wait *seconds*, or until `stop`."""
+        try:
+            async with asyncio.timeout(seconds):
+                await self._stopping.wait()
+        except TimeoutError:
+            return
+
+
+def _next(batches: Iterator[_T]) -> _T | None:
+    return next(batches, None)
+
+
+def _sync(handles: list[int]) -> None:
+    try:
+        for handle in handles:
+            os.fsync(handle)
+    finally:
+        for handle in handles:
+            os.close(handle)
+
+
+def _keep_aside(folder: Path, row: Row) -> None:
+    with (folder / "refused.bad").open("a", encoding="utf-8") as file:
+        file.write(f"{row[9]}\n")
+
+
+def _name(error: Exception) -> str:
+    """The kind of *error*. Its text could show what was to be stored."""
+    cause = getattr(error, "orig", None) or error
+    return type(cause).__name__

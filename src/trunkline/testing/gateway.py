@@ -1,0 +1,140 @@
+"""A running gateway for tests: real sockets on the loopback interface, a real database file, the test's own loop.
+
+    async with running_gateway(settings_for({"acme": upstream.url}), folder=tmp_path) as gateway:
+        client = AsyncOpenAI(base_url=gateway.api, api_key=gateway.key, max_retries=0)
+        …
+        assert [record.status for record in await gateway.records()] == ["completed"]
+
+It is put together as `trunkline.app` does it, without uvicorn's signals: those belong to the process that runs tests.
+"""
+
+import asyncio
+import contextlib
+import ssl
+from collections.abc import AsyncIterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from sqlalchemy import select
+
+from trunkline.app import App, Parts, SystemClock, build
+from trunkline.model.record import Generation
+from trunkline.server.http import Connection, Timekeeper
+from trunkline.settings import Settings, StorageSettings, parse
+from trunkline.storage.database import open_database
+from trunkline.storage.tables import GENERATIONS
+from trunkline.upstream.demo import DemoTransport, Switch
+from trunkline.upstream.http1 import Http1Transport
+
+KEY = "sk-test-0123456789abcdef"
+"""The client's key."""
+PROVIDER_KEY = "sk-provider-SECRET-marker"
+"""Ours at every provider of `settings_for`; followed by the provider's slug."""
+MODEL = "acme/llama"
+UPSTREAM_MODEL = "llama-upstream-name"
+PRICE = {"prompt": 1, "completion": 2}
+"""USD per million tokens."""
+
+
+class RunningGateway:
+    """A gateway that listens."""
+
+    def __init__(self, app: App, url: str, network: Http1Transport) -> None:
+        self.app = app
+        self.url = url
+        """`http://127.0.0.1:<port>`."""
+        self.api = f"{url}/api/v1"
+        """What official clients call the base URL."""
+        self.key = KEY
+        self.network = network
+        """Towards providers; it knows how many connections are open."""
+
+    @property
+    def port(self) -> int:
+        """Where it listens, on 127.0.0.1."""
+        return int(self.url.rpartition(":")[2])
+
+    @property
+    def parts(self) -> Parts:
+        """What a reload does not change: the journal, the database, the credentials, the metrics."""
+        return self.app._parts  # noqa: SLF001 - tests look inside  # pyright: ignore[reportPrivateUsage]
+
+    @property
+    def connections(self) -> set[Connection]:
+        """Those of clients that are open."""
+        return self.app.site.connections
+
+    async def records(self) -> list[Generation]:
+        """Every record there is, oldest first, as the database has them when the journal is empty."""
+        await self.parts.flusher.flush()
+        database = await open_database(self.app.settings.storage.url)
+        try:
+            async with database.read() as connection:
+                rows = await connection.scalars(select(GENERATIONS.c.data).order_by(GENERATIONS.c.created))
+                return [msgspec.json.decode(row, type=Generation) for row in rows]
+        finally:
+            await database.close()
+
+
+def settings_for(
+    providers: Mapping[str, str],
+    *,
+    provider: Mapping[str, Any] | None = None,
+    timeouts: Mapping[str, float] | None = None,
+    server: Mapping[str, Any] | None = None,
+    **more: Any,
+) -> Settings:
+    """One model, `MODEL`, that can be had of *providers* (slug → base URL) in their order.
+
+    *provider* holds further keys for each provider's block, *timeouts* and *server* are those blocks, and *more* is
+    further blocks.
+    """
+    blocks = {
+        slug: {"base_url": url, "credentials": [{"api_key": f"{PROVIDER_KEY}-{slug}"}], **(provider or {})}
+        for slug, url in providers.items()
+    }
+    endpoints = [{"provider": slug, "upstream_model": UPSTREAM_MODEL, "price": PRICE} for slug in providers]
+    configuration = {
+        "keys": [{"name": "tests", "secret": KEY}],
+        "providers": blocks,
+        "models": {MODEL: {"endpoints": endpoints}} if providers else {},
+        "timeouts": dict(timeouts or {}),
+        "server": {"port": 0, **(server or {})},
+        **more,
+    }
+    return parse(msgspec.json.encode(configuration), {})  # JSON is YAML
+
+
+@contextlib.asynccontextmanager
+async def running_gateway(
+    settings: Settings | str, *, folder: Path, ssl_context: ssl.SSLContext | None = None
+) -> AsyncIterator[RunningGateway]:
+    """A gateway with *settings* (or a configuration file's text) that keeps its data in *folder* and takes a free port.
+
+    *ssl_context* is what upstreams' certificates are judged by.
+    """
+    if isinstance(settings, str):
+        settings = parse(settings.encode(), {})
+    settings = msgspec.structs.replace(settings, storage=StorageSettings(url=f"sqlite:///{folder / 'trunkline.db'}"))
+    loop = asyncio.get_running_loop()
+    clock = SystemClock()
+    network = Http1Transport(clock=clock, ssl_context=ssl_context)
+    transport = Switch(network, DemoTransport(clock))
+    async with build(settings, clock=clock, transport=transport, environ={}) as app:
+        keeper = Timekeeper(app.site, loop)
+        keeper.start()
+        server = await loop.create_server(lambda: Connection(app.site, loop), "127.0.0.1", 0)
+        port = server.sockets[0].getsockname()[1]
+        try:
+            yield RunningGateway(app, f"http://127.0.0.1:{port}", network)
+        finally:
+            server.close()
+            keeper.stop()
+            for connection in tuple(app.site.connections):
+                connection.cancel()
+            await asyncio.sleep(0)
+            for connection in tuple(app.site.connections):
+                connection.abort()
+            await asyncio.sleep(0.01)
+            await transport.close()

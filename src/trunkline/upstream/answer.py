@@ -1,0 +1,539 @@
+"""A plan, carried out: one generation from its first attempt to its record.
+
+The order of things at the end of an answer is what makes the accounts exact: the upstream's end is seen, cost and
+record are made, the record goes to the journal, and only then do the closing bytes go to the client. A client that has
+seen the end of its answer can find it in the books.
+
+Until the commit point (see `dialects.base.Converter`) an attempt that fails is followed by the next endpoint; after
+it, the answer ends with the dialect's in-band error. Time limits that need to know what content is (first content,
+content idle) are kept here, those on bytes by the transport.
+
+Sources: reliability §3, §5; openrouter-semantics §5.4, §19.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from trunkline.dialects.base import Converter, Identity, Outcome, Upstream
+from trunkline.dialects.registry import RELAYS
+from trunkline.dialects.sse import is_stream
+from trunkline.dialects.translate import Translation
+from trunkline.ledger.budget import Reservation
+from trunkline.ledger.cost import billable
+from trunkline.ledger.cost import cost as price_of
+from trunkline.model.endpoint import Endpoint
+from trunkline.model.errors import (
+    AllAttemptsFailed,
+    Attempt,
+    ClientGone,
+    Internal,
+    Overloaded,
+    TrunklineError,
+    UpstreamLimited,
+    UpstreamRejected,
+    UpstreamTimeout,
+    UpstreamTruncated,
+)
+from trunkline.model.record import Generation, Status
+from trunkline.model.usage import FREE, Cost, Usage
+from trunkline.pipeline.context import Context
+from trunkline.ports import Clock, Journal, Response, Sink, Timeouts, Transport
+from trunkline.providers.base import Provider
+from trunkline.routing.plan import Plan
+from trunkline.upstream.health import Credentials
+from trunkline.upstream.scrub import Scrubber
+from trunkline.upstream.targets import Target, Targets
+
+MAX_ATTEMPTS = 3
+"""Endpoints asked for one model. Source: reliability §3."""
+MAX_ERROR_BYTES = 64 * 1024
+"""Of an error's body that is read. Source: reliability §5, U17."""
+BYTES_PER_TOKEN = 4
+"""For an estimate where a provider reports no usage: English prose in any of today's tokenizers, roughly."""
+
+EVENT_STREAM = b"text/event-stream; charset=utf-8"
+
+logger = logging.getLogger(__name__)
+
+
+class Exchanges(Struct, frozen=True, kw_only=True):
+    """What carrying out a plan needs of the world; one of these serves all requests until the configuration changes.
+
+    `settled` is told of every record, after the journal has it.
+    """
+
+    transport: Transport
+    clock: Clock
+    journal: Journal
+    credentials: Credentials
+    targets: Targets
+    providers: dict[str, Provider]
+    timeouts: Timeouts
+    scrubber: Scrubber
+    relay: bool
+    """Whether bytes may pass untranslated where both sides speak one dialect."""
+    settled: Callable[[Generation], None]
+    attempt_failed: Callable[[str, TrunklineError], None]
+
+
+class Answer:
+    """One generation. `run` it once; it answers on the sink, settles the reservation and leaves one record."""
+
+    __slots__ = (
+        "_aborting",
+        "_attempts",
+        "_content_at",
+        "_converter",
+        "_ctx",
+        "_endpoint",
+        "_finished",
+        "_first_token",
+        "_identity",
+        "_plan",
+        "_request_bytes",
+        "_reservation",
+        "_response",
+        "_sent_at",
+        "_sink",
+        "_start",
+        "_task",
+        "_way",
+        "_world",
+    )
+
+    def __init__(self, world: Exchanges, ctx: Context, plan: Plan, sink: Sink, reservation: Reservation) -> None:
+        self._world = world
+        self._ctx = ctx
+        self._plan = plan
+        self._sink = sink
+        self._reservation = reservation
+        self._attempts: list[Attempt] = []
+        self._endpoint: Endpoint | None = None
+        self._converter: Converter | None = None
+        self._response: Response | None = None
+        self._identity: Identity | None = None
+        self._request_bytes = 0
+        self._start = b""
+        self._way = "relay"
+        self._aborting: TrunklineError | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._finished = False
+        self._first_token: float | None = None
+        self._sent_at = 0.0
+        self._content_at = 0.0
+
+    async def run(self) -> None:
+        """Carry the plan out. Every error ends here: as the client's answer, and in the record."""
+        sink = self._sink
+        self._task = asyncio.current_task()
+        sink.on_gone = self._gone
+        sink.on_pause = self._pause
+        sink.on_resume = self._resume
+        sink.on_tick = self._tick
+        try:
+            await self._carry_out()
+        except TrunklineError as error:
+            self._fail(error)
+        except asyncio.CancelledError:
+            if self._aborting is None:
+                self._fail(Overloaded("the server is shutting down", retry_after_s=1.0))
+                raise
+            self._fail(self._aborting)
+        except Exception as error:
+            logger.exception("generation %s failed", self._ctx.id)
+            internal = Internal("internal error")
+            internal.__cause__ = error
+            self._fail(internal)
+        finally:
+            self._reservation.release()
+            sink.on_gone = sink.on_pause = sink.on_resume = sink.on_tick = None
+            self._task = None
+
+    async def _carry_out(self) -> None:
+        last: TrunklineError | None = None
+        for candidates in self._plan:
+            for endpoint in candidates.endpoints[:MAX_ATTEMPTS]:
+                begun = self._world.clock.monotonic()
+                try:
+                    await self._attempt(endpoint)
+                    return
+                except TrunklineError as error:
+                    last = self._failed(endpoint, error, begun)
+                if self._finished or self._committed or self._sink.gone:
+                    raise last
+                if not last.another_endpoint:
+                    break
+        assert last is not None, "a plan is never empty"
+        raise self._final(last)
+
+    @property
+    def _committed(self) -> bool:
+        return self._converter is not None and self._converter.committed
+
+    async def _attempt(self, endpoint: Endpoint) -> None:
+        world, call = self._world, self._ctx.call
+        provider = world.providers[endpoint.provider]
+        target = world.targets.of(endpoint, provider)
+        self._endpoint, self._converter, self._start, self._aborting = endpoint, None, b"", None
+        self._identity = Identity(
+            id=self._ctx.id, model=endpoint.model, provider=endpoint.provider_name, created=int(self._ctx.created)
+        )
+        body = self._body(target)
+        self._request_bytes = len(body)
+        credential = world.credentials.pick(provider)
+        try:
+            response = await world.transport.send(target.request(credential, body, self._timeouts()))
+            self._response = response
+            self._sent_at = self._content_at = world.clock.monotonic()
+            if self._aborting is not None:
+                response.abort()
+                raise self._aborting
+            if response.status != 200:
+                raise await self._refusal(target.dialect, response)
+            await response.pump(self._on_chunk)
+            if not self._finished:
+                self._close()
+        except UpstreamTruncated as error:
+            raise self._aborting or error from None
+        except TrunklineError as error:
+            world.credentials.failed(provider, credential, error)
+            raise
+        finally:
+            self._response = None
+        world.credentials.served(provider, credential)
+
+    def _timeouts(self) -> Timeouts:
+        """The limits, less what earlier attempts took of the whole."""
+        limits = self._world.timeouts
+        if not self._attempts:
+            return limits
+        spent = self._world.clock.monotonic() - self._ctx.begun
+        if spent >= limits.total_s:
+            raise UpstreamTimeout(f"no answer within {limits.total_s:g} s")
+        return replace(limits, total_s=limits.total_s - spent)
+
+    def _body(self, target: Target) -> bytes:
+        """The request in the target's dialect: the client's own bytes where it is the same."""
+        ctx = self._ctx
+        relay = RELAYS.get((ctx.client.name, target.dialect.name)) if self._world.relay else None
+        if relay is not None:
+            self._way = "relay"
+            return relay.request(ctx.call, target.endpoint, target.provider.quirks)
+        self._way = "translate"
+        return target.dialect.encode(ctx.client.decode(ctx.call), target.endpoint, target.provider.quirks)
+
+    def _make_converter(self, *, sse: bool) -> Converter:
+        ctx, endpoint, identity = self._ctx, self._endpoint, self._identity
+        assert endpoint is not None
+        assert identity is not None
+        if self._way == "relay":
+            return RELAYS[ctx.client.name, endpoint.dialect].converter(ctx.call, identity, sse=sse)
+        dialect = self._world.targets.of(endpoint, self._world.providers[endpoint.provider]).dialect
+        return Translation(
+            dialect.decoder(sse=sse), ctx.client.encoder(ctx.call, identity), streamed=ctx.call.stream
+        )
+
+    async def _refusal(self, dialect: Upstream, response: Response) -> TrunklineError:
+        """What an answer other than 200 means. Its body matters less than its status, so half of one will do."""
+        try:
+            body = await response.read(MAX_ERROR_BYTES)
+        except TrunklineError:
+            body = b""
+        return dialect.error(response.status, response.headers, body, self._world.clock.now())
+
+    # What comes.
+
+    def _on_chunk(self, chunk: bytes) -> None:
+        """A slice of the upstream's body; called from the transport's reader."""
+        if self._finished:
+            return
+        converter = self._converter
+        if converter is None:
+            self._start += chunk
+            sse = is_stream(self._start)
+            if sse is None:
+                self._start = self._start.lstrip()
+                return
+            converter = self._converter = self._make_converter(sse=sse)
+            chunk, self._start = self._start, b""
+        out = converter.feed(chunk)
+        if out:
+            self._write(out, converter)
+        elif converter.ended:
+            self._end(converter, b"")
+
+    def _write(self, out: bytes, converter: Converter) -> None:
+        now = self._world.clock.monotonic()
+        self._content_at = now
+        if self._first_token is None:
+            self._first_token = now
+        if converter.ended:
+            self._end(converter, out)
+            return
+        if not self._sink.started:
+            self._sink.start(200, EVENT_STREAM, self._headers())
+        self._sink.write(out)
+
+    def _close(self) -> None:
+        """The body has ended."""
+        converter = self._converter
+        if converter is None:
+            raise UpstreamTruncated("the provider sent an empty answer")
+        out = converter.close()
+        assert converter.ended, "close raises where the end was not seen"
+        if out:
+            self._write(out, converter)
+        else:
+            self._end(converter, b"")
+
+    def _end(self, converter: Converter, out: bytes) -> None:
+        """The upstream's own end was seen: record first, then the closing bytes."""
+        usage = self._usage(converter.outcome)
+        charge = self._charge(usage, charged=billable(usage, converter.outcome.finish_reason))
+        if self._first_token is None:
+            self._first_token = self._world.clock.monotonic()
+        if self._sink.gone:
+            self._record("cancelled", usage, charge, ClientGone.status, ClientGone("the client went away"))
+        else:
+            self._record("completed", usage, charge, 200, None)
+        self._finished = True
+        closing = converter.finish(usage, charge)
+        sink = self._sink
+        if self._ctx.call.stream:
+            if not sink.started:
+                sink.start(200, EVENT_STREAM, self._headers())
+            sink.write(out + closing, last=True)
+        else:
+            sink.respond(200, closing, headers=self._headers())
+        if self._response is not None:
+            self._response.release()
+
+    def _headers(self) -> bytes:
+        return b"X-Generation-Id: %s\r\n" % self._ctx.id.encode()
+
+    # What goes wrong.
+
+    def _failed(self, endpoint: Endpoint, error: TrunklineError, begun: float) -> TrunklineError:
+        """Note a failed attempt."""
+        error = self._aborting or error
+        error.provider = error.provider or endpoint.provider_name
+        provider = self._world.providers[endpoint.provider]
+        if error.raw is not None:
+            error.raw = self._world.scrubber.scrub(error.raw, provider)
+        if isinstance(error, UpstreamRejected):
+            error.message = self._world.scrubber.scrub(error.message, provider)
+        self._attempts.append(
+            Attempt(
+                provider=endpoint.provider_name,
+                model=endpoint.model,
+                tag=endpoint.tag,
+                status=error.upstream_status or error.http_status,
+                error_type=error.kind,
+                cause=type(error).__name__,
+                message=error.raw or error.message,
+                latency_ms=round((self._world.clock.monotonic() - begun) * 1000),
+                maybe_billed=error.maybe_billed,
+            )
+        )
+        if error.fault == "upstream":
+            self._world.attempt_failed(endpoint.provider, error)
+        return error
+
+    def _final(self, last: TrunklineError) -> TrunklineError:
+        """What the client is told when every attempt failed: the last one's error, with what was tried before."""
+        if last.fault != "upstream":
+            return last
+        failed = AllAttemptsFailed(
+            f"{last.provider}: {last.message}",
+            provider=last.provider,
+            provider_code=last.provider_code,
+            upstream_status=last.upstream_status,
+            raw=last.raw,
+            error_type=last.kind,
+            retry_after_s=last.retry_after_s,
+            attempts=tuple(self._attempts[:-1]),
+        )
+        failed.http_status = last.http_status
+        limited = [attempt.cause == UpstreamLimited.__name__ for attempt in self._attempts]
+        if all(limited):
+            failed.availability = self._availability("capacity_exhausted", last.retry_after_s)
+        elif last.http_status in (503, 504):
+            failed.availability = self._availability("temporarily_unavailable", last.retry_after_s)
+        return failed
+
+    def _availability(self, code: str, retry_after_s: float | None) -> dict[str, object]:
+        return {
+            "code": code,
+            "retryable": True,
+            "retry_after": retry_after_s,
+            "requested_models": [candidates.model.id for candidates in self._plan],
+            "affected_providers": sorted({attempt.provider for attempt in self._attempts}),
+            "docs_url": "",
+        }
+
+    def _fail(self, error: TrunklineError) -> None:
+        """The generation ends in *error*."""
+        if self._finished:
+            if not self._sink.gone:
+                logger.error("generation %s: %s after its end", self._ctx.id, type(error).__name__)
+            return
+        self._finished = True
+        converter = self._converter
+        outcome = Outcome() if converter is None else converter.outcome
+        gone = isinstance(error, ClientGone)
+        usage = self._usage(outcome) if converter is not None else Usage()
+        charge = self._charge(usage, charged=gone or outcome.usage is not None) if self._committed or gone else FREE
+        status: Status = "cancelled" if gone else "partial" if self._committed else "failed"
+        try:
+            self._record(status, usage, charge, error.http_status, error)
+        except TrunklineError as worse:
+            error = worse
+        if not gone:
+            self._tell(error, usage, charge)
+
+    def _tell(self, error: TrunklineError, usage: Usage, charge: Cost) -> None:
+        """Give the client its error: in the stream where one has begun, else as a body."""
+        sink = self._sink
+        if self._committed and self._ctx.call.stream and not sink.started:
+            sink.start(200, EVENT_STREAM, self._headers())  # content and error came in one piece
+        if sink.started:
+            converter = self._converter
+            if converter is None or not converter.committed:
+                identity = self._identity or Identity(id=self._ctx.id, model="", provider="", created=0)
+                sink.write(self._ctx.client.encoder(self._ctx.call, identity).fail(error, None, None), last=True)
+            else:
+                sink.write(converter.fail(error, usage, charge), last=True)
+            return
+        body = self._ctx.client.error(error, self._ctx.id)
+        sink.respond(error.http_status, body, headers=self._headers() + error_headers(error))
+
+    # What it came to.
+
+    def _usage(self, outcome: Outcome) -> Usage:
+        """What the upstream reported; what we counted where it said nothing."""
+        if outcome.usage is not None:
+            return outcome.usage
+        return Usage(
+            prompt=self._request_bytes // BYTES_PER_TOKEN,
+            completion=-(-outcome.content_bytes // BYTES_PER_TOKEN),
+            estimated=True,
+        )
+
+    def _charge(self, usage: Usage, *, charged: bool) -> Cost:
+        assert self._endpoint is not None
+        return price_of(usage, self._endpoint.price, charged=charged)
+
+    def _record(
+        self,
+        status: Status,
+        usage: Usage,
+        charge: Cost,
+        http_status: int,
+        error: TrunklineError | None,
+    ) -> None:
+        """Settle and write the record.
+
+        Raises:
+            Overloaded: the journal cannot be written; without a record there is no answer.
+        """
+        world, ctx, endpoint = self._world, self._ctx, self._endpoint
+        outcome = Outcome() if self._converter is None else self._converter.outcome
+        now = world.clock.monotonic()
+        generation = Generation(
+            id=ctx.id,
+            created=ctx.created,
+            key_id=ctx.key.id,
+            status=status,
+            api_type=ctx.client.name,
+            model=self._plan[0].model.id if endpoint is None else endpoint.model,
+            requested=ctx.call.model or (ctx.call.models[0] if ctx.call.models else ""),
+            provider=None if endpoint is None else endpoint.provider_name,
+            endpoint=None if endpoint is None else endpoint.tag,
+            upstream_id=outcome.upstream_id,
+            streamed=ctx.call.stream,
+            way=self._way,
+            usage=usage,
+            cost=charge.total,
+            cost_known=charge.known,
+            upstream_cost=charge.upstream,
+            finish_reason=outcome.finish_reason,
+            native_finish_reason=outcome.native_finish_reason,
+            http_status=http_status,
+            error_type=None if error is None else error.kind,
+            error=None if error is None else error.raw or error.message,
+            first_token_ms=None if self._first_token is None else round((self._first_token - ctx.begun) * 1000),
+            total_ms=round((now - ctx.begun) * 1000),
+            attempts=tuple(self._attempts),
+            session_id=ctx.session_id,
+            user=ctx.call.user,
+            http_referer=ctx.http_referer,
+            app_title=ctx.app_title,
+            user_agent=ctx.user_agent,
+        )
+        try:
+            world.journal.append(generation)
+        except OSError as problem:
+            logger.critical("the journal cannot be written: %s", problem.strerror)
+            raise Overloaded("the server cannot record usage now", retry_after_s=5.0) from problem
+        self._reservation.settle(charge.total)
+        world.settled(generation)
+
+    # What the client does meanwhile.
+
+    def _gone(self) -> None:
+        """The client went away: stop the upstream at once, unless it would bill the rest all the same."""
+        endpoint = self._endpoint
+        quirks = None if endpoint is None else self._world.providers[endpoint.provider].quirks
+        if quirks is not None and quirks.bills_after_cancel and self._committed:
+            if self._response is not None:
+                self._response.resume()
+            return
+        self._abort(ClientGone("the client went away"))
+
+    def _abort(self, error: TrunklineError) -> None:
+        self._aborting = error
+        if self._response is not None:
+            self._response.abort()
+        elif self._task is not None:
+            self._task.cancel()
+
+    def _pause(self) -> None:
+        if self._response is not None:
+            self._response.pause()
+
+    def _resume(self) -> None:
+        if self._response is not None:
+            self._response.resume()
+            self._content_at = self._world.clock.monotonic()
+
+    def _tick(self, now: float) -> None:
+        """Is there content in time? Bytes alone (pings, comments, blanks) do not count."""
+        if self._response is None or self._aborting is not None or self._finished:
+            return
+        limits = self._world.timeouts
+        if not self._committed:
+            if now - self._sent_at > limits.first_content_s:
+                self._abort(UpstreamTimeout(f"no content within {limits.first_content_s:g} s", maybe_billed=True))
+        elif now - self._content_at > limits.content_idle_s:
+            self._abort(UpstreamTimeout(f"no content for {limits.content_idle_s:g} s", maybe_billed=True))
+
+
+def error_headers(error: TrunklineError) -> bytes:
+    """`Retry-After`, and whether official clients should try again by themselves.
+
+    They retry any 5xx and 429 twice; where we have tried what there is, that is nine calls for one. So they are told
+    not to, unless somebody said how long to wait. Source: reliability §1.
+    """
+    lines = b""
+    if error.retry_after_s is not None and error.http_status in (402, 429, 503):
+        lines += b"Retry-After: %d\r\n" % max(1, -int(-error.retry_after_s // 1))
+    elif error.http_status == 503:
+        lines += b"Retry-After: 1\r\n"
+    if error.fault == "upstream":
+        wait = error.retry_after_s is not None
+        lines += b"x-should-retry: %s\r\n" % (b"true" if wait else b"false")
+    return lines

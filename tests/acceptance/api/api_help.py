@@ -1,0 +1,139 @@
+"""A gateway and a client for its other routes, and OpenRouter's own schemas as far as these tests need them."""
+
+import contextlib
+from collections.abc import AsyncIterator, Callable, Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import yaml
+from openai import DefaultAsyncHttpxClient
+
+from trunkline.settings import parse
+from trunkline.testing.gateway import KEY, RunningGateway, running_gateway
+
+OTHER = "sk-test-other-0123456789abcd"
+"""A key without a limit, as `KEY` is."""
+POOR = "sk-test-poor-0123456789abcde"
+"""A key that has `LIMIT`."""
+LIMIT = 0.0005
+MODEL = "acme/priced"
+CHAT = "/api/v1/chat/completions"
+LATE = "acme/alias"
+
+
+class Reply(msgspec.Struct, frozen=True):
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    def json(self) -> Any:
+        return msgspec.json.decode(self.body)
+
+    @property
+    def data(self) -> Any:
+        return self.json()["data"]
+
+
+class Api:
+    """The gateway's routes."""
+
+    def __init__(self, gateway: RunningGateway, http: Any) -> None:
+        self.gateway = gateway
+        self._http = http
+
+    async def get(self, path: str, key: str | None = KEY, method: str = "GET", body: Any = None, **headers: str) -> Reply:
+        if key is not None:
+            headers["authorization"] = f"Bearer {key}"
+        content = None if body is None else msgspec.json.encode(body)
+        answer = await self._http.request(method, self.gateway.url + path, headers=headers, content=content)
+        return Reply(answer.status_code, {n.lower(): v for n, v in answer.headers.items()}, answer.content)
+
+    async def chat(self, key: str | None = KEY, path: str = CHAT, **more: Any) -> Reply:
+        """Ask the demo provider, at a price."""
+        body = {"model": MODEL, "messages": [{"role": "user", "content": "one two three"}], **more}
+        return await self.get(path, key, "POST", body)
+
+
+@contextlib.asynccontextmanager
+async def running(folder: Path, **more: Any) -> AsyncIterator[Api]:
+    """A gateway whose one provider is `demo`, with a model at a price and three keys."""
+    price = {"prompt": 1.0, "completion": 4.0}
+    endpoint = {"provider": "demo", "upstream_model": "echo", "price": price, "max_output": 100}
+    blocks = {
+        "keys": [
+            {"name": "tests", "secret": KEY},
+            {"name": "other", "secret": OTHER},
+            {"name": "poor", "secret": POOR, "limit_usd": LIMIT},
+        ],
+        "models": {MODEL: {"endpoints": [endpoint], "context_length": 8192, "aliases": [LATE], "name": "Priced"}},
+        **more,
+    }
+    http = DefaultAsyncHttpxClient(trust_env=False, timeout=30)
+    async with running_gateway(parse(msgspec.json.encode(blocks), {}), folder=folder) as gateway, http:
+        yield Api(gateway, http)
+
+
+# ── OpenRouter's schemas ─────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@cache
+def _document(path: Path) -> Any:
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    return yaml.load(path.read_bytes(), Loader=loader)  # a safe one, either way
+
+
+def check(shared: Callable[[str], Path], path: str, body: Any, status: int = 200, method: str = "get") -> None:
+    """Is *body* what the specification says that *path* answers?"""
+    document = _document(shared("spec/openrouter-openapi.yaml"))
+    answer = document["paths"][path][method]["responses"][str(status)]
+    faults = list(_faults(document, answer["content"]["application/json"]["schema"], body, "$"))
+    assert not faults, "\n".join(faults[:10])
+
+
+_KINDS: dict[str, tuple[type, ...]] = {
+    "object": (dict,),
+    "array": (list,),
+    "string": (str,),
+    "integer": (int,),
+    "number": (int, float),
+    "boolean": (bool,),
+    "null": (type(None),),
+}
+
+
+def _faults(document: Any, schema: Any, value: Any, at: str) -> Any:
+    """Where *value* is not as *schema*, as far as references, types, enums, alternatives and members go."""
+    if "$ref" in schema:
+        found = document
+        for step in schema["$ref"].removeprefix("#/").split("/"):
+            found = found[step]
+        yield from _faults(document, found, value, at)
+        return
+    if value is None and schema.get("nullable"):
+        return
+    for one in schema.get("allOf", ()):
+        yield from _faults(document, one, value, at)
+    choices = schema.get("anyOf") or schema.get("oneOf")
+    if choices and all(list(_faults(document, one, value, at)) for one in choices):
+        yield f"{at}: {value!r} is none of the alternatives"
+    kinds = schema.get("type")
+    if kinds is not None:
+        kinds = [kinds] if isinstance(kinds, str) else kinds
+        fits = any(isinstance(value, _KINDS[kind]) and not (isinstance(value, bool) and kind != "boolean") for kind in kinds)
+        if not fits:
+            yield f"{at}: {value!r} is not {' or '.join(kinds)}"
+            return
+    if "enum" in schema and value not in schema["enum"]:
+        yield f"{at}: {value!r} is not among {schema['enum']}"
+    if isinstance(value, dict):
+        for name in schema.get("required", ()):
+            if name not in value:
+                yield f"{at}.{name}: missing"
+        for name, inner in schema.get("properties", {}).items():
+            if name in value:
+                yield from _faults(document, inner, value[name], f"{at}.{name}")
+    if isinstance(value, list):
+        for index, item in enumerate(value):
+            yield from _faults(document, schema.get("items", {}), item, f"{at}[{index}]")

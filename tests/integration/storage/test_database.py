@@ -1,0 +1,106 @@
+"""Opening databases, and their schema."""
+
+import asyncio
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, insert, select, text
+
+from trunkline.storage import Database, DatabaseUnusable, migrations, open_database
+from trunkline.storage.database import HEAD
+from trunkline.storage.tables import COUNTERS, METADATA
+
+
+async def test_sqlite_is_set_up(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "folder" / "a b%.db"
+    database = await open_database(f"sqlite:///{path}")
+    async with database.read() as connection:
+        pragmas = {
+            name: await connection.scalar(text(f"PRAGMA {name}"))
+            for name in ("journal_mode", "synchronous", "busy_timeout", "foreign_keys")
+        }
+    await database.close()
+    assert pragmas == {"journal_mode": "wal", "synchronous": 2, "busy_timeout": 5000, "foreign_keys": 1}
+    assert path.parent.stat().st_mode & 0o777 == 0o700
+    assert path.stat().st_mode & 0o777 == 0o600
+
+
+async def test_the_tables_are_what_migrations_make(database: Database) -> None:
+    def differences(connection: Connection) -> object:
+        return compare_metadata(MigrationContext.configure(connection), METADATA)
+
+    async with database.read() as connection:
+        assert await connection.run_sync(differences) == []
+
+
+def test_head_is_the_newest_migration() -> None:
+    config = Config()
+    config.set_main_option("script_location", str(Path(str(migrations.__file__)).parent))
+    assert ScriptDirectory.from_config(config).get_current_head() == HEAD
+
+
+async def test_opening_again_keeps_what_is_there(url: str) -> None:
+    for count in range(3):
+        database = await open_database(url)
+        async with database.write() as connection:
+            await connection.execute(insert(COUNTERS).values(name=str(count), value=1))
+            assert len((await connection.execute(select(COUNTERS))).all()) == count + 1
+        await database.close()
+
+
+async def test_many_processes_open_at_once(url: str) -> None:
+    code = (
+        "import asyncio, sys\n"
+        "from trunkline.storage import open_database\n"
+        "async def main():\n    await (await open_database(sys.argv[1])).close()\n"
+        "asyncio.run(main())"
+    )
+    started = [await asyncio.create_subprocess_exec(sys.executable, "-W", "error", "-c", code, url) for _ in range(4)]
+    assert [await process.wait() for process in started] == [0, 0, 0, 0]
+
+
+async def test_a_newer_schema_is_refused(url: str) -> None:
+    database = await open_database(url)
+    async with database.write() as connection:
+        await connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    await database.close()
+    with pytest.raises(DatabaseUnusable, match="newer Trunkline"):
+        await open_database(url)
+
+
+async def test_no_database_file(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(DatabaseUnusable, match=r"cannot write the database file .*file/x\.db"):
+        await open_database(f"sqlite:///{tmp_path}/file/x.db")
+    with pytest.raises(DatabaseUnusable, match="Is a directory"):
+        await open_database(f"sqlite:///{tmp_path}")
+    (tmp_path / "file").write_text("not a database, and long enough to be seen as such" * 50)
+    with pytest.raises(DatabaseUnusable, match="file is not a database"):
+        await open_database(f"sqlite:///{tmp_path}/file")
+
+
+@pytest.mark.parametrize(
+    ("url", "says"),
+    [
+        ("sqlite://", "must name a file"),
+        ("sqlite:///:memory:", "must name a file"),
+        ("mysql://root:hunter2@host/x", "'mysql' is neither"),
+        ("hunter2", "not a database URL"),
+    ],
+)
+async def test_urls_that_are_none(url: str, says: str) -> None:
+    with pytest.raises(DatabaseUnusable, match=says) as caught:
+        await open_database(url)
+    assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.skipif(find_spec("asyncpg") is not None, reason="the driver is installed")
+async def test_postgres_without_its_driver() -> None:
+    with pytest.raises(DatabaseUnusable, match=r"pip install 'trunkline\[postgres\]'"):
+        await open_database("postgresql://u:hunter2@host/db")

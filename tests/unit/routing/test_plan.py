@@ -1,0 +1,202 @@
+"""Plans: what removes, what sorts, and what is said when nothing is left."""
+
+from itertools import permutations
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from msgspec.structs import replace
+
+from trunkline.model.endpoint import DataPolicy, Endpoint, Model, Price
+from trunkline.model.errors import InvalidRequest, NoEndpoint
+from trunkline.model.preferences import MaxPrice, Preferences
+from trunkline.routing import plan as planning
+from trunkline.routing.plan import plan
+
+
+def endpoint(provider: str, tag: str = "", **more: Any) -> Endpoint:
+    return Endpoint(
+        model="acme/small",
+        provider=provider,
+        provider_name=provider.title() + " Inc",
+        upstream_model="small-1",
+        dialect="chat",
+        tag=tag or provider,
+        **more,
+    )
+
+
+def price(prompt: int | None, completion: int | None = 0, request: int = 0, image: int = 0) -> Price:
+    return Price(prompt=prompt, completion=completion, request=request, image=image)
+
+
+GOOD = DataPolicy(training=False, zdr=True)
+A = endpoint("acme", "acme/fp8", quantization="fp8", price=price(1_000_000, 2_000_000), data_policy=GOOD)
+B = endpoint("beta", quantization="bf16", price=price(2_000_000, 4_000_000), data_policy=DataPolicy(training=True))
+C = endpoint("core", price=price(None, None))
+D = endpoint("acme", "acme/slow", price=price(0, 0, request=10**12, image=5 * 10**11), data_policy=GOOD)
+ALL = (A, B, C, D)
+
+
+def model(*endpoints: Endpoint, id: str = "acme/small") -> Model:  # noqa: A002
+    return Model(id=id, name=id, endpoints=endpoints)
+
+
+def names(wanted: Preferences, *endpoints: Endpoint) -> str:
+    (candidates,) = plan([model(*(endpoints or ALL))], wanted)
+    return "".join("ABCD"[ALL.index(found)] for found in candidates.endpoints)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "left"),
+    [
+        (Preferences(), "ABCD"),
+        (Preferences(only=["acme"]), "AD"),
+        (Preferences(only=["ACME"]), "AD"),
+        (Preferences(only=["acme/fp8"]), "A"),
+        (Preferences(only=["Acme Inc", "core"]), "ACD"),
+        (Preferences(ignore=["acme"]), "BC"),
+        (Preferences(ignore=["acme/slow"]), "ABC"),
+        (Preferences(ignore=[]), "ABCD"),
+        (Preferences(order=["core", "beta"]), "CBAD"),
+        (Preferences(order=["acme"]), "ADBC"),
+        (Preferences(order=["acme/slow", "acme"]), "DABC"),
+        (Preferences(order=["nobody"]), "ABCD"),
+        (Preferences(order=["core", "acme"], allow_fallbacks=False), "CAD"),
+        (Preferences(allow_fallbacks=False), "A"),
+        (Preferences(allow_fallbacks=True, order=[]), "ABCD"),
+        (Preferences(zdr=True), "AD"),
+        (Preferences(zdr=False), "ABCD"),
+        (Preferences(data_collection="deny"), "AD"),
+        (Preferences(data_collection="allow"), "ABCD"),
+        (Preferences(quantizations=["fp8"]), "A"),
+        (Preferences(quantizations=["fp8", "unknown"]), "ACD"),
+        (Preferences(max_price=MaxPrice(prompt=1)), "AD"),
+        (Preferences(max_price=MaxPrice(prompt="1.0", completion=1)), "D"),
+        (Preferences(max_price=MaxPrice(completion=4)), "ABD"),
+        (Preferences(max_price=MaxPrice(request=0.5)), "ABC"),
+        (Preferences(max_price=MaxPrice(request=1)), "ABCD"),
+        (Preferences(max_price=MaxPrice(image=0)), "ABC"),
+        (Preferences(max_price=MaxPrice()), "ABCD"),
+        (Preferences(only=["acme"], ignore=["acme/fp8"], order=["acme"]), "D"),
+    ],
+)
+def test_who_is_left_in_which_order(wanted: Preferences, left: str) -> None:
+    assert names(wanted) == left
+
+
+@pytest.mark.parametrize(
+    ("wanted", "message", "excluded"),
+    [
+        (Preferences(only=["x"]), "4 removed by only (Acme Inc, Beta Inc, Core Inc)", ["allowed_providers"]),
+        (Preferences(order=["x"], allow_fallbacks=False), "4 removed by order", ["allowed_providers"]),
+        (
+            Preferences(zdr=True, ignore=["acme"]),
+            "2 removed by ignore (Acme Inc), 2 removed by zdr (Beta Inc, Core Inc)",
+            ["ignore", "data_policy:zdr"],
+        ),
+        (
+            Preferences(data_collection="deny", max_price=MaxPrice(prompt=-1)),
+            "2 removed by data_collection (Beta Inc, Core Inc), 2 removed by max_price (Acme Inc)",
+            ["data_policy:training", "max_price"],
+        ),
+        (Preferences(quantizations=["int4"]), "4 removed by quantizations", ["quantization"]),
+    ],
+)
+def test_when_nothing_is_left_it_says_why(wanted: Preferences, message: str, excluded: list[str]) -> None:
+    with pytest.raises(NoEndpoint) as caught:
+        plan([model(*ALL)], wanted)
+    error = caught.value
+    assert error.message.startswith("no endpoint for 'acme/small': ")
+    assert message in error.message
+    assert error.availability is not None
+    assert error.availability["code"] == "constraint_filtered"
+    assert error.availability["requested_models"] == ["acme/small"]
+    assert error.availability["excluded_by"] == excluded
+
+
+@pytest.mark.parametrize("wanted", [(), (Preferences(),)])
+def test_a_model_that_nobody_serves(wanted: tuple[Preferences, ...]) -> None:
+    with pytest.raises(NoEndpoint, match="none is configured") as caught:
+        plan([model()], *wanted)
+    assert caught.value.availability is not None
+    assert caught.value.availability["code"] == "no_endpoints"
+
+
+@pytest.mark.parametrize("given_", ["cheap", "nan", "inf", ""])
+def test_a_price_that_is_no_number(given_: str) -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        plan([model(*ALL)], Preferences(max_price=MaxPrice(completion=given_)))
+    assert caught.value.param == "provider.max_price.completion"
+
+
+def test_the_next_model_is_a_fallback_for_all_endpoints_of_the_first() -> None:
+    large = model(replace(B, model="acme/large"), id="acme/large")
+    small = model(*ALL)
+    assert [found.model.id for found in plan([small, large])] == ["acme/small", "acme/large"]
+    assert [found.model.id for found in plan([small, large], Preferences(only=["beta"]))] == [
+        "acme/small",
+        "acme/large",
+    ]
+    assert [found.model.id for found in plan([small, large], Preferences(only=["core"]))] == ["acme/small"]
+    assert [found.model.id for found in plan([model(), large])] == ["acme/large"]
+
+
+def test_without_preferences_it_is_the_configuration() -> None:
+    (candidates,) = plan([model(*ALL)])
+    assert candidates.endpoints is not None
+    assert candidates.endpoints == ALL
+
+
+ENDPOINTS = st.builds(
+    lambda provider, tag, quantization, prompt, training, zdr: endpoint(
+        provider,
+        f"{provider}/{tag}",
+        quantization=quantization,
+        price=price(prompt, 0),
+        data_policy=DataPolicy(training=training, zdr=zdr),
+    ),
+    st.sampled_from(["acme", "beta", "core"]),
+    st.sampled_from(["x", "y"]),
+    st.sampled_from(["fp8", "unknown"]),
+    st.none() | st.integers(0, 3 * 10**6),
+    st.none() | st.booleans(),
+    st.none() | st.booleans(),
+)
+NAMES = st.none() | st.lists(st.sampled_from(["acme", "beta", "Core Inc", "acme/x", "nobody"]), max_size=3)
+WANTED = st.builds(
+    Preferences,
+    order=NAMES,
+    only=NAMES,
+    ignore=NAMES,
+    zdr=st.none() | st.booleans(),
+    data_collection=st.sampled_from([None, "allow", "deny"]),
+    quantizations=st.sampled_from([None, ["fp8"], ["unknown", "fp8"]]),
+    max_price=st.none() | st.builds(MaxPrice, prompt=st.floats(0, 3)),
+)
+
+
+@given(endpoints=st.lists(ENDPOINTS, max_size=5), wanted=WANTED)
+def test_a_plan_is_a_permutation_of_what_passed(endpoints: list[Endpoint], wanted: Preferences) -> None:
+    passed = [found for found in endpoints if all(passes(found) for _, passes in planning._filters(wanted))]
+    if not passed:
+        with pytest.raises(NoEndpoint):
+            plan([model(*endpoints)], wanted)
+        return
+    (candidates,) = plan([model(*endpoints)], wanted)
+    assert sorted(map(id, candidates.endpoints)) == sorted(map(id, passed))
+
+
+@given(endpoints=st.lists(ENDPOINTS, min_size=1, max_size=4), wanted=WANTED)
+def test_the_order_of_the_filters_does_not_matter(endpoints: list[Endpoint], wanted: Preferences) -> None:
+    found: set[tuple[int, ...]] = set()
+    made = planning._filters
+    for order in list(permutations(made(wanted)))[:24]:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(planning, "_filters", lambda _, order=order: list(order))
+            try:
+                found.add(tuple(id(one) for one in plan([model(*endpoints)], wanted)[0].endpoints))
+            except NoEndpoint:
+                found.add(())
+    assert len(found) == 1

@@ -1,0 +1,345 @@
+"""Writes what is generated under docs/: `make docs`. With `--check`, says which file is stale and exits with 1.
+
+Each generated file is a row of `FILES`: its path below the root, and the function that gives its text. `section` makes
+a part of a hand-written page out of one: what stands between `<!-- generated: NAME -->` and `<!-- end -->`.
+"""
+
+import ast
+import inspect
+import json
+import sys
+import textwrap
+from collections.abc import Callable
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from msgspec.inspect import (
+    BoolType,
+    DecimalType,
+    DictType,
+    FloatType,
+    IntType,
+    LiteralType,
+    Metadata,
+    StructType,
+    Type,
+    UnionType,
+    VarTupleType,
+    type_info,
+)
+
+from trunkline.dialects.openai_chat.errors import error_object
+from trunkline.model.errors import TrunklineError
+from trunkline.model.record import Generation
+from trunkline.observe.metrics import Metrics
+from trunkline.providers.compatible import compatible
+from trunkline.settings import Configuration, in_order
+
+ROOT = Path(__file__).resolve().parent.parent
+VARIABLE = {"type": "string", "pattern": r"\$\{[A-Za-z_][A-Za-z0-9_]*(:-[^}]*)?\}"}
+
+HEAD = """\
+<!-- Written by tools/docs.py; change the docstrings in src/trunkline and run `make docs`. -->
+# Configuration
+
+One YAML file, named with `--config FILE`; without that, `trunkline.yaml` in the current folder, if it is there.
+Without a file, or without a `providers` block in it, providers are found from the environment: each of
+[the list](providers.md) whose key variable is set, and an Ollama that answers at its usual place or where `OLLAMA_HOST`
+says. The provider `demo` with its model `demo/echo` is always there.
+
+`trunkline check` reads everything and says what it found, or names the first fault with its file, line and key.
+
+In every value, `${NAME}` stands for the environment variable of that name and `${NAME:-default}` has a default for one
+that is not set or empty; `$${` is a literal `${`. Inside `{…}` and `[…]`, YAML wants quotes around it.
+
+Your editor checks the file as you write with the [JSON Schema](configuration.schema.json):
+
+```yaml
+# yaml-language-server: $schema=configuration.schema.json
+providers:
+  groq: {credentials: [{api_key: "${GROQ_API_KEY}"}]}    # known: a key is enough
+  acme:
+    base_url: https://api.acme.example/v1
+    credentials: [{api_key: "${ACME_API_KEY}"}, {api_key: "${ACME_SECOND_KEY}"}]
+    data_policy: {training: false, retention_days: 0, zdr: true}
+models:
+  acme/small:
+    context_length: 128000
+    endpoints:
+      - provider: acme
+        upstream_model: small-1
+        price: {prompt: 0.25, completion: 2.0, cache_read: 0.025}    # USD per million tokens
+```
+"""
+
+
+def configuration() -> str:
+    """`docs/configuration.md`: every key with type, default and meaning."""
+    root = type_info(Configuration)
+    assert isinstance(root, StructType)
+    parts = [HEAD]
+    for field in root.fields:
+        rows = list(_rows(field.encode_name, field.type))
+        said = _docstrings(Configuration).get(field.name, "")
+        block = _struct(field.type)
+        parts.append(f"## `{field.encode_name}`\n")
+        parts.append(f"{' '.join(filter(None, (_first(block.cls) if block else '', said)))}\n")
+        parts.append("| key | type | default | meaning |\n|---|---|---|---|")
+        parts.extend(f"| `{path}` | {kind} | {default} | {meaning} |" for path, kind, default, meaning in rows)
+        parts.append("")
+    return "\n".join(parts)
+
+
+def _rows(path: str, kind: Type) -> "list[tuple[str, str, str, str]]":
+    """The keys below *path*, depth first."""
+    kind = _bare(kind)
+    if isinstance(kind, VarTupleType):
+        return _rows(f"{path}[]", kind.item_type) if _struct(kind.item_type) else []
+    if isinstance(kind, DictType):
+        return _rows(f"{path}.<{'slug' if path == 'providers' else 'id'}>", kind.value_type)
+    if not isinstance(kind, StructType):
+        return []
+    said, rows = _docstrings(kind.cls), []
+    for field in kind.fields:
+        name = f"{path}.{field.encode_name}"
+        meaning = said.get(field.name) or _first(kind.cls if not (inner := _struct(field.type)) else inner.cls)
+        rows.append((name, _words(field.type), _default(field), meaning.replace("|", "\\|")))
+        if _struct(field.type):
+            rows.extend(_rows(name, field.type))
+    return rows
+
+
+def _words(kind: Type) -> str:
+    """A type for people."""
+    inner = _bare(kind)
+    match inner:
+        case BoolType():
+            return "true or false"
+        case IntType():
+            return "whole number"
+        case FloatType() | DecimalType():
+            return "number"
+        case LiteralType(values=values):
+            return ", ".join(f"`{value}`" for value in in_order(values))
+        case VarTupleType(item_type=item):
+            return f"list of {_words(item)}" if not _struct(item) else "list"
+        case DictType(value_type=value):
+            return f"mapping to {_words(value)}"
+        case StructType():
+            return "mapping"
+        case _:
+            return "text"
+
+
+def _default(field: msgspec.inspect.Field) -> str:
+    if field.required:
+        return "required"
+    value = field.default if field.default is not msgspec.NODEFAULT else None
+    if field.default_factory is not msgspec.NODEFAULT or isinstance(value, msgspec.Struct) or value in ((), None, ""):
+        return ""
+    if isinstance(value, (bool, tuple)):
+        value = json.dumps(value)
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    return f"`{value}`"
+
+
+def _bare(kind: Type) -> Type:
+    """Without limits, and without null."""
+    while isinstance(kind, (Metadata, UnionType)):
+        kind = kind.type if isinstance(kind, Metadata) else next(one for one in kind.types if not _null(one))
+    return kind
+
+
+def _null(kind: Type) -> bool:
+    return isinstance(kind, msgspec.inspect.NoneType)
+
+
+def _struct(kind: Type) -> StructType | None:
+    """The Struct that *kind* is, or is a list or mapping of."""
+    bare = _bare(kind)
+    if isinstance(bare, VarTupleType):
+        return _struct(bare.item_type)
+    if isinstance(bare, DictType):
+        return _struct(bare.value_type)
+    return bare if isinstance(bare, StructType) else None
+
+
+def _first(cls: type) -> str:
+    """The docstring's first paragraph on one line."""
+    said = " ".join((inspect.getdoc(cls) or "").partition("\n\n")[0].split())
+    return said.partition(" Source: ")[0]
+
+
+def _docstrings(cls: type) -> dict[str, str]:
+    """The strings below the fields of *cls*, by field."""
+    tree = ast.parse(textwrap.dedent(inspect.getsource(cls))).body[0]
+    assert isinstance(tree, ast.ClassDef)
+    said: dict[str, str] = {}
+    for field, text in zip(tree.body, tree.body[1:], strict=False):
+        match field, text:
+            case ast.AnnAssign(target=ast.Name(id=name)), ast.Expr(value=ast.Constant(value=str(words))):
+                said[name] = " ".join(words.split())
+            case _:
+                pass
+    return said
+
+
+def schema() -> str:
+    """`docs/configuration.schema.json`."""
+    document = msgspec.json.schema(Configuration)
+    for name, definition in document["$defs"].items():
+        cls = _classes(type_info(Configuration)).get(name)
+        definition["description"] = _first(cls) if cls else name
+        for key, text in (_docstrings(cls) if cls else {}).items():
+            definition["properties"][key]["description"] = text
+    document = {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "Trunkline configuration",
+    } | document
+    return json.dumps(_with_variables(document), indent=2, default=str) + "\n"
+
+
+def _classes(kind: Type) -> dict[str, type]:
+    """Every Struct of the configuration, by name."""
+    inner = _struct(kind)
+    if inner is None:
+        return {}
+    found = {inner.cls.__name__: inner.cls}
+    for field in inner.fields:
+        found |= _classes(field.type)
+    return found
+
+
+def _with_variables(node: Any) -> Any:
+    """*node* with a variable allowed wherever a number, a truth value or one of a few words is."""
+    if isinstance(node, list):
+        return [_with_variables(item) for item in node]
+    if isinstance(node, Decimal):
+        return float(node) if node % 1 else int(node)
+    if not isinstance(node, dict):
+        return node
+    node = {key: _with_variables(value) for key, value in node.items()}
+    if node.get("format") == "decimal":
+        del node["format"]
+        node["type"] = "number"
+    if isinstance(node.get("default"), str) and node.get("type") == "number":
+        node["default"] = 0
+    if node.get("type") in ("number", "integer", "boolean") or ("enum" in node and None not in node["enum"]):
+        kept = {key: node.pop(key) for key in ("default", "description") if key in node}
+        return {"anyOf": [node, VARIABLE]} | kept
+    return node
+
+
+def providers() -> str:
+    """`docs/providers.md`: the providers that need no address."""
+    rows = [
+        f"| {entry.name} | `{slug}` | {f'`{entry.env}`' if entry.env else 'none'} | {entry.base_url} | "
+        f"{_quirks(entry.quirks)} | [{entry.checked}]({entry.source}) |"
+        for slug, entry in compatible().items()
+    ]
+    return "\n".join(
+        (
+            "<!-- Written by tools/docs.py from src/trunkline/providers/compatible.toml; run `make docs`. -->",
+            "# Providers",
+            "",
+            "These are known: a key is enough. Without a `providers` block in the [configuration](configuration.md),",
+            "each whose variable is set is used, with the models that its own list names. Any other server that speaks",
+            "OpenAI's Chat Completions needs a `base_url` besides.",
+            "",
+            "| provider | slug | variable | address | quirks | source, checked |",
+            "|---|---|---|---|---|---|",
+            *rows,
+            "",
+        )
+    )
+
+
+def _quirks(quirks: msgspec.Struct) -> str:
+    """What departs from the dialect, in its own words."""
+    fields = msgspec.structs.fields(type(quirks))
+    said = {field.name: getattr(quirks, field.name) for field in fields if getattr(quirks, field.name) != field.default}
+    return ", ".join(f"`{name}: {', '.join(v) if isinstance(v, tuple) else json.dumps(v)}`" for name, v in said.items())
+
+
+def section(path: str, name: str, make: Callable[[], str]) -> Callable[[], str]:
+    """Gives the page at *path* with its part *name* made new, for a row of `FILES`."""
+
+    def page() -> str:
+        text = (ROOT / path).read_text("utf-8")
+        begin, end = f"<!-- generated: {name} -->\n", "<!-- end -->"
+        before, mark, rest = text.partition(begin)
+        _, closed, after = rest.partition(end)
+        if not (mark and closed):
+            raise SystemExit(f"{path}: no part '{begin.strip()} … {end}'")
+        return f"{before}{begin}{make()}{end}{after}"
+
+    return page
+
+
+def errors() -> str:
+    """The table of `docs/errors.md`: every class of the error tree."""
+    rows = [
+        "| class | status | `error_type` | `type` | whose fault | next endpoint? | when |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    rows += [
+        f"| `{one.__name__}` | {one.status} | `{one.error_type}` | `{error_object(one(''))['type']}` | {one.fault} | "
+        f"{'yes' if one.another_endpoint else 'no'} | {_first(one)} |"
+        for one in error_classes(TrunklineError)
+    ]
+    return "\n".join(rows) + "\n"
+
+
+def error_classes(root: type[TrunklineError]) -> "list[type[TrunklineError]]":
+    """The classes below *root*, in the order of their definition."""
+    return [one for child in root.__subclasses__() for one in (child, *error_classes(child))]
+
+
+def metrics() -> str:
+    """The table of `docs/metrics.md`: every metric, with its labels."""
+    counted = Metrics()
+    done = Generation(
+        id="", created=0, key_id="", status="completed", api_type="chat", model="", requested="", first_token_ms=1
+    )
+    counted.generation(done)
+    counted.upstream_error("", "")
+    counted.refused("")
+    rows = ["| metric | type | labels | what |", "|---|---|---|---|"]
+    for family in counted.collect():
+        name = f"{family.name}_total" if family.type == "counter" else family.name
+        labels = ", ".join(f"`{label}`" for label in family.samples[0].labels if label != "le")
+        rows.append(f"| `{name}` | {family.type} | {labels or 'none'} | {family.documentation} |")
+    return "\n".join(rows) + "\n"
+
+
+FILES: "dict[str, Callable[[], str]]" = {
+    "docs/configuration.md": configuration,
+    "docs/configuration.schema.json": schema,
+    "docs/providers.md": providers,
+    "docs/errors.md": section("docs/errors.md", "errors", errors),
+    "docs/metrics.md": section("docs/metrics.md", "metrics", metrics),
+}
+
+
+def main(arguments: list[str]) -> int:
+    """Write what is stale, or with `--check` only name it."""
+    stale = 0
+    for path, make in FILES.items():
+        file, text = ROOT / path, make()
+        if file.exists() and file.read_text("utf-8") == text:
+            continue
+        stale += 1
+        if "--check" in arguments:
+            print(f"{path} is stale: run `make docs`", file=sys.stderr)
+        else:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(text, "utf-8")
+            print(f"wrote {path}")
+    return 1 if stale and "--check" in arguments else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
