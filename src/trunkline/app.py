@@ -267,9 +267,7 @@ async def build(
         flusher = Flusher(database, journal)
         await flusher.start()
         stack.push_async_callback(flusher.stop)
-        store = GenerationStore(
-            database, clock, journal=journal, flusher=flusher, siblings=settings.server.workers > 1
-        )
+        store = GenerationStore(database, clock, journal=journal, flusher=flusher, siblings=settings.server.workers > 1)
         budgets = Budgets()
         await store.refresh(budgets)
         if transport is None:

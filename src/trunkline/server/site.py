@@ -48,7 +48,9 @@ class GatewaySite:
 
 def starlette(state: State) -> Starlette:
     """Everything but inference."""
-    api = [*account.ROUTES, *catalog.ROUTES, *generations.ROUTES]
+    # POST of these never comes here; with them, other methods are answered with 405.
+    inference = [Route(path, _root, methods=["POST"]) for path in INFERENCE.values()]
+    api = [*account.ROUTES, *catalog.ROUTES, *generations.ROUTES, *inference]
     cors = Middleware(CORSMiddleware, allow_origins=["*"], allow_methods=["*"], allow_headers=["*"])
     app = Starlette(
         routes=[*health.ROUTES, *(Mount(prefix, routes=api) for prefix in PREFIXES), Route("/", _root)],

@@ -90,7 +90,9 @@ async def test_calls_at_once_never_pass_it(stream: bool, tmp_path: Path, upstrea
 
 async def settled(api: Api, served: list[Reply], key: str, limit: int, *, stream: bool) -> None:
     """The sum of what clients were told, of the records, and of the account are one. M11."""
-    records = [record for record in await api.gateway.records() if record.key_id == key and record.status == "completed"]
+    records = [
+        record for record in await api.gateway.records() if record.key_id == key and record.status == "completed"
+    ]
     assert len(records) == len(served)
     total = sum(record.cost for record in records)
     assert total == api.gateway.parts.budgets.spent(key) <= limit
@@ -122,13 +124,17 @@ async def test_clients_that_leave_settle_too(tmp_path: Path) -> None:
         key, limit = limit_of(api)
         port = int(api.gateway.url.rpartition(":")[2])
         demo = '{"interval_s": 0.02, "events": 100}'
-        body = '{"model": "%s", "stream": true, "max_tokens": 100, "demo": %s, "messages": [{"role": "user", "content": "a b"}]}'
+        body = '{"model": "%s", "stream": true, "max_tokens": 20, "demo": %s, "messages": [{"role": "user", "content": "a b"}]}'
         data = (body % (MODEL, demo)).encode()
-        head = f"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\nx-api-key: {POOR}\r\ncontent-length: {len(data)}\r\n\r\n"
+        head = (
+            f"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\nx-api-key: {POOR}\r\ncontent-length: {len(data)}\r\n\r\n"
+        )
         for _ in range(3):
             reader, writer = await asyncio.open_connection("127.0.0.1", port)
             writer.write(head.encode() + data)
-            await reader.readuntil(b'"content":"a')
+            async with asyncio.timeout(5):
+                assert b" 200 " in await reader.readline()
+                await reader.readuntil(b'"content":"b')
             assert api.gateway.parts.budgets.reserved(key) > 0
             writer.transport.abort()
             async with asyncio.timeout(5):

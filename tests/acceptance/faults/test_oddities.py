@@ -241,7 +241,7 @@ async def test_U33_an_image_of_20_MB_passes(gateway: Gateway, relay: str, stream
 
 @RELAY
 async def test_U33_many_tiny_events(gateway: Gateway, relay: str) -> None:
-    count = 50_000
+    count = 20_000
     tiny = b"".join(event({"content": "ab"}) for _ in range(100))
     script: list[Action] = [Send(STREAM_HEAD + chunk(ROLE)), *(Send(chunk(tiny)) for _ in range(count // 100))]
     script.append(Send(chunk(STOP + DONE) + b"0\r\n\r\n"))
@@ -290,7 +290,7 @@ def bomb(size: int) -> bytes:
 @RELAY
 @STREAMED
 async def test_U34_a_bomb_does_not_go_off(gateway: Gateway, relay: str, stream: bool) -> None:
-    packed = bomb(400_000_000)
+    packed = bomb(120_000_000)
     async with ScriptedUpstream([plain(len(packed), packed, b"content-encoding: gzip")]) as upstream, gateway(
         {"a": f"{upstream.origin}/v1"}, timeouts={"total_s": 60.0}, server={"relay": relay}
     ) as running:
@@ -304,7 +304,7 @@ async def test_U34_a_bomb_does_not_go_off(gateway: Gateway, relay: str, stream: 
             check_broken(answer, ("provider_unavailable",))
         else:
             check_refusal(answer, (502,), ("provider_unavailable",), "a")
-        assert peak < 200_000_000
+        assert peak < 80_000_000, "the 32 MB of one event, and copies of it"
         await check_record(running, answer, "partial" if stream else "failed")
 
 
@@ -402,7 +402,7 @@ USAGES: dict[str, tuple[Any, tuple[int, int] | None, str]] = {
     "list": ([7, 3], None, ""),
     "sum": ({"prompt_tokens": 7, "completion_tokens": 3, "total_tokens": 999}, (7, 3), "inconsistent"),
     "cached": ({**USAGE, "prompt_tokens_details": {"cached_tokens": 100}}, None, "any"),
-    "reasoning": ({**USAGE, "completion_tokens_details": {"reasoning_tokens": 100}}, None, "any"),
+    "reasoning": ({**USAGE, "completion_tokens_details": {"reasoning_tokens": 100}}, None, ""),
     "cost-only": ({"cost": 0.5}, None, ""),
     "negative-cost": ({**USAGE, "cost": -5}, (7, 3), ""),
     "null": ({"prompt_tokens": None, "completion_tokens": None}, None, ""),

@@ -5,12 +5,11 @@ import contextlib
 import json
 import os
 import re
-import signal
 import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Generator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,13 @@ START_S = 30.0
 """A start takes half a second; on a machine that is busy with other tests, longer."""
 ANSWER_S = 30.0
 SECRET = "sk-test-acceptance-0123456789"
+
+
+async def until(true: Callable[[], bool], limit_s: float = 20.0) -> None:
+    """Wait until *true* is. Another process gives nothing that could be waited on."""
+    async with asyncio.timeout(limit_s):
+        while not true():  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
 
 
 def environ(**more: str) -> dict[str, str]:
@@ -110,7 +116,7 @@ def launch(folder: Path, *arguments: str, **more: str) -> Served:
 
 
 @contextlib.contextmanager
-def serving(folder: Path, *arguments: str, **more: str) -> Iterator[Served]:
+def serving(folder: Path, *arguments: str, **more: str) -> Generator[Served, None, None]:
     """`launch`, and no process left behind."""
     served = launch(folder, *arguments, **more)
     try:
@@ -258,7 +264,9 @@ class Client:
         assert reader is not None
         head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
         answer.status = int(head[0].split()[1])
-        answer.headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in head[1:-2])}
+        answer.headers = {
+            name.lower(): value.strip() for name, _, value in (line.partition(":") for line in head[1:-2])
+        }
         if "content-length" in answer.headers:
             left = int(answer.headers["content-length"])
             while left:
@@ -280,7 +288,7 @@ class Client:
         self._reader = self._writer = None
 
 
-async def _chunks(reader: asyncio.StreamReader) -> AsyncIterator[bytes]:
+async def _chunks(reader: asyncio.StreamReader) -> AsyncGenerator[bytes, None]:
     """A chunked body."""
     while True:
         size = int((await reader.readuntil(b"\r\n")).split(b";")[0], 16)
@@ -292,7 +300,7 @@ async def _chunks(reader: asyncio.StreamReader) -> AsyncIterator[bytes]:
 
 
 @contextlib.contextmanager
-def client(port: int, secret: str = SECRET) -> Iterator[Client]:
+def client(port: int, secret: str = SECRET) -> Generator[Client, None, None]:
     """A connection that is closed in the end."""
     one = Client(port, secret)
     try:
@@ -301,4 +309,3 @@ def client(port: int, secret: str = SECRET) -> Iterator[Client]:
         one.close()
 
 
-HANGUP = signal.SIGHUP

@@ -2,22 +2,33 @@
 
 import asyncio
 import os
+import re
 import signal
 import time
 from pathlib import Path
-from typing import Any
 
 import pytest
-from served import Answer, Client, Served, configure, demo_model, launch, records, serving, spending, summed
+from served import (
+    Answer,
+    Client,
+    Served,
+    configure,
+    demo_model,
+    launch,
+    records,
+    run,
+    serving,
+    spending,
+    summed,
+    until,
+)
 
 SLOW = {"model": "acme/priced", "stream": True, "stream_options": {"include_usage": True}}
 
 
 async def begun(answer: Answer) -> None:
     """Wait until text has come."""
-    async with asyncio.timeout(10):
-        while b'"content":"' not in answer.body:
-            await asyncio.sleep(0.01)
+    await until(lambda: re.search(rb'"content":"[^"]', answer.body) is not None)
 
 
 async def ended(served: Served) -> int:
@@ -178,9 +189,7 @@ def test_a_port_that_is_taken_is_said_plainly(tmp_path: Path) -> None:
     assert "Traceback" not in again[1]
 
 
-def _serve_at(folder: Path, port: int) -> "tuple[int, Any]":
-    from served import run
-
+def _serve_at(folder: Path, port: int) -> tuple[int, str]:
     done = run(folder, "serve", "--port", str(port))
     return done.returncode, done.stderr
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from served import SECRET, Answer, Client, Served, client, configure, demo_model, records, serving, spending, summed
+from served import SECRET, Answer, Client, Served, client, configure, demo_model, records, serving, spending, summed, until
 
 RELOADED = r"the configuration was reloaded"
 REFUSED = r"the configuration was NOT reloaded"
@@ -22,9 +22,7 @@ async def models(served: Served) -> set[str]:
 
 
 async def wait_for(served: Served, what: str, times: int = 1) -> None:
-    async with asyncio.timeout(15):
-        while served.log.count(what) < times:
-            await asyncio.sleep(0.02)
+    await until(lambda: served.log.count(what) >= times)
 
 
 class Load:
@@ -99,8 +97,14 @@ async def test_many_reloads_in_a_row(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "complaint"),
     [
-        ('server:\n  port: 1\n  drain_s: -3\nkeys: [{name: test, secret: "x"}]\n', "trunkline.yaml:3: server.drain_s: "),
-        ("models:\n  acme/new:\n    endpoints:\n      - provider: nobody\n        upstream_model: m\n", "trunkline.yaml:4: "),
+        (
+            'server:\n  port: 1\n  drain_s: -3\nkeys: [{name: test, secret: "x"}]\n',
+            "trunkline.yaml:3: server.drain_s: ",
+        ),
+        (
+            "models:\n  acme/new:\n    endpoints:\n      - provider: nobody\n        upstream_model: m\n",
+            "trunkline.yaml:4: ",
+        ),
         ("server: {port: 1\n", "trunkline.yaml:2: not YAML: "),
         ("sever:\n  port: 1\n", "trunkline.yaml:1: sever: "),
     ],
@@ -159,8 +163,7 @@ async def test_every_worker_reloads(tmp_path: Path) -> None:
     configure(tmp_path)
     with serving(tmp_path, "--workers", "2") as served:
         load = Load(served)
-        while len({pid for pid in workers(served)}) < 2 or len(load.answers) < 20:
-            await asyncio.sleep(0.05)
+        await until(lambda: len(workers(served)) == 2 and len(load.answers) > 20)
         await asyncio.sleep(1.0)  # a worker that is about to start reads the file anyway
         configure(tmp_path, models=demo_model("acme/new"))
         served.signal(signal.SIGHUP)
@@ -189,27 +192,22 @@ async def test_a_worker_that_dies_is_started_again(tmp_path: Path) -> None:
     configure(tmp_path, models=demo_model())
     with serving(tmp_path, "--workers", "2") as served:
         asked = 0
-        async with asyncio.timeout(20):
-            while len(workers(served)) < 2:
-                await asyncio.sleep(0.05)
+        await until(lambda: len(workers(served)) == 2)
         for _ in range(20):
             with client(served.port) as one:
                 assert (await one.chat("hello", model="acme/priced")).status == 200
             asked += 1
         victim = workers(served)[0]
         os.kill(victim, signal.SIGKILL)
-        async with asyncio.timeout(20):
-            while victim in workers(served) or len(workers(served)) < 2:
-                await asyncio.sleep(0.05)
+        await until(lambda: victim not in workers(served) and len(workers(served)) == 2)
         for _ in range(20):
             one = Client(served.port)
             assert (await one.chat("hello", model="acme/priced")).status == 200
             one.close()
             asked += 1
         assert f"worker {victim} ended with -9 and is started again" in served.log
-        async with asyncio.timeout(20):  # what the dead one had in its journal is taken over by the new one
-            while len(records(tmp_path)) < asked:
-                await asyncio.sleep(0.1)
+        # What the dead one had in its journal is taken over by the new one
+        await until(lambda: len(records(tmp_path)) >= asked)
         assert served.stop() == 0
     rows = records(tmp_path)
     assert len(rows) == asked

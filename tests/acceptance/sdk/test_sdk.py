@@ -26,7 +26,9 @@ USAGE: dict[str, Any] = {"prompt_tokens": 1000, "completion_tokens": 30, "total_
 
 
 def frame(delta: dict[str, Any] | None, reason: str | None = None, index: int = 0, **more: Any) -> bytes:
-    choices = [] if delta is None else [{"index": index, "delta": delta, "finish_reason": reason, **more.pop("choice", {})}]
+    choices = (
+        [] if delta is None else [{"index": index, "delta": delta, "finish_reason": reason, **more.pop("choice", {})}]
+    )
     return b"data: %s\n\n" % msgspec.json.encode({**HEAD, "choices": choices, **more})
 
 
@@ -40,7 +42,9 @@ def body(message: dict[str, Any], reason: str = "stop", usage: dict[str, Any] | 
     return {**head, "choices": choices, "usage": USAGE if usage is None else usage, **more}
 
 
-TEXT = stream(frame({"role": "assistant", "content": ""}), *map(frame, ({"content": "Hel"}, {"content": "lo"})), frame({}, "stop"))
+TEXT = stream(
+    frame({"role": "assistant", "content": ""}), *map(frame, ({"content": "Hel"}, {"content": "lo"})), frame({}, "stop")
+)
 
 ways = pytest.mark.parametrize("relay", WAYS)
 streams = pytest.mark.parametrize("streamed", [True, False], ids=["stream", "body"])
@@ -157,7 +161,9 @@ async def test_logprobs(relay: str, streamed: bool, tmp_path: Path) -> None:
 async def test_two_choices(relay: str, streamed: bool, tmp_path: Path) -> None:
     async with bench(tmp_path, relay) as all_three:
         whole = body({"content": "one"})
-        whole["choices"].append({"index": 1, "message": {"role": "assistant", "content": "two"}, "finish_reason": "length"})
+        whole["choices"].append(
+            {"index": 1, "message": {"role": "assistant", "content": "two"}, "finish_reason": "length"}
+        )
         frames = [
             frame({"content": "o"}),
             frame({"content": "tw"}, index=1),
@@ -293,9 +299,7 @@ async def test_models_are_tried_in_turn(streamed: bool, tmp_path: Path) -> None:
             return [Sse(TEXT) if streamed else Json(body({"content": "Hello"}))]
 
         all_three.upstream._choose = choose  # pyright: ignore[reportPrivateUsage]
-        got = await ask(
-            all_three.client, stream=streamed, model="acme/first", extra_body={"models": ["acme/second"]}
-        )
+        got = await ask(all_three.client, stream=streamed, model="acme/first", extra_body={"models": ["acme/second"]})
         assert got.text == "Hello"
         assert got.completion is not None
         assert got.completion.model == "acme/second", "the caller is told which one it was"
@@ -450,7 +454,10 @@ async def test_a_stream_that_breaks_off_raises(relay: str, tmp_path: Path) -> No
 async def test_pieces_arrive_when_they_are_sent(tmp_path: Path) -> None:
     """Nothing on the way gathers them."""
     async with bench(tmp_path) as all_three:
-        first, rest = frame({"content": "first"}), frame({"content": "second"}) + frame({}, "stop") + b"data: [DONE]\n\n"
+        first, rest = (
+            frame({"content": "first"}),
+            frame({"content": "second"}) + frame({}, "stop") + b"data: [DONE]\n\n",
+        )
         head = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
         chunks = [b"%x\r\n%s\r\n" % (len(piece), piece) for piece in (first, rest)]
         all_three.script = [Send(head + chunks[0]), Pause(1.0), Send(chunks[1] + b"0\r\n\r\n")]

@@ -123,7 +123,7 @@ def test_the_fast_way_through_says_what_the_slow_one_says(texts: list[str], padd
 
 def test_a_template_takes_no_frame_that_says_more() -> None:
     written = b'data: {"c":[{"delta":{"content":"a"},"finish":null}]}\n\n'
-    template = learn(written, written.replace(b"data: {", b'data: {"id":"ours",'))
+    template = learn(written, written.replace(b"data: {", b'data: {"id":"ours",'), b'"a"')
     assert isinstance(template, Template)
     assert template.one(written.replace(b'"a"', b'"b\\"\\u00e9"')) == (
         b'data: {"id":"ours","c":[{"delta":{"content":"b\\"\\u00e9"},"finish":null}]}\n\n'
@@ -145,8 +145,9 @@ def test_a_template_takes_no_frame_that_says_more() -> None:
 
 def test_nothing_is_learned_where_the_text_is_not_found_once() -> None:
     twice = b'{"content":"a","x":{"content":"b"}}'
-    assert learn(twice, twice) is None
-    assert learn(b"{}", b"{}") is None
+    assert learn(twice + twice, twice, b'"a"') is None
+    assert learn(twice, twice + twice, b'"a"') is None
+    assert learn(b"{}", b"{}", b'"a"') is None
 
 
 @pytest.mark.parametrize("way", WAYS)
