@@ -32,7 +32,6 @@ from trunkline.server.http import Connection, Timekeeper
 from trunkline.server.inference import generation_id
 from trunkline.server.site import GatewaySite
 from trunkline.server.state import State
-from trunkline.server.workers import Workers
 from trunkline.settings import ConfigError, Settings, load, with_server
 from trunkline.storage.database import DatabaseUnusable, open_database
 from trunkline.storage.flusher import Flusher
@@ -297,6 +296,17 @@ async def build(
             unready=lambda: None if journal.healthy else "the server cannot record usage now",
         )
         site = GatewaySite(state, settings.server)
+        parts.metrics.gauges += [
+            ("trunkline_connections", "Client connections.", lambda: len(site.connections)),
+            ("trunkline_journal_pending", "Records that wait for the database.", lambda: journal.pending),
+            ("trunkline_journal_healthy", "1 where the journal can be written.", lambda: int(journal.healthy)),
+            ("trunkline_database_failing", "1 while the database takes nothing.", lambda: int(flusher.failing)),
+            (
+                "trunkline_credentials_refused",
+                "Answers that refused one of our credentials.",
+                lambda: parts.credentials.quarantined,
+            ),
+        ]
         app = App(settings, state=state, site=site, parts=parts, environ=os.environ if environ is None else environ)
         app.start()
         stack.push_async_callback(app.stop)
@@ -340,11 +350,7 @@ class GatewayServer(uvicorn.Server):
         self._keeper.start()
         if hasattr(signal, "SIGHUP"):
             asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, app.reload)
-        try:
-            await super().startup(sockets=sockets)
-        except SystemExit:  # the address is taken; uvicorn has said so
-            await self._stack.aclose()
-            raise SystemExit(1) from None
+        await super().startup(sockets=sockets)
         if self._banner is not None and self.started:
             self._banner(self._settings, self._port())
 
@@ -368,14 +374,14 @@ class GatewayServer(uvicorn.Server):
             connection.shutdown()
         limit = app.settings.server.drain_s
         end = time.monotonic() + limit
-        while connections and time.monotonic() < end and not self.force_exit:
+        while connections and time.monotonic() < end and not self.force_exit:  # noqa: ASYNC110 - uvicorn sets a flag
             await asyncio.sleep(0.05)
         if connections:
             logger.warning("%d requests did not end within %g s and are broken off", len(connections), limit)
             for connection in tuple(connections):
                 connection.cancel()
             end = time.monotonic() + 1.0
-            while connections and time.monotonic() < end:
+            while connections and time.monotonic() < end:  # noqa: ASYNC110 - as above
                 await asyncio.sleep(0.02)
         for connection in tuple(connections):
             connection.abort()
@@ -387,7 +393,7 @@ class GatewayServer(uvicorn.Server):
 
 
 async def _never(scope: Any, receive: Any, send: Any) -> None:
-    """uvicorn wants an application; our protocol class has its own."""
+    """Uvicorn wants an application; our protocol class has its own."""
     raise AssertionError(scope, receive, send)
 
 
@@ -398,17 +404,37 @@ def serve(settings: Settings, *, config: Path | None) -> int:
     """
     del config  # it is settings.file
     _log_to_stderr()
+    if settings.shared_state.url is not None:
+        logger.warning("shared_state is not used yet: each process has limits, health and rests of its own")
     try:
+        Proxies.from_environ(os.environ)
+        listener = _listen(settings.server.host, settings.server.port)
         secret = asyncio.run(_first_key(settings))
-    except DatabaseUnusable as error:
+    except (DatabaseUnusable, ValueError) as error:
         print(f"trunkline: {error}", file=sys.stderr)  # noqa: T201
         return 2
+    except OSError as error:
+        where = f"{settings.server.host}:{settings.server.port}"
+        print(f"trunkline: cannot listen on {where}: {error.strerror}", file=sys.stderr)  # noqa: T201
+        return 1
     banner = functools.partial(_say_hello, secret)
     if settings.server.workers == 1:
         server = GatewayServer(settings, banner=banner)
-        server.run()
+        server.run(sockets=[listener])
         return 0 if server.started else 1
-    return _serve_many(settings, banner)
+    return _serve_many(settings, banner, listener)
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    """A socket that listens there.
+
+    It comes before the first key is made: who cannot listen must not use that up.
+
+    Raises:
+        OSError: the address is taken, or not ours.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    return socket.create_server((host, port), family=family, backlog=BACKLOG)
 
 
 async def _first_key(settings: Settings) -> str | None:
@@ -423,29 +449,27 @@ async def _first_key(settings: Settings) -> str | None:
         await database.close()
 
 
-def _serve_many(settings: Settings, banner: Callable[[Settings, int], None]) -> int:
+def _serve_many(settings: Settings, banner: Callable[[Settings, int], None], listener: socket.socket) -> int:
     """Several processes on one socket; one that dies is started again."""
-    config = uvicorn.Config(
-        _never, host=settings.server.host, port=settings.server.port, workers=settings.server.workers, log_config=None,
-        backlog=BACKLOG,
-    )  # fmt: skip
-    listener = config.bind_socket()
-    listener.listen(BACKLOG)  # who comes before the workers are there waits for them
+    from uvicorn.supervisors import Multiprocess
+
+    config = uvicorn.Config(_never, workers=settings.server.workers, log_config=None)
     banner(settings, int(listener.getsockname()[1]))
-    return Workers(
-        settings.server.workers, functools.partial(_work, settings), listener, end_s=settings.server.drain_s
-    ).run()
+    Multiprocess(config, target=functools.partial(_work, settings), sockets=[listener]).run()
+    return 0
 
 
-def _work(settings: Settings, listener: socket.socket) -> None:
-    """One worker process. One that is started again has to know what was reloaded since the first start."""
+def _work(settings: Settings, sockets: list[socket.socket] | None = None) -> None:
+    """One worker process. One that is started again takes up what the configuration says by then."""
     _log_to_stderr()
-    if settings.file is not None:
-        try:
-            settings = _as_started(load(settings.file, os.environ), settings)
-        except ConfigError as error:
-            logger.error("a worker starts with the configuration of the first start: %s", error)
-    GatewayServer(settings).run(sockets=[listener])
+    try:
+        now = load(settings.file, os.environ)
+    except ConfigError as error:
+        logger.error("the configuration has changed and is NOT used: %s", error)
+    else:
+        here = settings.server
+        settings = with_server(now, host=here.host, port=here.port, workers=here.workers)
+    GatewayServer(settings).run(sockets=sockets)
 
 
 def _log_to_stderr() -> None:

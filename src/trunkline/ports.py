@@ -1,6 +1,6 @@
 """What the core asks of the world, in the core's words. Tests hand in their own."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Protocol
 
 from msgspec import Struct
@@ -109,7 +109,7 @@ class Response(Protocol):
 class Transport(Protocol):
     """How requests leave."""
 
-    async def send(self, request: UpstreamRequest) -> Response:
+    def send(self, request: UpstreamRequest) -> Awaitable[Response]:
         """Send *request* and wait for the head of the answer. Cancelling the call closes the connection.
 
         A pooled connection that closed before any byte of the answer came is replaced once.
@@ -155,7 +155,9 @@ class Sink(Protocol):
         """Send *data* of a streamed answer; with *last* it is complete."""
         ...
 
-    def respond(self, status: int, body: bytes, content_type: bytes = b"application/json", headers: bytes = b"") -> None:
+    def respond(
+        self, status: int, body: bytes, content_type: bytes = b"application/json", headers: bytes = b""
+    ) -> None:
         """Send a whole answer."""
         ...
 

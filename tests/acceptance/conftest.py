@@ -1,7 +1,7 @@
 """A running gateway on the loop that production runs on."""
 
-from collections.abc import Callable, Mapping
 from asyncio import AbstractEventLoop
+from collections.abc import Callable, Mapping
 
 import pytest
 import uvloop

@@ -40,6 +40,8 @@ class Provider(Struct, frozen=True, kw_only=True, eq=False):
     quirks: Quirks = Quirks()
     data_policy: DataPolicy = DataPolicy()
     discover: bool = False
+    rests: bool = True
+    """Whether a credential rests after a 429 or a refusal; not where one caller could provoke it for all others."""
     max_connections: int = 1000
     author: str = ""
     """What stands before the slash in the id of a discovered model that has none; empty is the slug."""
@@ -59,5 +61,5 @@ class Provider(Struct, frozen=True, kw_only=True, eq=False):
         return f"Provider(slug={self.slug!r}, base_url={self.base_url!r}, credentials={len(self.credentials)})"
 
 
-DEMO = Provider(slug="demo", name="Demo", base_url="demo://demo", dialect="chat", known=("echo",))
+DEMO = Provider(slug="demo", name="Demo", base_url="demo://demo", dialect="chat", known=("echo",), rests=False)
 """Answers by itself, always there: see `demo/echo` in the README."""

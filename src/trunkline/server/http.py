@@ -39,8 +39,7 @@ HIGH_WATER = 128 * 1024
 JSON = b"application/json"
 EVENT_STREAM = b"text/event-stream; charset=utf-8"
 COMMON = (
-    b"access-control-allow-origin: *\r\n"
-    b"access-control-expose-headers: X-Generation-Id,X-Provider-Name,request-id\r\n"
+    b"access-control-allow-origin: *\r\naccess-control-expose-headers: X-Generation-Id,X-Provider-Name,request-id\r\n"
 )
 
 Handler = Callable[["Exchange"], Coroutine[Any, Any, None]]
@@ -81,61 +80,37 @@ class Exchange:
     `on_pause` and `on_resume` when it reads too slowly and when it has caught up.
     """
 
-    __slots__ = (
-        "_body",
-        "_chunked",
-        "_connection",
-        "_head",
-        "_waiter",
-        "body_complete",
-        "body_size",
-        "content_length",
-        "finished",
-        "gone",
-        "headers",
-        "http_1_0",
-        "keep_alive",
-        "last_write",
-        "method",
-        "on_gone",
-        "on_pause",
-        "on_resume",
-        "on_tick",
-        "path",
-        "query",
-        "started",
-        "stream_headers",
-        "task",
-        "too_large",
-    )
+    # What most exchanges never change stands in the class: making one costs the few fields that differ.
+    method = b""
+    path = b""
+    query = b""
+    http_1_0 = False
+    keep_alive = True
+    content_length: int | None = None
+    body_size = 0
+    body_complete = False
+    too_large = False
+    started = False
+    finished = False
+    gone = False
+    last_write = 0.0
+    stream_headers: bytes | None = None
+    """Set by a route whose client waits for a stream: while nothing flows it is sent comments, under these."""
+    task: "asyncio.Task[None] | None" = None
+    on_gone: Callable[[], None] | None = None
+    on_pause: Callable[[], None] | None = None
+    on_resume: Callable[[], None] | None = None
+    on_tick: Callable[[float], None] | None = None
+    _head = b""
+    _chunked = False
+    _waiter: "asyncio.Future[None] | None" = None
 
     def __init__(self, connection: "Connection") -> None:
         self._connection = connection
         self._body: list[bytes] = []
-        self._head = b""
-        self._chunked = False
-        self._waiter: asyncio.Future[None] | None = None
-        self.method = b""
-        self.path = b""
-        self.query = b""
         self.headers: list[tuple[bytes, bytes]] = []
-        self.http_1_0 = False
-        self.keep_alive = True
-        self.content_length: int | None = None
-        self.body_size = 0
-        self.body_complete = False
-        self.too_large = False
-        self.started = False
-        self.finished = False
-        self.gone = False
-        self.last_write = 0.0
-        self.stream_headers: bytes | None = None
-        """Set by a route whose client waits for a stream: while nothing flows it is sent comments, under these."""
-        self.task: asyncio.Task[None] | None = None
-        self.on_gone: Callable[[], None] | None = None
-        self.on_pause: Callable[[], None] | None = None
-        self.on_resume: Callable[[], None] | None = None
-        self.on_tick: Callable[[float], None] | None = None
+        self.fields: dict[bytes, bytes] = {}
+        """The headers by name, the last of several; there once the head is whole."""
 
     @property
     def client(self) -> str:
@@ -336,6 +311,7 @@ class Connection(asyncio.Protocol):
         "_expects",
         "_head_bytes",
         "_head_since",
+        "_headers",
         "_idle_since",
         "_lingers_since",
         "_parser",
@@ -368,6 +344,7 @@ class Connection(asyncio.Protocol):
         """What is being answered."""
         self._queue: deque[Exchange] = deque()
         self._url = b""
+        self._headers: list[tuple[bytes, bytes]] = []
         self._head_bytes = 0
         self._head_since = 0.0
         self._body_since = 0.0
@@ -462,22 +439,13 @@ class Connection(asyncio.Protocol):
             raise _Refused(414, f"the URL is longer than {MAX_URL_BYTES} bytes")
         if self._request is None or self._request.body_complete:
             self._request = Exchange(self)
+            self._headers = self._request.headers
             if len(self._queue) >= MAX_PIPELINED:
                 raise _Refused(400, f"more than {MAX_PIPELINED} requests at once on one connection")
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """One header."""
-        request = self._request
-        assert request is not None
-        name = name.lower()
-        headers = request.headers
-        headers.append((name, value))
-        if len(headers) > MAX_HEADERS:
-            raise _Refused(431, f"more than {MAX_HEADERS} headers")
-        if name == b"content-length":
-            request.content_length = int(value) if value.isdigit() and len(value) < 19 else -1
-        elif name == b"expect":
-            self._expects = value.lower() == b"100-continue"
+        self._headers.append((name.lower(), value))
 
     def on_headers_complete(self) -> None:
         """The head is whole: the request can begin to be answered."""
@@ -485,30 +453,43 @@ class Connection(asyncio.Protocol):
         assert request is not None
         parser = self._parser
         request.method = parser.get_method()
-        request.http_1_0 = parser.get_http_version() == "1.0"
+        version = parser.get_http_version()
+        if version != "1.1":
+            if version != "1.0":
+                raise _Refused(505, "only HTTP/1.1 is spoken here")
+            request.http_1_0 = True
         request.keep_alive = parser.should_keep_alive() and not self._stopping
-        if parser.get_http_version() not in ("1.1", "1.0"):
-            raise _Refused(505, "only HTTP/1.1 is spoken here")
+        headers = request.headers
+        if len(headers) > MAX_HEADERS:
+            raise _Refused(431, f"more than {MAX_HEADERS} headers")
         if self._head_bytes > MAX_HEAD_BYTES:  # what came with the head's end may be body
-            size = len(self._url) + sum(len(name) + len(value) + 4 for name, value in request.headers)
+            size = len(self._url) + sum(len(name) + len(value) + 4 for name, value in headers)
             if size > MAX_HEAD_BYTES:
                 raise _Refused(431, f"the request's head is longer than {MAX_HEAD_BYTES} bytes")
-        try:
-            url = httptools.parse_url(self._url)
-        except httptools.HttpParserInvalidURLError as error:
-            raise _Refused(400, "the URL cannot be read") from error
-        request.path = url.path or b"/"
-        request.query = url.query or b""
+        request.path, _, request.query = self._target().partition(b"?")
+        request.fields = fields = dict(headers)
+        length = fields.get(b"content-length")
+        if length is not None:
+            request.content_length = size = int(length) if length.isdigit() and len(length) < 19 else -1
+            request.too_large = size > self.site.settings.max_body_bytes
+        self._expects = fields.get(b"expect", b"").lower() == b"100-continue"
         self._head_since = 0.0
         self._head_bytes = 0
         self._body_since = self.clock()
-        length = request.content_length
-        if length is not None and length > self.site.settings.max_body_bytes:
-            request.too_large = True
         if self._current is None:
             self._answer(request)
         else:
             self._queue.append(request)
+
+    def _target(self) -> bytes:
+        """Path and query. A target with scheme and host (RFC 9112 §3.2.2) is taken without them."""
+        if self._url[:1] == b"/":
+            return self._url
+        try:
+            url = httptools.parse_url(self._url)
+        except httptools.HttpParserInvalidURLError as error:
+            raise _Refused(400, "the URL cannot be read") from error
+        return (url.path or b"/") + (b"?" + url.query if url.query else b"")
 
     def on_body(self, body: bytes) -> None:
         """A piece of the body."""

@@ -60,7 +60,7 @@ class Inference:
         begun = state.clock.monotonic()
         if state.draining:
             raise Overloaded("the server is shutting down", retry_after_s=1.0)
-        headers: Headers = dict(exchange.headers)
+        headers: Headers = exchange.fields
         key = authenticate(headers, state.keys, state.clock, required=state.auth_required)
         if headers.get(b"content-encoding", b"identity") != b"identity":
             error = InvalidRequest("content-encoding: a compressed body is not taken")

@@ -38,7 +38,7 @@ class GatewaySite:
             for prefix in PREFIXES
             for dialect, path in INFERENCE.items()
         }
-        self.asgi: AsgiApp = starlette(state)  # type: ignore[assignment]  # Starlette's own message types
+        self.asgi: AsgiApp = starlette(state)
 
     def error(self, path: bytes, error: TrunklineError, request_id: str | None) -> bytes:
         """As `Site.error`; every path speaks chat's envelope until the other dialects come."""

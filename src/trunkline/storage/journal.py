@@ -51,8 +51,8 @@ _decoder = msgspec.json.Decoder(Generation)
 class Segment:
     """One file of this process, open and locked.
 
-    `rows` are its records that the database does not have, by id, each with its JSON; `spilled` counts those that are on disk alone, and
-    `spilled_cost` is what they cost by key id.
+    `rows` are its records that the database does not have, by id, each with its JSON; `spilled` counts those that are
+    on disk alone, and `spilled_cost` is what they cost by key id.
     """
 
     __slots__ = ("fd", "path", "rows", "size", "spilled", "spilled_cost")

@@ -11,7 +11,7 @@ It is put together as `trunkline.app` does it, without uvicorn's signals: those 
 import asyncio
 import contextlib
 import ssl
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -109,7 +109,7 @@ def settings_for(
 @contextlib.asynccontextmanager
 async def running_gateway(
     settings: Settings | str, *, folder: Path, ssl_context: ssl.SSLContext | None = None
-) -> AsyncIterator[RunningGateway]:
+) -> AsyncGenerator[RunningGateway]:
     """A gateway with *settings* (or a configuration file's text) that keeps its data in *folder* and takes a free port.
 
     *ssl_context* is what upstreams' certificates are judged by.

@@ -83,27 +83,20 @@ class Exchanges(Struct, frozen=True, kw_only=True):
 class Answer:
     """One generation. `run` it once; it answers on the sink, settles the reservation and leaves one record."""
 
-    __slots__ = (
-        "_aborting",
-        "_attempts",
-        "_content_at",
-        "_converter",
-        "_ctx",
-        "_endpoint",
-        "_finished",
-        "_first_token",
-        "_identity",
-        "_plan",
-        "_request_bytes",
-        "_reservation",
-        "_response",
-        "_sent_at",
-        "_sink",
-        "_start",
-        "_task",
-        "_way",
-        "_world",
-    )
+    # What most answers never change stands in the class.
+    _endpoint: Endpoint | None = None
+    _converter: Converter | None = None
+    _response: Response | None = None
+    _identity: Identity | None = None
+    _task: "asyncio.Task[None] | None" = None
+    _aborting: TrunklineError | None = None
+    _first_token: float | None = None
+    _request_bytes = 0
+    _start = b""
+    _way = "relay"
+    _finished = False
+    _sent_at = 0.0
+    _content_at = 0.0
 
     def __init__(self, world: Exchanges, ctx: Context, plan: Plan, sink: Sink, reservation: Reservation) -> None:
         self._world = world
@@ -112,19 +105,6 @@ class Answer:
         self._sink = sink
         self._reservation = reservation
         self._attempts: list[Attempt] = []
-        self._endpoint: Endpoint | None = None
-        self._converter: Converter | None = None
-        self._response: Response | None = None
-        self._identity: Identity | None = None
-        self._request_bytes = 0
-        self._start = b""
-        self._way = "relay"
-        self._aborting: TrunklineError | None = None
-        self._task: asyncio.Task[None] | None = None
-        self._finished = False
-        self._first_token: float | None = None
-        self._sent_at = 0.0
-        self._content_at = 0.0
 
     async def run(self) -> None:
         """Carry the plan out. Every error ends here: as the client's answer, and in the record."""
@@ -171,11 +151,16 @@ class Answer:
         raise self._final(last)
 
     @property
+    def _cause(self) -> TrunklineError | None:
+        """Why we broke the attempt off ourselves, if we did."""
+        return self._aborting
+
+    @property
     def _committed(self) -> bool:
         return self._converter is not None and self._converter.committed
 
     async def _attempt(self, endpoint: Endpoint) -> None:
-        world, call = self._world, self._ctx.call
+        world = self._world
         provider = world.providers[endpoint.provider]
         target = world.targets.of(endpoint, provider)
         self._endpoint, self._converter, self._start, self._aborting = endpoint, None, b"", None
@@ -189,9 +174,9 @@ class Answer:
             response = await world.transport.send(target.request(credential, body, self._timeouts()))
             self._response = response
             self._sent_at = self._content_at = world.clock.monotonic()
-            if self._aborting is not None:
+            if (cause := self._cause) is not None:
                 response.abort()
-                raise self._aborting
+                raise cause
             if response.status != 200:
                 raise await self._refusal(target.dialect, response)
             await response.pump(self._on_chunk)
@@ -233,9 +218,7 @@ class Answer:
         if self._way == "relay":
             return RELAYS[ctx.client.name, endpoint.dialect].converter(ctx.call, identity, sse=sse)
         dialect = self._world.targets.of(endpoint, self._world.providers[endpoint.provider]).dialect
-        return Translation(
-            dialect.decoder(sse=sse), ctx.client.encoder(ctx.call, identity), streamed=ctx.call.stream
-        )
+        return Translation(dialect.decoder(sse=sse), ctx.client.encoder(ctx.call, identity), streamed=ctx.call.stream)
 
     async def _refusal(self, dialect: Upstream, response: Response) -> TrunklineError:
         """What an answer other than 200 means. Its body matters less than its status, so half of one will do."""

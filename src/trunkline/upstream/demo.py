@@ -7,7 +7,7 @@ examples of each.
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Annotated, Any
 
 import msgspec
@@ -251,11 +251,9 @@ class Switch:
         self._network = network
         self._demo = demo
 
-    async def send(self, request: UpstreamRequest) -> Response:
+    def send(self, request: UpstreamRequest) -> Awaitable[Response]:
         """As `Transport.send`."""
-        if request.origin.startswith("demo:"):
-            return await self._demo.send(request)
-        return await self._network.send(request)
+        return (self._demo if request.origin.startswith("demo:") else self._network).send(request)
 
     async def close(self) -> None:
         """Close both."""

@@ -70,6 +70,8 @@ class Credentials:
 
     def failed(self, provider: Provider, credential: Credential, error: TrunklineError) -> None:
         """Take note of what an answer says of *credential*."""
+        if not provider.rests:
+            return
         if isinstance(error, UpstreamLimited):
             wait = REST_UNTOLD_S if error.retry_after_s is None else error.retry_after_s
             state = self._state(provider, credential)

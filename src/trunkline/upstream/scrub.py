@@ -28,6 +28,6 @@ class Scrubber:
         words = _KEYLIKE.sub("[key]", words)
         host = urlsplit(provider.base_url).hostname
         words = _ADDRESS.sub("[address]", words)
-        if host:
+        if host and ("." in host or ":" in host):  # a bare word would be taken out of prose
             words = re.sub(re.escape(host), "[address]", words, flags=re.IGNORECASE)
         return _PATH.sub("[path]", _ACCOUNT.sub("[account]", words))

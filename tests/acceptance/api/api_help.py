@@ -1,7 +1,8 @@
 """A gateway and a client for its other routes, and OpenRouter's own schemas as far as these tests need them."""
 
+import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,8 @@ import yaml
 from openai import DefaultAsyncHttpxClient
 
 from trunkline.settings import parse
-from trunkline.testing.gateway import KEY, RunningGateway, running_gateway
+from trunkline.testing.gateway import KEY as KEY
+from trunkline.testing.gateway import RunningGateway, running_gateway
 
 OTHER = "sk-test-other-0123456789abcd"
 """A key without a limit, as `KEY` is."""
@@ -21,6 +23,13 @@ LIMIT = 0.0005
 MODEL = "acme/priced"
 CHAT = "/api/v1/chat/completions"
 LATE = "acme/alias"
+
+
+async def until(true: Callable[[], bool], limit_s: float = 10.0) -> None:
+    """Wait until *true* is."""
+    async with asyncio.timeout(limit_s):
+        while not true():  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
 
 
 class Reply(msgspec.Struct, frozen=True):
@@ -59,7 +68,7 @@ class Api:
 
 
 @contextlib.asynccontextmanager
-async def running(folder: Path, **more: Any) -> AsyncIterator[Api]:
+async def running(folder: Path, **more: Any) -> AsyncGenerator[Api, None]:
     """A gateway whose one provider is `demo`, with a model at a price and three keys."""
     price = {"prompt": 1.0, "completion": 4.0}
     endpoint = {"provider": "demo", "upstream_model": "echo", "price": price, "max_output": 100}

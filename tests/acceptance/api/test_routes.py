@@ -68,6 +68,7 @@ async def test_generation(tmp_path: Path, shared: Shared) -> None:
     async with running(tmp_path) as api:
         made = await api.chat(user="ann", session_id="s-1")
         id_ = made.headers["x-generation-id"]
+        check(shared, "/generation", (await api.get(f"/api/v1/generation?id={id_}")).json())
         for _ in range(2):  # from the journal, then from the database
             for prefix in PREFIXES:
                 found = await api.get(f"{prefix}/generation?id={id_}")
@@ -82,7 +83,6 @@ async def test_generation(tmp_path: Path, shared: Shared) -> None:
         others = await api.get(f"/api/v1/generation?id={id_}", OTHER)
         assert others.body.replace(id_.encode(), b"") == unknown.body.replace(b"gen-1-nothing", b""), "not told apart"
         assert (await api.get("/api/v1/generation")).status == 400
-        check(shared, "/generation", found.json())
 
 
 async def test_models(tmp_path: Path, shared: Shared) -> None:

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import itertools
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ TIMEOUTS = {
     "pool_wait_s": 0.5,
 }
 
+
 @pytest.fixture
 def gateway(tmp_path: Path) -> Gateway:
     """`async with gateway({"a": url}) as running:`; at its end nothing may be left: no task, connection or call."""
@@ -31,7 +32,7 @@ def gateway(tmp_path: Path) -> Gateway:
     @contextlib.asynccontextmanager
     async def make(
         providers: dict[str, str] | None = None, *, timeouts: dict[str, float] | None = None, **more: Any
-    ) -> AsyncIterator[RunningGateway]:
+    ) -> AsyncGenerator[RunningGateway]:
         ssl_context = more.pop("ssl_context", None)
         settings = settings_for(providers or {}, timeouts={**TIMEOUTS, **(timeouts or {})}, **more)
         before = asyncio.all_tasks()
@@ -68,7 +69,7 @@ async def _settled(running: RunningGateway, tasks: set[asyncio.Task[Any]]) -> No
     async with asyncio.timeout(5):
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(3):
-                while left():
+                while left():  # noqa: ASYNC110 - nobody would set an event
                     await asyncio.sleep(0.02)
         assert not left(), "something is left"
     open_, idle = running.network.connections_open, running.network.connections_idle

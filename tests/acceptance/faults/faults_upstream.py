@@ -3,7 +3,7 @@
 import asyncio
 import json
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from typing import Any
 
@@ -86,7 +86,7 @@ def by_mode(stream: Script, body: Script) -> ScriptedUpstream:
 
 
 @contextmanager
-def refused() -> Iterator[str]:
+def refused() -> Generator[str]:
     """An origin where nobody listens."""
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))
@@ -94,7 +94,7 @@ def refused() -> Iterator[str]:
 
 
 @contextmanager
-def blackhole() -> Iterator[str]:
+def blackhole() -> Generator[str]:
     """An origin that does not answer a SYN: its queue is full."""
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))
@@ -171,8 +171,10 @@ def check_broken(answer: Answer, kinds: tuple[str, ...], *, content: bool = True
     assert isinstance(last["error"]["code"], int)
     assert last["error"]["metadata"]["error_type"] in kinds
     others = [frame for frame in answer.frames[:-1] if "error" not in frame]
-    assert finished or not [one["finish_reason"] for frame in others for one in frame["choices"] if one["finish_reason"]]
-    assert not content or "Hello".startswith(text_of(answer)[:5]) and text_of(answer)
+    assert finished or not [
+        one["finish_reason"] for frame in others for one in frame["choices"] if one["finish_reason"]
+    ]
+    assert not content or ("Hello".startswith(text_of(answer)[:5]) and text_of(answer))
     check_secrets(answer)
     return last["error"]
 
@@ -212,5 +214,5 @@ async def check_record(
 async def eventually(true: Callable[[], bool], *, within_s: float = 5.0) -> None:
     """Wait for what must come soon."""
     async with asyncio.timeout(within_s):
-        while not true():
+        while not true():  # noqa: ASYNC110 - what is waited for has no events
             await asyncio.sleep(0.01)

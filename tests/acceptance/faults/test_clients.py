@@ -1,6 +1,8 @@
 """Broken and hostile clients, by their ids in reliability §6. Those that need a scripted provider are in
 `test_leaving.py`; here `demo/echo` answers."""
 
+# ruff: noqa: N802 - names begin with the ids of the specification
+
 import asyncio
 import contextlib
 import gzip
@@ -9,7 +11,7 @@ import resource
 from typing import Any
 
 import pytest
-from faults_wire import Gateway, Wire, ask, chat, post
+from faults_wire import Gateway, Wire, ask, post
 
 from trunkline.testing.gateway import KEY
 
@@ -97,7 +99,7 @@ async def test_C2_a_chunked_body_is_refused_when_it_becomes_too_large(gateway: G
 
 async def test_C2_a_chunked_body_without_an_end_is_answered_408(gateway: Gateway) -> None:
     async with gateway(server=LIMITS) as running, await Wire.open(running.port) as wire:
-        await wire.send(post(b"5\r\n{\"a\":\r\n", "transfer-encoding: chunked", length=False))
+        await wire.send(post(b'5\r\n{"a":\r\n', "transfer-encoding: chunked", length=False))
         assert (await wire.answer()).status == 408
 
 
@@ -220,7 +222,7 @@ SURVIVED: dict[str, bytes] = {
     "lone-surrogate": attack('"user": "\\ud800"'),
     "bom": b"\xef\xbb\xbf" + attack('"stream": false'),
     "escapes": attack('"user": "\\u0000\\u001b[31m"'),
-    "duplicate-model": b'{"model": "nobody/none", "model": "demo/echo", "messages": [{"role": "user", "content": "h"}]}',
+    "duplicate-model": b'{"model": "nobody/none", "model": "demo/echo", "messages": [{"role": "user", "content": ""}]}',
     "duplicate-stream": attack('"stream": true, "stream": false'),
     "many-messages": json.dumps({**DEMO, "messages": DEMO["messages"] * 20_000}).encode(),
 }  # fmt: skip
@@ -304,7 +306,9 @@ MODELS = [
 ]
 
 
-@pytest.mark.parametrize("name", MODELS, ids=lambda name: f"C6-{name[:20].encode('ascii', 'backslashreplace').decode()}")
+@pytest.mark.parametrize(
+    "name", MODELS, ids=lambda name: f"C6-{name[:20].encode('ascii', 'backslashreplace').decode()}"
+)
 @pytest.mark.parametrize("stream", [True, False], ids=["stream", "json"])
 async def test_model_names_that_attack_go_nowhere(gateway: Gateway, name: str, stream: bool) -> None:
     async with gateway() as running:

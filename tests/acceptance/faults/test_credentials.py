@@ -1,6 +1,8 @@
 """Faults that are about us rather than about one request: stale connections, limits, refused credentials, and requests
 that a provider finds fault with. U16, U18–U20 of reliability §5."""
 
+# ruff: noqa: N802 - names begin with the ids of the specification
+
 import datetime
 import email.utils
 import json
@@ -8,11 +10,11 @@ from typing import Any
 
 import openai
 import pytest
-from faults_upstream import JSON, STREAM, Good, check_record, check_refusal, check_whole, good, refused
+from faults_upstream import Good, check_record, check_refusal, check_whole, good, refused
 from faults_wire import Gateway, Wire, ask, chat, post
 
 from trunkline.testing.gateway import MODEL, PROVIDER_KEY
-from trunkline.testing.scripted import Close, HalfClose, Json, Pause, Replay, Rst, Script, ScriptedUpstream, Status
+from trunkline.testing.scripted import Close, HalfClose, Json, Rst, Script, ScriptedUpstream, Status
 
 MESSAGES: Any = [{"role": "user", "content": "Say hello."}]
 
@@ -20,7 +22,10 @@ MESSAGES: Any = [{"role": "user", "content": "Say hello."}]
 @pytest.mark.parametrize("end", [[Close()], [HalfClose()], [Rst()]], ids=["U16-fin", "U16-half", "U16-rst"])
 @pytest.mark.parametrize("stream", [True, False], ids=["stream", "json"])
 async def test_a_stale_connection_is_replaced_and_nobody_notices(gateway: Gateway, end: Script, stream: bool) -> None:
-    async with ScriptedUpstream([Good(), *end], [Good()]) as upstream, gateway({"a": f"{upstream.origin}/v1"}) as running:
+    async with (
+        ScriptedUpstream([Good(), *end], [Good()]) as upstream,
+        gateway({"a": f"{upstream.origin}/v1"}) as running,
+    ):
         for _ in range(2):
             check_whole(await ask(running.port, chat(stream=stream)), stream=stream)
         assert len(upstream.seen) == 2
@@ -28,10 +33,13 @@ async def test_a_stale_connection_is_replaced_and_nobody_notices(gateway: Gatewa
 
 
 @pytest.mark.parametrize("stream", [True, False], ids=["stream", "json"])
-async def test_U16_a_connection_that_closes_on_the_next_request_is_replaced_once(gateway: Gateway, stream: bool) -> None:
-    async with ScriptedUpstream([Good()], [Close()], [Good()]) as upstream, gateway(
-        {"a": f"{upstream.origin}/v1"}
-    ) as running:
+async def test_U16_a_connection_that_closes_on_the_next_request_is_replaced_once(
+    gateway: Gateway, stream: bool
+) -> None:
+    async with (
+        ScriptedUpstream([Good()], [Close()], [Good()]) as upstream,
+        gateway({"a": f"{upstream.origin}/v1"}) as running,
+    ):
         for _ in range(2):
             check_whole(await ask(running.port, chat(stream=stream)), stream=stream)
         assert [seen.connection for seen in upstream.seen] == [0, 0, 1]
@@ -111,13 +119,15 @@ async def test_U18_the_other_credential_is_used_and_the_smallest_wait_is_told(ga
     def choose(seen: Any) -> Script:
         if seen.headers["authorization"].endswith("one"):
             return [Json({}, 429, {"retry-after": "50"})]
-        return [Json({}, 429, {"retry-after": "20"})] if len(served) else [served.append(seen) or Good()]
+        served.append(seen)
+        return [Json({}, 429, {"retry-after": "20"}) if len(served) > 1 else Good()]
 
     served: list[Any] = []
     keys = {"credentials": [{"api_key": f"{PROVIDER_KEY}-one"}, {"api_key": f"{PROVIDER_KEY}-two"}]}
-    async with ScriptedUpstream(choose=choose) as upstream, gateway(
-        {"a": f"{upstream.origin}/v1"}, provider=keys
-    ) as running:
+    async with (
+        ScriptedUpstream(choose=choose) as upstream,
+        gateway({"a": f"{upstream.origin}/v1"}, provider=keys) as running,
+    ):
         answers = [await ask(running.port, chat(stream=False)) for _ in range(4)]
         assert sum(answer.status == 200 for answer in answers) == 1
         check_refusal(answers[-1], (429,), ("rate_limit_exceeded",), "a")
@@ -127,9 +137,10 @@ async def test_U18_the_other_credential_is_used_and_the_smallest_wait_is_told(ga
 
 
 async def test_U18_the_official_client_raises_and_waits_as_told(gateway: Gateway) -> None:
-    async with ScriptedUpstream([Json({}, 429, {"retry-after": "500"})]) as upstream, gateway(
-        {"a": f"{upstream.origin}/v1"}
-    ) as running:
+    async with (
+        ScriptedUpstream([Json({}, 429, {"retry-after": "500"})]) as upstream,
+        gateway({"a": f"{upstream.origin}/v1"}) as running,
+    ):
         for stream in (True, False):
             async with openai.AsyncOpenAI(base_url=running.api, api_key=running.key) as client:
                 with pytest.raises(openai.RateLimitError):
@@ -180,9 +191,10 @@ async def test_U19_another_credential_of_the_provider_goes_on(gateway: Gateway) 
         return [Status(401) if seen.headers["authorization"].endswith("one") else Good()]
 
     keys = {"credentials": [{"api_key": f"{PROVIDER_KEY}-one"}, {"api_key": f"{PROVIDER_KEY}-two"}]}
-    async with ScriptedUpstream(choose=choose) as upstream, gateway(
-        {"a": f"{upstream.origin}/v1"}, provider=keys
-    ) as running:
+    async with (
+        ScriptedUpstream(choose=choose) as upstream,
+        gateway({"a": f"{upstream.origin}/v1"}, provider=keys) as running,
+    ):
         statuses = [(await ask(running.port, chat(stream=True))).status for _ in range(6)]
         assert statuses.count(200) == 5
         assert [seen.headers["authorization"][-3:] for seen in upstream.seen].count("one") == 1
@@ -217,9 +229,11 @@ async def test_what_a_provider_finds_wrong_is_told(gateway: Gateway, name: str, 
 
 @pytest.mark.parametrize("stream", [True, False], ids=["stream", "json"])
 async def test_U20_a_rejected_request_is_not_shown_to_the_next_endpoint(gateway: Gateway, stream: bool) -> None:
-    async with ScriptedUpstream([Json({"error": {"message": "no"}}, 400)]) as bad, good() as other, gateway(
-        {"bad": f"{bad.origin}/v1", "good": f"{other.origin}/v1"}
-    ) as running:
+    async with (
+        ScriptedUpstream([Json({"error": {"message": "no"}}, 400)]) as bad,
+        good() as other,
+        gateway({"bad": f"{bad.origin}/v1", "good": f"{other.origin}/v1"}) as running,
+    ):
         assert (await ask(running.port, chat(stream=stream))).status == 400
         assert other.seen == []
 

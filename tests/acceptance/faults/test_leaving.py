@@ -1,6 +1,9 @@
 """Clients that go away or do not read, and what their providers see of it: C8, C9 of reliability §6, U36 of §5."""
 
+# ruff: noqa: N802 - names begin with the ids of the specification
+
 import asyncio
+import functools
 import json
 from collections.abc import Callable
 from typing import Any
@@ -27,7 +30,7 @@ from faults_upstream import (
 from faults_wire import Gateway, Wire, ask, chat, post
 
 from trunkline.model.record import Generation
-from trunkline.testing.gateway import MODEL, RunningGateway
+from trunkline.testing.gateway import KEY, MODEL, RunningGateway
 from trunkline.testing.scripted import Action, Exchange, Hang, Pause, Replay, ScriptedUpstream, Send, Sse
 
 RELAY = pytest.mark.parametrize("relay", ["auto", "never"], ids=["relayed", "translated"])
@@ -59,9 +62,10 @@ MOMENTS: dict[str, list[Action]] = {
 async def test_a_client_that_leaves_a_stream_takes_its_provider_with_it(
     gateway: Gateway, moment: str, how: str, relay: str
 ) -> None:
-    async with ScriptedUpstream(MOMENTS[moment]) as upstream, gateway(
-        {"a": f"{upstream.origin}/v1"}, timeouts=LONG, server={"relay": relay}
-    ) as running:
+    async with (
+        ScriptedUpstream(MOMENTS[moment]) as upstream,
+        gateway({"a": f"{upstream.origin}/v1"}, timeouts=LONG, server={"relay": relay}) as running,
+    ):
         loop = asyncio.get_running_loop()
         wire = await Wire.open(running.port)
         await wire.send(post(chat(stream=True)))
@@ -98,9 +102,7 @@ async def test_a_client_that_leaves_a_stream_takes_its_provider_with_it(
 async def test_a_client_that_leaves_before_its_body_takes_its_provider_with_it(
     gateway: Gateway, script: list[Action]
 ) -> None:
-    async with ScriptedUpstream(script) as upstream, gateway(
-        {"a": f"{upstream.origin}/v1"}, timeouts=LONG
-    ) as running:
+    async with ScriptedUpstream(script) as upstream, gateway({"a": f"{upstream.origin}/v1"}, timeouts=LONG) as running:
         wire = await Wire.open(running.port)
         await wire.send(post(chat(stream=False)))
         await eventually(lambda: bool(upstream.seen) and (bool(upstream.seen[0].sent) or len(script) == 1))
@@ -110,7 +112,7 @@ async def test_a_client_that_leaves_before_its_body_takes_its_provider_with_it(
         assert (await one_record(running)).status == "cancelled"
 
 
-@pytest.mark.parametrize("part", [1, 20, 80, 200, 300], ids=lambda part: f"C9-{part}-bytes")
+@pytest.mark.parametrize("part", [1, 20, 80, 150, 215], ids=lambda part: f"C9-{part}-bytes")
 async def test_a_client_that_leaves_before_its_request_is_whole_costs_nothing(gateway: Gateway, part: int) -> None:
     async with good() as upstream, gateway({"a": f"{upstream.origin}/v1"}) as running:
         request = post(chat(stream=True))
@@ -125,9 +127,12 @@ async def test_a_client_that_leaves_before_its_request_is_whole_costs_nothing(ga
 
 
 async def test_C9_a_client_that_leaves_while_a_connection_is_made(gateway: Gateway) -> None:
-    async with ScriptedUpstream(greeting=[Hang()]) as upstream, gateway(
-        {"a": f"{upstream.origin.replace('http:', 'https:')}/v1"}, timeouts={**LONG, "connect_s": 20.0}
-    ) as running:
+    async with (
+        ScriptedUpstream(greeting=[Hang()]) as upstream,
+        gateway(
+            {"a": f"{upstream.origin.replace('http:', 'https:')}/v1"}, timeouts={**LONG, "connect_s": 20.0}
+        ) as running,
+    ):
         wire = await Wire.open(running.port)
         await wire.send(post(chat(stream=True)))
         await eventually(lambda: upstream.accepted == 1)
@@ -138,9 +143,11 @@ async def test_C9_a_client_that_leaves_while_a_connection_is_made(gateway: Gatew
 
 @pytest.mark.parametrize("stream", [True, False], ids=["stream", "json"])
 async def test_C9_a_client_that_leaves_is_not_taken_to_the_next_endpoint(gateway: Gateway, stream: bool) -> None:
-    async with ScriptedUpstream([Hang()]) as bad, good() as other, gateway(
-        {"bad": f"{bad.origin}/v1", "good": f"{other.origin}/v1"}, timeouts=LONG
-    ) as running:
+    async with (
+        ScriptedUpstream([Hang()]) as bad,
+        good() as other,
+        gateway({"bad": f"{bad.origin}/v1", "good": f"{other.origin}/v1"}, timeouts=LONG) as running,
+    ):
         wire = await Wire.open(running.port)
         await wire.send(post(chat(stream=stream)))
         await eventually(lambda: bool(bad.seen))
@@ -154,9 +161,10 @@ async def test_C9_a_client_that_leaves_is_not_taken_to_the_next_endpoint(gateway
 async def test_C9_leaving_at_any_moment_leaves_one_record_and_nothing_else(gateway: Gateway, relay: str) -> None:
     """A hundred clients at a hundred moments of the same answer."""
     script: list[Action] = [Pause(0.02), Sse(STREAM, range(0, len(STREAM), 60), 0.004)]
-    async with ScriptedUpstream(script) as upstream, gateway(
-        {"a": f"{upstream.origin}/v1"}, server={"relay": relay}
-    ) as running:
+    async with (
+        ScriptedUpstream(script) as upstream,
+        gateway({"a": f"{upstream.origin}/v1"}, server={"relay": relay}) as running,
+    ):
 
         async def visit(number: int) -> None:
             wire = await Wire.open(running.port)
@@ -176,17 +184,24 @@ async def test_C9_leaving_at_any_moment_leaves_one_record_and_nothing_else(gatew
         check_whole(await ask(running.port, chat(stream=True)), stream=True)
 
 
-async def test_C9_a_reservation_is_given_back(gateway: Gateway) -> None:
-    from trunkline.testing.gateway import KEY
+def more_than(count: int, upstream: ScriptedUpstream) -> bool:
+    return len(upstream.seen) > count
 
-    async with ScriptedUpstream([Hang()], [Hang()], [Sse(STREAM)]) as upstream, gateway(
-        {"a": f"{upstream.origin}/v1"}, timeouts=LONG, keys=[{"name": "tests", "secret": KEY, "limit_usd": 0.00014}]
-    ) as running:
+
+async def test_C9_a_reservation_is_given_back(gateway: Gateway) -> None:
+
+    async with (
+        ScriptedUpstream([Hang()], [Hang()], [Sse(STREAM)]) as upstream,
+        gateway(
+            {"a": f"{upstream.origin}/v1"}, timeouts=LONG, keys=[{"name": "tests", "secret": KEY, "limit_usd": 0.00014}]
+        ) as running,
+    ):
         body = chat(stream=True, max_tokens=40)  # 40 tokens and the prompt: less than the limit, twice that is more
-        for number in range(2):
+        for _ in range(2):
             wire = await Wire.open(running.port)
+            seen = len(upstream.seen)
             await wire.send(post(body))
-            await eventually(lambda number=number: len(upstream.seen) == number + 1)
+            await eventually(functools.partial(more_than, seen, upstream))
             assert (await ask(running.port, body)).status == 402, "all the key has is reserved"
             await wire.close()
             await eventually(lambda: not running.connections)
@@ -196,9 +211,10 @@ async def test_C9_a_reservation_is_given_back(gateway: Gateway) -> None:
 async def test_U36_a_provider_that_bills_all_the_same_is_heard_to_the_end(gateway: Gateway) -> None:
     script: list[Action] = [Send(STREAM_HEAD + chunk(ROLE + HELLO)), Pause(0.3)]
     script.append(Send(chunk(THERE + STOP + USED + DONE) + b"0\r\n\r\n"))
-    async with ScriptedUpstream(script) as upstream, gateway(
-        {"a": f"{upstream.origin}/v1"}, provider={"quirks": {"bills_after_cancel": True}}
-    ) as running:
+    async with (
+        ScriptedUpstream(script) as upstream,
+        gateway({"a": f"{upstream.origin}/v1"}, provider={"quirks": {"bills_after_cancel": True}}) as running,
+    ):
         wire = await Wire.open(running.port)
         await wire.send(post(chat(stream=True)))
         await asyncio.wait_for(wire.reader.readuntil(b"Hello"), 5)
@@ -211,9 +227,10 @@ async def test_U36_a_provider_that_bills_all_the_same_is_heard_to_the_end(gatewa
 
 
 async def test_U36_the_official_client_closes_its_stream(gateway: Gateway) -> None:
-    async with ScriptedUpstream([Send(STREAM_HEAD), Forever(HELLO, 0.01)]) as upstream, gateway(
-        {"a": f"{upstream.origin}/v1"}, timeouts=LONG
-    ) as running:
+    async with (
+        ScriptedUpstream([Send(STREAM_HEAD), Forever(HELLO, 0.01)]) as upstream,
+        gateway({"a": f"{upstream.origin}/v1"}, timeouts=LONG) as running,
+    ):
         messages: Any = [{"role": "user", "content": "x"}]
         async with openai.AsyncOpenAI(base_url=running.api, api_key=running.key) as client:
             stream = await client.chat.completions.create(model=MODEL, messages=messages, stream=True)
@@ -257,9 +274,10 @@ BUFFERS = 24_000_000
 @RELAY
 async def test_C8_a_client_that_does_not_read_pauses_its_provider(gateway: Gateway, relay: str) -> None:
     fast = Fast(100_000_000)
-    async with ScriptedUpstream([fast]) as upstream, gateway(
-        {"a": f"{upstream.origin}/v1"}, timeouts=LONG, server={"relay": relay}
-    ) as running:
+    async with (
+        ScriptedUpstream([fast]) as upstream,
+        gateway({"a": f"{upstream.origin}/v1"}, timeouts=LONG, server={"relay": relay}) as running,
+    ):
         wire = await Wire.open(running.port)
         wire.writer.transport.pause_reading()  # type: ignore[attr-defined]  # asyncio's own, on every transport
         await wire.send(post(chat(stream=True)))
@@ -268,7 +286,6 @@ async def test_C8_a_client_that_does_not_read_pauses_its_provider(gateway: Gatew
         (connection,) = running.connections
         waiting = connection.transport.get_write_buffer_size()
         assert waiting <= 512 * 1024, "128 KiB, and one read of the upstream's socket beyond it"
-        check_whole(await ask(running.port, chat(stream=False)), stream=False) if False else None
         wire.writer.transport.resume_reading()  # type: ignore[attr-defined]
         answer = await wire.answer(within_s=60)
         assert answer.frames[-1] == "[DONE]"
@@ -280,9 +297,12 @@ async def test_C8_a_client_that_does_not_read_pauses_its_provider(gateway: Gatew
 @RELAY
 async def test_C8_a_client_that_never_reads_is_dropped_and_recorded(gateway: Gateway, relay: str) -> None:
     fast = Fast(100_000_000)
-    async with ScriptedUpstream([fast]) as upstream, gateway(
-        {"a": f"{upstream.origin}/v1"}, timeouts=LONG, server={"relay": relay, "write_stall_s": 0.5}
-    ) as running:
+    async with (
+        ScriptedUpstream([fast]) as upstream,
+        gateway(
+            {"a": f"{upstream.origin}/v1"}, timeouts=LONG, server={"relay": relay, "write_stall_s": 0.5}
+        ) as running,
+    ):
         wire = await Wire.open(running.port)
         wire.writer.transport.pause_reading()  # type: ignore[attr-defined]
         await wire.send(post(chat(stream=True)))
@@ -302,9 +322,10 @@ async def test_C8_others_are_served_meanwhile(gateway: Gateway) -> None:
             return [fast]
         return [Replay(JSON)] if not json.loads(seen.body).get("stream") else [Sse(STREAM)]
 
-    async with ScriptedUpstream(choose=choose) as upstream, gateway(
-        {"a": f"{upstream.origin}/v1"}, timeouts=LONG
-    ) as running:
+    async with (
+        ScriptedUpstream(choose=choose) as upstream,
+        gateway({"a": f"{upstream.origin}/v1"}, timeouts=LONG) as running,
+    ):
         wires = [await Wire.open(running.port) for _ in range(5)]
         for wire in wires:
             wire.writer.transport.pause_reading()  # type: ignore[attr-defined]

@@ -1,6 +1,8 @@
 """Answers that are odd and right: the client gets what was meant, relayed or translated, and the record says what was
 used. U11, U25–U27, U29–U35, U37–U40 of reliability §5."""
 
+# ruff: noqa: N802 - names begin with the ids of the specification
+
 import asyncio
 import gzip
 import json
@@ -9,7 +11,7 @@ import tracemalloc
 import zlib
 from typing import Any
 
-import brotli
+import brotli  # type: ignore[import-untyped]  # it has no types
 import openai
 import pytest
 import zstandard
@@ -81,7 +83,7 @@ SAME: dict[str, list[Action]] = {
     "U27-until-closed": [Send(b"HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n" + STREAM), Close()],
     "U27-http-1.0": [Send(b"HTTP/1.0 200 OK\r\n\r\n" + STREAM), Close()],
     "U29-empty-data": [Sse(ROLE + HELLO + b"data:\n\ndata: \n\n\n\n" + THERE + STOP + USED + DONE)],
-    "U30-unknown-event": [Sse(ROLE + HELLO + b'event: new\n' + UNKNOWN + THERE + STOP + USED + DONE)],
+    "U30-unknown-event": [Sse(ROLE + HELLO + b"event: new\n" + UNKNOWN + THERE + STOP + USED + DONE)],
     "U30-unknown-field": [Sse(ROLE + HELLO + UNKNOWN + THERE + STOP + USED + DONE)],
     "U31-crlf": [Sse(lines(b"\r\n"))],
     "U31-cr": [Sse(lines(b"\r"))],
@@ -115,7 +117,7 @@ SAME: dict[str, list[Action]] = {
     "U39-no-done": [Sse(STREAM.removesuffix(DONE))],
     "U39-done-twice": [Sse(STREAM + DONE)],
     "U39-rst-after-done": [Sse(STREAM, end=False), Close()],
-    "U40-100-continue": [Send(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nlink: x\r\n\r\n"), Sse(STREAM)],
+    "U40-100-continue": [Send(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Hints\r\nlink: x\r\n\r\n"), Sse(STREAM)],
     "U40-early-answer": [ReadHead(), Sse(STREAM), Close()],
 }  # fmt: skip
 
@@ -124,9 +126,10 @@ SAME: dict[str, list[Action]] = {
 @RELAY
 @pytest.mark.parametrize("name", SAME)
 async def test_the_same_as_the_plain_form(gateway: Gateway, name: str, relay: str, stream: bool) -> None:
-    async with ScriptedUpstream(SAME[name]) as upstream, gateway(
-        {"a": f"{upstream.origin}/v1"}, server={"relay": relay}
-    ) as running:
+    async with (
+        ScriptedUpstream(SAME[name]) as upstream,
+        gateway({"a": f"{upstream.origin}/v1"}, server={"relay": relay}) as running,
+    ):
         answer = await ask(running.port, chat(stream=stream))
         check_whole(answer, stream=stream)
         record = await check_record(running, answer, "completed", provider="a", causes=0)
@@ -140,7 +143,9 @@ async def test_what_is_sent_asks_for_no_encoding_and_shows_nothing_of_the_client
     gateway: Gateway, stream: bool
 ) -> None:
     async with good() as upstream, gateway({"a": f"{upstream.origin}/v1"}) as running:
-        await ask(running.port, chat(stream=stream), "x-forwarded-for: 1.2.3.4", "cookie: a=b", "te: trailers", "x-a: b")
+        await ask(
+            running.port, chat(stream=stream), "x-forwarded-for: 1.2.3.4", "cookie: a=b", "te: trailers", "x-a: b"
+        )
         sent = upstream.seen[0].headers
         assert sent["accept-encoding"] == "identity"
         assert not {"x-forwarded-for", "cookie", "te", "x-a"} & set(sent)
@@ -156,9 +161,10 @@ async def test_what_is_sent_asks_for_no_encoding_and_shows_nothing_of_the_client
 async def test_a_finish_reason_that_is_not_known(gateway: Gateway, native: str, ours: str, relay: str) -> None:
     body = {**BODY, "choices": [{**BODY["choices"][0], "finish_reason": native}]}
     for action in (Sse(ROLE + HELLO + THERE + event({}, native) + USED + DONE), Json(body)):
-        async with ScriptedUpstream([action]) as upstream, gateway(
-            {"a": f"{upstream.origin}/v1"}, server={"relay": relay}
-        ) as running:
+        async with (
+            ScriptedUpstream([action]) as upstream,
+            gateway({"a": f"{upstream.origin}/v1"}, server={"relay": relay}) as running,
+        ):
             for stream in (True, False):
                 check_whole(await ask(running.port, chat(stream=stream)), stream=stream, finish=ours)
 
@@ -167,9 +173,10 @@ async def test_a_finish_reason_that_is_not_known(gateway: Gateway, native: str, 
 async def test_U11_thinking_without_a_byte_is_bridged_with_comments(gateway: Gateway, relay: str) -> None:
     script: list[Action] = [Send(STREAM_HEAD), Pause(1.8), Send(chunk(STREAM) + b"0\r\n\r\n")]
     slow = {"first_byte_s": 5.0, "first_content_s": 5.0, "idle_s": 5.0}
-    async with ScriptedUpstream(script) as upstream, gateway(
-        {"a": f"{upstream.origin}/v1"}, timeouts=slow, server={"keepalive_s": 0.3, "relay": relay}
-    ) as running:
+    async with (
+        ScriptedUpstream(script) as upstream,
+        gateway({"a": f"{upstream.origin}/v1"}, timeouts=slow, server={"keepalive_s": 0.3, "relay": relay}) as running,
+    ):
         answer = await ask(running.port, chat(stream=True))
         check_whole(answer, stream=True)
         assert 2 <= answer.body.count(b": OPENROUTER PROCESSING") + answer.body.count(b": keep") <= 6, answer.body[:200]
@@ -183,9 +190,13 @@ async def test_U11_thinking_without_a_byte_is_bridged_with_comments(gateway: Gat
 
 async def test_U11_an_endpoint_can_still_fail_over_after_comments(gateway: Gateway) -> None:
     slow = {"first_byte_s": 1.2}
-    async with ScriptedUpstream([Hang()]) as bad, good() as other, gateway(
-        {"bad": f"{bad.origin}/v1", "good": f"{other.origin}/v1"}, timeouts=slow, server={"keepalive_s": 0.3}
-    ) as running:
+    async with (
+        ScriptedUpstream([Hang()]) as bad,
+        good() as other,
+        gateway(
+            {"bad": f"{bad.origin}/v1", "good": f"{other.origin}/v1"}, timeouts=slow, server={"keepalive_s": 0.3}
+        ) as running,
+    ):
         answer = await ask(running.port, chat(stream=True))
         assert answer.body.startswith(b":")
         check_whole(answer, stream=True)
@@ -193,9 +204,10 @@ async def test_U11_an_endpoint_can_still_fail_over_after_comments(gateway: Gatew
 
 
 async def test_U11_after_comments_an_error_comes_in_the_stream(gateway: Gateway) -> None:
-    async with ScriptedUpstream([Hang()]) as bad, gateway(
-        {"bad": f"{bad.origin}/v1"}, timeouts={"first_byte_s": 1.2}, server={"keepalive_s": 0.3}
-    ) as running:
+    async with (
+        ScriptedUpstream([Hang()]) as bad,
+        gateway({"bad": f"{bad.origin}/v1"}, timeouts={"first_byte_s": 1.2}, server={"keepalive_s": 0.3}) as running,
+    ):
         answer = await ask(running.port, chat(stream=True))
         assert answer.body.startswith(b":")
         check_broken(answer, ("timeout",), content=False)
@@ -209,9 +221,10 @@ async def test_U32_however_it_is_cut_the_client_gets_the_same(gateway: Gateway, 
     cuts = [[at] for at in range(1, len(STREAM), 7)]
     cuts += [sorted(random_.sample(range(len(STREAM)), 20)) for _ in range(40)]
     scripts: list[list[Action]] = [[Sse(STREAM, one, 0.0005)] for one in cuts]
-    async with ScriptedUpstream(*scripts) as upstream, gateway(
-        {"a": f"{upstream.origin}/v1"}, server={"relay": relay}
-    ) as running:
+    async with (
+        ScriptedUpstream(*scripts) as upstream,
+        gateway({"a": f"{upstream.origin}/v1"}, server={"relay": relay}) as running,
+    ):
         seen = set()
         for _ in cuts:
             answer = await ask(running.port, chat(stream=True))
@@ -230,9 +243,10 @@ async def test_U33_an_image_of_20_MB_passes(gateway: Gateway, relay: str, stream
     image = {"images": [{"type": "image_url", "image_url": {"url": "data:image/png;base64," + "A" * 20_000_000}}]}
     whole = {**BODY, "choices": [{"index": 0, "message": {"content": TEXT, **image}, "finish_reason": "stop"}]}
     action = Sse(ROLE + HELLO + THERE + event(image) + STOP + USED + DONE) if stream else Json(whole)
-    async with ScriptedUpstream([action]) as upstream, gateway(
-        {"a": f"{upstream.origin}/v1"}, server={"relay": relay}
-    ) as running:
+    async with (
+        ScriptedUpstream([action]) as upstream,
+        gateway({"a": f"{upstream.origin}/v1"}, server={"relay": relay}) as running,
+    ):
         answer = await ask(running.port, chat(stream=stream))
         check_whole(answer, stream=stream)
         assert answer.body.count(b"A" * 20_000_000) == 1
@@ -245,9 +259,10 @@ async def test_U33_many_tiny_events(gateway: Gateway, relay: str) -> None:
     tiny = b"".join(event({"content": "ab"}) for _ in range(100))
     script: list[Action] = [Send(STREAM_HEAD + chunk(ROLE)), *(Send(chunk(tiny)) for _ in range(count // 100))]
     script.append(Send(chunk(STOP + DONE) + b"0\r\n\r\n"))
-    async with ScriptedUpstream(script) as upstream, gateway(
-        {"a": f"{upstream.origin}/v1"}, timeouts={"total_s": 60.0}, server={"relay": relay}
-    ) as running:
+    async with (
+        ScriptedUpstream(script) as upstream,
+        gateway({"a": f"{upstream.origin}/v1"}, timeouts={"total_s": 60.0}, server={"relay": relay}) as running,
+    ):
         answer = await ask(running.port, chat(stream=True), within_s=60)
         assert answer.frames[-1] == "[DONE]"
         assert text_of(answer) == "ab" * count
@@ -273,9 +288,12 @@ class Endless:
 @pytest.mark.parametrize("start", [b"data: ", b": ", b'data: {"a": "', b"event: "], ids=lambda it: f"U33-{it[:6]!r}")
 async def test_a_line_without_an_end_is_given_up(gateway: Gateway, relay: str, start: bytes) -> None:
     endless = Endless(ROLE + HELLO + start, b"a" * 500_000, 100_000_000)
-    async with ScriptedUpstream([endless]) as upstream, gateway(
-        {"a": f"{upstream.origin}/v1"}, timeouts={"total_s": 60.0, "content_idle_s": 50.0}, server={"relay": relay}
-    ) as running:
+    async with (
+        ScriptedUpstream([endless]) as upstream,
+        gateway(
+            {"a": f"{upstream.origin}/v1"}, timeouts={"total_s": 60.0, "content_idle_s": 50.0}, server={"relay": relay}
+        ) as running,
+    ):
         answer = await ask(running.port, chat(stream=True), within_s=60)
         check_broken(answer, ("provider_unavailable",))
         await check_record(running, answer, "partial")
@@ -291,9 +309,10 @@ def bomb(size: int) -> bytes:
 @STREAMED
 async def test_U34_a_bomb_does_not_go_off(gateway: Gateway, relay: str, stream: bool) -> None:
     packed = bomb(120_000_000)
-    async with ScriptedUpstream([plain(len(packed), packed, b"content-encoding: gzip")]) as upstream, gateway(
-        {"a": f"{upstream.origin}/v1"}, timeouts={"total_s": 60.0}, server={"relay": relay}
-    ) as running:
+    async with (
+        ScriptedUpstream([plain(len(packed), packed, b"content-encoding: gzip")]) as upstream,
+        gateway({"a": f"{upstream.origin}/v1"}, timeouts={"total_s": 60.0}, server={"relay": relay}) as running,
+    ):
         tracemalloc.start()
         try:
             answer = await ask(running.port, chat(stream=stream), within_s=60)
@@ -318,16 +337,20 @@ async def test_a_packed_body_that_is_cut_short_is_no_answer(
     noise = random.Random(34).randbytes(3000).hex()
     body = ROLE + HELLO + event({"content": noise}) + THERE + STOP + USED + DONE
     if not stream:
-        body = json.dumps({**BODY, "choices": [{"index": 0, "message": {"content": noise}, "finish_reason": "stop"}]}).encode()
+        body = json.dumps(
+            {**BODY, "choices": [{"index": 0, "message": {"content": noise}, "finish_reason": "stop"}]}
+        ).encode()
     packed = pack(body)[: len(pack(body)) // 2]
-    async with ScriptedUpstream([plain(len(packed), packed, b"content-encoding: " + coding.encode())]) as upstream:
-        async with gateway({"a": f"{upstream.origin}/v1"}, server={"relay": relay}) as running:
-            answer = await ask(running.port, chat(stream=stream))
-            if answer.status == 200:
-                assert stream
-                check_broken(answer, ("provider_unavailable",))
-            else:
-                check_refusal(answer, (502,), ("provider_unavailable",), "a")
+    async with (
+        ScriptedUpstream([plain(len(packed), packed, b"content-encoding: " + coding.encode())]) as upstream,
+        gateway({"a": f"{upstream.origin}/v1"}, server={"relay": relay}) as running,
+    ):
+        answer = await ask(running.port, chat(stream=stream))
+        if answer.status == 200:
+            assert stream
+            check_broken(answer, ("provider_unavailable",))
+        else:
+            check_refusal(answer, (502,), ("provider_unavailable",), "a")
 
 
 # Characters.
@@ -348,9 +371,10 @@ async def test_characters_arrive(gateway: Gateway, name: str, relay: str) -> Non
     said = HELLO.replace(b'"Hello"', raw)
     body = JSON.replace(b'"Hello there"', raw)
     for action in (Sse(ROLE + said + STOP + USED + DONE, range(3000)), Json(body)):
-        async with ScriptedUpstream([action]) as upstream, gateway(
-            {"a": f"{upstream.origin}/v1"}, server={"relay": relay}
-        ) as running:
+        async with (
+            ScriptedUpstream([action]) as upstream,
+            gateway({"a": f"{upstream.origin}/v1"}, server={"relay": relay}) as running,
+        ):
             for stream in (True, False):
                 answer = await ask(running.port, chat(stream=stream))
                 assert answer.status == 200, answer.body[:300]
@@ -367,9 +391,10 @@ async def test_characters_arrive(gateway: Gateway, name: str, relay: str) -> Non
 @RELAY
 async def test_U35_a_surrogate_pair_split_over_events_is_not_lost(gateway: Gateway, relay: str) -> None:
     halves = [HELLO.replace(b'"Hello"', half) for half in (rb'"a\ud83d"', rb'"\ude00b"')]
-    async with ScriptedUpstream([Sse(ROLE + halves[0] + halves[1] + STOP + USED + DONE)]) as upstream, gateway(
-        {"a": f"{upstream.origin}/v1"}, server={"relay": relay}
-    ) as running:
+    async with (
+        ScriptedUpstream([Sse(ROLE + halves[0] + halves[1] + STOP + USED + DONE)]) as upstream,
+        gateway({"a": f"{upstream.origin}/v1"}, server={"relay": relay}) as running,
+    ):
         answer = await ask(running.port, chat(stream=True))
         assert answer.status == 200
         assert answer.frames[-1] == "[DONE]"
@@ -383,9 +408,10 @@ async def test_U35_a_surrogate_pair_split_over_events_is_not_lost(gateway: Gatew
 
 
 async def used(gateway: Gateway, action: Action, relay: str, *, stream: bool) -> tuple[Answer, Any]:
-    async with ScriptedUpstream([action]) as upstream, gateway(
-        {"a": f"{upstream.origin}/v1"}, server={"relay": relay}
-    ) as running:
+    async with (
+        ScriptedUpstream([action]) as upstream,
+        gateway({"a": f"{upstream.origin}/v1"}, server={"relay": relay}) as running,
+    ):
         answer = await ask(running.port, chat(stream=stream, stream_options={"include_usage": True}))
         check_whole(answer, stream=stream)
         return answer, await check_record(running, answer, "completed")
@@ -502,9 +528,10 @@ CALLS: dict[str, tuple[list[list[dict[str, Any]]], list[tuple[str, str]]]] = {
 async def test_tool_calls_are_well_formed(gateway: Gateway, name: str, relay: str, stream: bool) -> None:
     deltas, expected = CALLS[name]
     body = ROLE + b"".join(event({"tool_calls": calls}) for calls in deltas) + event({}, "tool_calls") + USED + DONE
-    async with ScriptedUpstream([Sse(body)]) as upstream, gateway(
-        {"a": f"{upstream.origin}/v1"}, server={"relay": relay}
-    ) as running:
+    async with (
+        ScriptedUpstream([Sse(body)]) as upstream,
+        gateway({"a": f"{upstream.origin}/v1"}, server={"relay": relay}) as running,
+    ):
         answer = await ask(running.port, chat(stream=stream))
         found: dict[int, dict[str, str]] = {}
         if stream:
@@ -541,9 +568,11 @@ BIG = [{"role": "user", "content": "x" * 20_000_000}]
 
 
 async def test_U40_an_upload_that_nobody_takes_is_given_up(gateway: Gateway) -> None:
-    async with ScriptedUpstream([ReadHead(), Hang()]) as bad, good() as other, gateway(
-        {"bad": f"{bad.origin}/v1", "good": f"{other.origin}/v1"}
-    ) as running:
+    async with (
+        ScriptedUpstream([ReadHead(), Hang()]) as bad,
+        good() as other,
+        gateway({"bad": f"{bad.origin}/v1", "good": f"{other.origin}/v1"}) as running,
+    ):
         answer = await ask(running.port, {**chat(stream=True), "messages": BIG})
         check_whole(answer, stream=True)
         await check_record(running, answer, "completed", provider="good", causes=1)

@@ -10,7 +10,7 @@ import pytest
 from faults_upstream import check_broken
 from faults_wire import Gateway, Wire, chat, post
 
-from trunkline.testing.scripted import Action, Close, Rst, Script, Seen, Send, ScriptedUpstream, Sse
+from trunkline.testing.scripted import Action, Close, Rst, Script, ScriptedUpstream, Seen, Sse
 
 FOLDER = Path(__file__).parents[4] / "shared" / "fixtures" / "upstream" / "openai_chat"
 CAPTURES = sorted(path.parent.name for path in FOLDER.glob("*/response.sse"))
@@ -49,9 +49,11 @@ async def test_a_stream_that_is_cut_never_ends_well(
         del seen
         return scripts[-1]
 
-    async with ScriptedUpstream(choose=choose) as upstream, gateway(
-        {"a": f"{upstream.origin}/v1"}, server={"relay": relay}
-    ) as running, await Wire.open(running.port) as wire:
+    async with (
+        ScriptedUpstream(choose=choose) as upstream,
+        gateway({"a": f"{upstream.origin}/v1"}, server={"relay": relay}) as running,
+        await Wire.open(running.port) as wire,
+    ):
         asked = post(chat(stream=True))
         await wire.send(asked)
         whole = await wire.answer()

@@ -307,5 +307,3 @@ def client(port: int, secret: str = SECRET) -> Generator[Client, None, None]:
         yield one
     finally:
         one.close()
-
-

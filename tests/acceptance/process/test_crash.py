@@ -112,7 +112,7 @@ async def crash(folder: Path, rounds: int, seed: int) -> tuple[Load, int]:
 
 
 def told(load: Load, rounds: int, count: int) -> str:
-    return f"\n{rounds} kills: {load.sent} asked, {len(load.seen)} ends seen, {len(load.unseen)} cut off, {count} records\n"
+    return f"\n{rounds} kills: {load.sent} asked, {len(load.seen)} seen; {len(load.unseen)} cut, {count} records\n"
 
 
 async def test_no_answer_is_lost_and_none_is_charged_twice(tmp_path: Path) -> None:

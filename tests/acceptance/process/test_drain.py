@@ -167,10 +167,12 @@ async def test_interrupting_it_ends_it_as_gracefully(tmp_path: Path) -> None:
 async def test_two_workers_drain_too(tmp_path: Path, number: int) -> None:
     configure(tmp_path, models=demo_model(), server={"drain_s": 10})
     with serving(tmp_path, "--workers", "2") as served:
-        running = [start(served, 10, 0.05) for _ in range(8)]
+        running = [start(served, 30, 0.05) for _ in range(8)]
         for _, answer in running:
             await begun(answer)
         served.signal(number)
+        await refused(served.port)
+        assert not any(task.done() for task, _ in running)
         answers = await asyncio.gather(*(task for task, _ in running))
         assert await ended(served) == 0
     assert all(answer.done and "error" not in answer.chunks[-1] for answer in answers)

@@ -10,7 +10,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from served import SECRET, Answer, Client, Served, client, configure, demo_model, records, serving, spending, summed, until
+from served import (
+    SECRET,
+    Answer,
+    Client,
+    Served,
+    client,
+    configure,
+    demo_model,
+    records,
+    serving,
+    spending,
+    summed,
+    until,
+)
 
 RELOADED = r"the configuration was reloaded"
 REFUSED = r"the configuration was NOT reloaded"
@@ -164,10 +177,12 @@ async def test_every_worker_reloads(tmp_path: Path) -> None:
     with serving(tmp_path, "--workers", "2") as served:
         load = Load(served)
         await until(lambda: len(workers(served)) == 2 and len(load.answers) > 20)
-        await asyncio.sleep(1.0)  # a worker that is about to start reads the file anyway
-        configure(tmp_path, models=demo_model("acme/new"))
+        await asyncio.sleep(1.0)  # a worker that is about to start knows no signal
         served.signal(signal.SIGHUP)
         await wait_for(served, RELOADED, times=2)
+        configure(tmp_path, models=demo_model("acme/new"))
+        served.signal(signal.SIGHUP)
+        await wait_for(served, RELOADED, times=4)
         for _ in range(20):  # connections are spread over the workers
             assert "acme/new" in await models(served)
         answers = await load.end()

@@ -1,6 +1,7 @@
 """Memory does not grow with the number of requests. Reliability §11, G8; `make soak` runs it."""
 
 import asyncio
+import json
 import sys
 import time
 from pathlib import Path
@@ -28,10 +29,8 @@ def descriptors(served: Served) -> int:
 
 
 def request(*, stream: bool, leave: bool = False) -> bytes:
-    flags: Any = ("true" if stream else "false", ', "demo": {"interval_s": 0.01}' if leave else "")
-    body = (
-        '{"model": "acme/priced", "stream": %s%s, "messages": [{"role": "user", "content": "one two three"}]}' % flags
-    )
+    asked = {"model": "acme/priced", "stream": stream, "messages": [{"role": "user", "content": "one two three"}]}
+    body = json.dumps({**asked, "demo": {"interval_s": 0.01}} if leave else asked)
     head = (
         f"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\nx-api-key: {SECRET}\r\ncontent-length: {len(body)}\r\n\r\n"
     )

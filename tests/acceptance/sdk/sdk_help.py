@@ -1,7 +1,7 @@
 """The official `openai` SDK in front of a gateway, and what comes of an answer in one shape."""
 
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from pathlib import Path
 from typing import Any, cast
 
@@ -50,10 +50,9 @@ class Bench:
 @contextlib.asynccontextmanager
 async def bench(
     folder: Path, relay: str = "auto", make: Callable[[str], Settings] | None = None, **more: Any
-) -> AsyncIterator[Bench]:
+) -> AsyncGenerator[Bench, None]:
     """All three, with `settings_for` and *more*, or with what *make* makes of the upstream's base URL."""
     all_three = Bench()
-    folder.mkdir(parents=True, exist_ok=True)
     async with all_three.upstream as upstream:
         url = f"{upstream.origin}/v1"
         server = {"relay": relay, **more.pop("server", {})}

@@ -378,7 +378,7 @@ async def test_the_cost_is_exact(relay: str, streamed: bool, tmp_path: Path) -> 
         "prompt_tokens_details": {"cached_tokens": 100_003},
         "completion_tokens_details": {"reasoning_tokens": 1_009},
     }
-    # By hand: 23,454 fresh prompt tokens, 100,003 cached ones, 7,919 of the answer (thoughts are part of it), 1 request.
+    # By hand: 23,454 fresh prompt tokens, 100,003 cached, 7,919 of the answer (thoughts are part of it), 1 request.
     wanted = Decimal(23_454) * Decimal("0.25e-6") + Decimal(100_003) * Decimal("0.025e-6")
     wanted += Decimal(7_919) * Decimal("2e-6") + Decimal("0.001")
     endpoints = [{"provider": "acme", "upstream_model": UPSTREAM_MODEL, "price": PRICES}]

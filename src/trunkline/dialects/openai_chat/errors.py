@@ -53,7 +53,7 @@ def error_object(error: TrunklineError) -> dict[str, Any]:
     if error.raw is not None and speaks(error):
         metadata["raw"] = error.raw
     if error.retry_after_s is not None:
-        metadata["retry_after"] = error.retry_after_s
+        metadata["retry_after"] = round(error.retry_after_s, 3)
     if error.attempts:
         metadata["previous_errors"] = [
             {"provider": attempt.provider, "code": attempt.status, "status": attempt.status, "message": attempt.cause}

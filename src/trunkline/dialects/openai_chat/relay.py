@@ -114,8 +114,8 @@ class Template:
         before, after = self._before, self._after
         if not blocks.startswith(before, start):
             return b"", 0, start
-        # Where one frame of a run ends and the next begins is the same bytes each time. Walking from quote to quote costs
-        # a tenth of searching for those bytes.
+        # Where one frame of a run ends and the next begins is the same bytes each time. To walk from quote to quote
+        # costs a tenth of searching for those bytes.
         between = after + before
         width, find, alike = len(between), blocks.find, blocks.startswith
         texts: list[bytes] = []

@@ -41,7 +41,7 @@ async def key(request: Request) -> Response:
 
 
 async def credits_(request: Request) -> Response:
-    """What was bought and used. Nothing is bought here: the key's limit stands for it, or what it used where none is."""
+    """What was bought and used. Nothing is bought here: the key's limit stands for it, or else what it used."""
     found = key_of(request)
     state = state_of(request)
     spend = await state.generations.spend(found.id)

@@ -17,7 +17,9 @@ async def ready(request: Request) -> Response:
     """200 where requests are served; 503 with the reason where not."""
     state = state_of(request)
     why = "draining" if state.draining else state.unready()
-    return json({"status": "ok"} if why is None else {"status": "unavailable", "reason": why}, 200 if why is None else 503)
+    return json(
+        {"status": "ok"} if why is None else {"status": "unavailable", "reason": why}, 200 if why is None else 503
+    )
 
 
 async def metrics(request: Request) -> Response:
