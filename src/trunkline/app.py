@@ -13,7 +13,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,7 @@ from trunkline.server.http import Connection, Timekeeper
 from trunkline.server.inference import generation_id
 from trunkline.server.site import GatewaySite
 from trunkline.server.state import State
+from trunkline.server.workers import Workers
 from trunkline.settings import ConfigError, Settings, load, with_server
 from trunkline.storage.database import DatabaseUnusable, open_database
 from trunkline.storage.flusher import Flusher
@@ -223,7 +224,7 @@ def exchanges(settings: Settings, catalog: Catalog, parts: Parts) -> Exchanges:
 
 
 @contextlib.asynccontextmanager
-async def open_transport(clock: Clock | None = None) -> AsyncIterator[Transport]:
+async def open_transport(clock: Clock | None = None) -> AsyncGenerator[Transport]:
     """The network and the demo provider, with proxies from the usual environment variables."""
     clock = clock or SystemClock()
     network = Http1Transport(clock=clock, proxies=Proxies.from_environ(os.environ))
@@ -247,7 +248,7 @@ async def build(
     clock: Clock | None = None,
     transport: Transport | None = None,
     environ: Mapping[str, str] | None = None,
-) -> AsyncIterator[App]:
+) -> AsyncGenerator[App]:
     """A gateway with every part open; closed in reverse. Tests hand in their own *clock* and *transport*.
 
     Raises:
@@ -451,25 +452,20 @@ async def _first_key(settings: Settings) -> str | None:
 
 def _serve_many(settings: Settings, banner: Callable[[Settings, int], None], listener: socket.socket) -> int:
     """Several processes on one socket; one that dies is started again."""
-    from uvicorn.supervisors import Multiprocess
-
-    config = uvicorn.Config(_never, workers=settings.server.workers, log_config=None)
     banner(settings, int(listener.getsockname()[1]))
-    Multiprocess(config, target=functools.partial(_work, settings), sockets=[listener]).run()
-    return 0
+    many = settings.server.workers
+    return Workers(many, functools.partial(_work, settings), listener, end_s=settings.server.drain_s).run()
 
 
-def _work(settings: Settings, sockets: list[socket.socket] | None = None) -> None:
-    """One worker process. One that is started again takes up what the configuration says by then."""
+def _work(settings: Settings, listener: socket.socket) -> None:
+    """One worker process. One that is started again has to know what was reloaded since the first start."""
     _log_to_stderr()
-    try:
-        now = load(settings.file, os.environ)
-    except ConfigError as error:
-        logger.error("the configuration has changed and is NOT used: %s", error)
-    else:
-        here = settings.server
-        settings = with_server(now, host=here.host, port=here.port, workers=here.workers)
-    GatewayServer(settings).run(sockets=sockets)
+    if settings.file is not None:
+        try:
+            settings = _as_started(load(settings.file, os.environ), settings)
+        except ConfigError as error:
+            logger.error("a worker starts with the configuration of the first start: %s", error)
+    GatewayServer(settings).run(sockets=[listener])
 
 
 def _log_to_stderr() -> None:

@@ -14,7 +14,7 @@ from faults_upstream import Good, check_record, check_refusal, check_whole, good
 from faults_wire import Gateway, Wire, ask, chat, post
 
 from trunkline.testing.gateway import MODEL, PROVIDER_KEY
-from trunkline.testing.scripted import Close, HalfClose, Json, Rst, Script, ScriptedUpstream, Status
+from trunkline.testing.scripted import Close, HalfClose, Json, Rst, Script, ScriptedUpstream, Seen, Status
 
 MESSAGES: Any = [{"role": "user", "content": "Say hello."}]
 
@@ -250,3 +250,19 @@ async def test_what_three_endpoints_did_wrong_is_told_in_order(gateway: Gateway)
                 record = await check_record(running, answer, "failed", provider="three", causes=3)
                 causes = [attempt.cause for attempt in record.attempts]
                 assert causes == ["UpstreamFailed", "UpstreamLimited", "UpstreamUnreachable"]
+
+
+@pytest.mark.parametrize("status", [400, 401, 429, 500], ids=lambda status: f"U20-echo-{status}")
+@pytest.mark.parametrize("stream", [True, False], ids=["stream", "json"])
+async def test_a_key_that_a_provider_repeats_goes_no_further(gateway: Gateway, status: int, stream: bool) -> None:
+    def choose(seen: Seen) -> Script:
+        return [Json({"error": {"message": f"what is {seen.headers['authorization']} at 8?"}}, status)]
+
+    async with (
+        ScriptedUpstream(choose=choose) as upstream,
+        gateway({"a": f"{upstream.origin}/v1"}) as running,
+    ):
+        answer = await ask(running.port, chat(stream=stream))
+        assert answer.status == (502 if status in (401, 500) else status)
+        await check_record(running, answer, "failed", provider="a", causes=1)
+        assert PROVIDER_KEY not in answer.body.decode()
