@@ -37,6 +37,7 @@ from trunkline.settings import ConfigError, Settings, load, with_server
 from trunkline.storage.database import DatabaseUnusable, open_database
 from trunkline.storage.flusher import Flusher
 from trunkline.storage.generations import GenerationStore
+from trunkline.storage.idempotency import RENEW_S, IdempotencyStore
 from trunkline.storage.journal import FileJournal
 from trunkline.storage.keys import KeyRing
 from trunkline.upstream.answer import Exchanges
@@ -48,6 +49,8 @@ from trunkline.upstream.scrub import Scrubber
 from trunkline.upstream.targets import Targets
 
 REFRESH_MODELS_S = 600.0
+SWEEP_S = 3600.0
+"""How often kept answers that have expired are deleted."""
 WATCH_S = 1.0
 """How often the keys and the configuration file are looked at."""
 BACKLOG = 4096
@@ -106,6 +109,7 @@ class App:
         self._tasks = [
             asyncio.create_task(self._watch()),
             asyncio.create_task(self._discover_forever()),
+            asyncio.create_task(self._keep_answers()),
         ]
 
     async def stop(self) -> None:
@@ -162,6 +166,20 @@ class App:
             except TrunklineError as error:
                 logger.warning("providers could not be asked for their models: %s", error)
             await asyncio.sleep(REFRESH_MODELS_S)
+
+    async def _keep_answers(self) -> None:
+        """Renew the leases of idempotency keys that run here, and delete answers that are kept long enough."""
+        store, clock = self.state.idempotency, self.state.clock
+        swept: float | None = None
+        while True:
+            try:
+                await store.renew(clock.now())
+                if swept is None or clock.monotonic() - swept >= SWEEP_S:
+                    await store.sweep(clock.now())
+                    swept = clock.monotonic()
+            except SQLAlchemyError as error:
+                logger.warning("idempotency keys could not be renewed: %s", type(error).__name__)
+            await asyncio.sleep(RENEW_S)
 
     async def _watch(self) -> None:
         """Keys that a command made or revoked, spending of other workers, and the configuration file."""
@@ -289,6 +307,7 @@ async def build(
             keys=keys,
             budgets=budgets,
             generations=store,
+            idempotency=IdempotencyStore(database),
             metrics=parts.metrics,
             new_id=generation_id,
             catalog=catalog,

@@ -134,8 +134,6 @@ class Sink(Protocol):
     Writes after the client has gone are dropped. *headers* are whole lines.
     """
 
-    started: bool
-    gone: bool
     on_gone: Callable[[], None] | None
     """Called once if the client goes away before its answer's end."""
     on_pause: Callable[[], None] | None
@@ -144,8 +142,16 @@ class Sink(Protocol):
     """Called when it has caught up."""
     on_tick: Callable[[float], None] | None
     """Called now and then, with the monotonic time, while the client is neither slow nor gone."""
-    stream_headers: bytes | None
-    """Headers of the stream that the client waits for; where set, comments are sent while nothing flows."""
+
+    @property
+    def started(self) -> bool:
+        """Whether the answer has begun."""
+        ...
+
+    @property
+    def gone(self) -> bool:
+        """Whether the client has gone away."""
+        ...
 
     def start(self, status: int, content_type: bytes, headers: bytes = b"") -> None:
         """Begin a streamed answer; its head leaves with the first write."""

@@ -65,6 +65,8 @@ class Outcome(Struct, kw_only=True):
     upstream_id: str | None = None
     content_bytes: int = 0
     """Bytes of text, reasoning and arguments so far, for an estimate where the provider gives no usage."""
+    pieces: int = 0
+    """Pieces of content so far that were looked at; with `content_bytes` it tells whether the answer gets on."""
 
 
 class Converter(Protocol):

@@ -41,6 +41,8 @@ def envelope(body: bytes, once: tuple[bytes, ...]) -> Envelope:
         raise invalid(error) from error
     if len(found) > MAX_FIELDS:
         raise InvalidRequest(f"the body has more than {MAX_FIELDS} fields")
+    if len(body) == 1 + 4 * len(found) + sum(map(len, found)) + sum(map(len, found.values())):
+        return found  # written without a blank, and as long as what was found in it: nothing was given twice
     hidden = _LETTER in body and _ESCAPED.search(body) is not None
     for key in once:
         if (hidden or body.count(key) > 1) and _times(body, key) > 1:

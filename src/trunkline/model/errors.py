@@ -11,6 +11,8 @@
     NotFound              caller        404      no                  no
     NoEndpoint            caller        404      no                  no
     RequestTimeout        caller        408      no                  no
+    IdempotencyRunning    caller        409      no                  no
+    IdempotencyMismatch   caller        422      no                  no
     RateLimited           caller        429      no                  no
     ClientGone            caller        499      no                  what was reported
     UpstreamRejected      caller        400      no (another model)  no
@@ -166,6 +168,18 @@ class RequestTimeout(TrunklineError):
     """The client sent its request too slowly."""
 
     fault, status, error_type = "caller", 408, "timeout"
+
+
+class IdempotencyRunning(TrunklineError):
+    """The first request with this `Idempotency-Key` is still under way."""
+
+    fault, status, error_type = "caller", 409, "conflict"
+
+
+class IdempotencyMismatch(TrunklineError):
+    """This `Idempotency-Key` was sent before with another body or path."""
+
+    fault, status, error_type = "caller", 422, "unprocessable"
 
 
 class RateLimited(TrunklineError):

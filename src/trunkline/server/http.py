@@ -33,8 +33,8 @@ MAX_URL_BYTES = 8 * 1024
 MAX_PIPELINED = 16
 LINGER_S = 2.0
 """How long a client that is still sending may go on after its answer."""
-HIGH_WATER = 128 * 1024
-"""Bytes that wait for a slow reader before its upstream is paused; with the kernel's own, below the 256 KiB of C8."""
+HIGH_WATER = 32 * 1024
+"""Bytes that wait for a slow reader before its upstream is paused. One read of an upstream's socket may come on top."""
 
 JSON = b"application/json"
 EVENT_STREAM = b"text/event-stream; charset=utf-8"

@@ -2,6 +2,7 @@
 
 import logging
 from base64 import b64encode
+from functools import partial
 from os import urandom
 
 from trunkline.dialects.base import Call, Client
@@ -11,10 +12,13 @@ from trunkline.model.errors import Internal, InvalidRequest, Overloaded, Trunkli
 from trunkline.model.key import Key
 from trunkline.model.money import Pico
 from trunkline.pipeline.context import Context
+from trunkline.ports import Sink
 from trunkline.routing.plan import Plan, plan
+from trunkline.server import idempotency
 from trunkline.server.auth import Headers, authenticate
 from trunkline.server.http import Exchange
 from trunkline.server.state import State
+from trunkline.storage.idempotency import Entry
 from trunkline.upstream.answer import Answer, error_headers
 
 LEAST_BYTES_PER_TOKEN = 2
@@ -45,8 +49,12 @@ class Inference:
         id_ = state.new_id(now)
         state.metrics.in_flight += 1
         try:
-            answer = await self._accept(exchange, id_, now)
-            await answer.run()
+            ctx, body = await self._read(exchange, id_, now)
+            named = exchange.fields.get(idempotency.HEADER)
+            if named is None:
+                await self._accept(ctx, len(body), exchange, exchange).run()
+            else:
+                await self._once(ctx, body, exchange, named)
         except TrunklineError as error:
             self._refuse(exchange, id_, error)
         except Exception:
@@ -55,7 +63,8 @@ class Inference:
         finally:
             state.metrics.in_flight -= 1
 
-    async def _accept(self, exchange: Exchange, id_: str, now: float) -> Answer:
+    async def _read(self, exchange: Exchange, id_: str, now: float) -> tuple[Context, bytes]:
+        """Who asks for what, and the body."""
         state = self._state
         begun = state.clock.monotonic()
         if state.draining:
@@ -71,8 +80,6 @@ class Inference:
             raise Overloaded(why, retry_after_s=5.0)
         body = await exchange.body()
         call = self._client.parse(body)
-        chosen = plan(state.models(call.model, call.models), call.preferences)
-        reservation = state.budgets.reserve(key, upper_bound(call, chosen, len(body), key))
         ctx = Context(
             id=id_,
             created=now,
@@ -85,9 +92,24 @@ class Inference:
             app_title=_text(headers.get(b"x-openrouter-title") or headers.get(b"x-title")),
             user_agent=_text(headers.get(b"user-agent")),
         )
+        return ctx, body
+
+    def _accept(self, ctx: Context, body_bytes: int, exchange: Exchange, sink: Sink) -> Answer:
+        """Who is asked, and whether there is money for it."""
+        state, call = self._state, ctx.call
+        chosen = plan(state.models(call.model, call.models), call.preferences)
+        reservation = state.budgets.reserve(ctx.key, upper_bound(call, chosen, body_bytes, ctx.key))
         if call.stream:
-            exchange.stream_headers = b"X-Generation-Id: %s\r\n" % id_.encode()
-        return Answer(state.exchanges, ctx, chosen, exchange, reservation)
+            exchange.stream_headers = b"X-Generation-Id: %s\r\n" % ctx.id.encode()
+        return Answer(state.exchanges, ctx, chosen, sink, reservation)
+
+    async def _once(self, ctx: Context, body: bytes, exchange: Exchange, named: bytes) -> None:
+        """Answer a request that has an `Idempotency-Key`."""
+        state = self._state
+        entry = Entry(ctx.key.id, idempotency.key_of(named), ctx.id)
+        hashed = idempotency.hash_of(exchange.path, body)
+        accept = partial(self._accept, ctx, len(body), exchange)
+        await idempotency.once(state.idempotency, state.clock, entry, hashed, exchange, accept)
 
     def _refuse(self, exchange: Exchange, id_: str, error: TrunklineError) -> None:
         self._state.metrics.refused(error.kind)

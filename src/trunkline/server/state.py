@@ -12,6 +12,7 @@ from trunkline.model.errors import InvalidRequest, UnknownModel
 from trunkline.observe.metrics import Metrics
 from trunkline.ports import Clock, KeyStore
 from trunkline.storage.generations import GenerationStore
+from trunkline.storage.idempotency import IdempotencyStore
 from trunkline.upstream.answer import Exchanges
 
 
@@ -22,6 +23,7 @@ class State(Struct, kw_only=True):
     keys: KeyStore
     budgets: Budgets
     generations: GenerationStore
+    idempotency: IdempotencyStore
     metrics: Metrics
     new_id: Callable[[float], str]
     """A generation's id, given Unix seconds."""

@@ -3,6 +3,7 @@
 from trunkline.storage.database import Database, DatabaseUnusable, open_database
 from trunkline.storage.flusher import Flusher
 from trunkline.storage.generations import GenerationStore, Spend
+from trunkline.storage.idempotency import IdempotencyStore
 from trunkline.storage.journal import FileJournal
 from trunkline.storage.keys import KeyRing, digest
 
@@ -12,6 +13,7 @@ __all__ = [
     "FileJournal",
     "Flusher",
     "GenerationStore",
+    "IdempotencyStore",
     "KeyRing",
     "Spend",
     "digest",

@@ -3,7 +3,7 @@
 Money is pico-dollars. Times are Unix seconds. `day` is `YYYY-MM-DD` in UTC.
 """
 
-from sqlalchemy import BigInteger, Boolean, Column, Double, Index, MetaData, Table, Text
+from sqlalchemy import BigInteger, Boolean, Column, Double, Index, LargeBinary, MetaData, Table, Text
 
 METADATA = MetaData()
 
@@ -39,7 +39,6 @@ GENERATIONS = Table(
     Column("prompt_tokens", BigInteger, nullable=False),
     Column("completion_tokens", BigInteger, nullable=False),
     Column("data", Text, nullable=False, comment="the record, as JSON"),
-    Index("generations_by_key", "key_id", "created"),
 )
 
 KEY_SPEND = Table(
@@ -51,4 +50,20 @@ KEY_SPEND = Table(
     Column("requests", BigInteger, nullable=False),
     Column("prompt_tokens", BigInteger, nullable=False),
     Column("completion_tokens", BigInteger, nullable=False),
+)
+
+IDEMPOTENCY = Table(
+    "idempotency",
+    METADATA,
+    Column("key_id", Text, primary_key=True),
+    Column("idem_key", Text, primary_key=True),
+    Column("body_hash", Text, nullable=False, comment="hex SHA-256 of path and body"),
+    Column("state", Text, nullable=False, comment="`running` or `done`"),
+    Column("status", BigInteger),
+    Column("content_type", Text),
+    Column("generation_id", Text, nullable=False),
+    Column("body", LargeBinary),
+    Column("created", Double, nullable=False),
+    Column("expires", Double, nullable=False, comment="of one that runs: the end of its lease"),
+    Index("idempotency_by_expires", "expires"),
 )

@@ -84,6 +84,8 @@ class Answer:
     """One generation. `run` it once; it answers on the sink, settles the reservation and leaves one record."""
 
     # What most answers never change stands in the class.
+    error: TrunklineError | None = None
+    """What it ended in, where that was no success."""
     _endpoint: Endpoint | None = None
     _converter: Converter | None = None
     _response: Response | None = None
@@ -97,6 +99,7 @@ class Answer:
     _finished = False
     _sent_at = 0.0
     _content_at = 0.0
+    _said = (0, 0)
 
     def __init__(self, world: Exchanges, ctx: Context, plan: Plan, sink: Sink, reservation: Reservation) -> None:
         self._world = world
@@ -151,6 +154,11 @@ class Answer:
         raise self._final(last)
 
     @property
+    def attempts(self) -> tuple[Attempt, ...]:
+        """Those that failed, oldest first."""
+        return tuple(self._attempts)
+
+    @property
     def _cause(self) -> TrunklineError | None:
         """Why we broke the attempt off ourselves, if we did."""
         return self._aborting
@@ -164,6 +172,7 @@ class Answer:
         provider = world.providers[endpoint.provider]
         target = world.targets.of(endpoint, provider)
         self._endpoint, self._converter, self._start, self._aborting = endpoint, None, b"", None
+        self._said = (0, 0)
         self._identity = Identity(
             id=self._ctx.id, model=endpoint.model, provider=endpoint.provider_name, created=int(self._ctx.created)
         )
@@ -250,10 +259,8 @@ class Answer:
             self._end(converter, b"")
 
     def _write(self, out: bytes, converter: Converter) -> None:
-        now = self._world.clock.monotonic()
-        self._content_at = now
         if self._first_token is None:
-            self._first_token = now
+            self._first_token = self._world.clock.monotonic()
         if converter.ended:
             self._end(converter, out)
             return
@@ -375,6 +382,7 @@ class Answer:
             self._record(status, usage, charge, error.http_status, error)
         except TrunklineError as worse:
             error = worse
+        self.error = error
         if not gone:
             self._tell(error, usage, charge)
 
@@ -498,11 +506,18 @@ class Answer:
         if self._response is None or self._aborting is not None or self._finished:
             return
         limits = self._world.timeouts
-        if not self._committed:
+        outcome = _NOTHING if self._converter is None else self._converter.outcome
+        said = (outcome.content_bytes, outcome.pieces)
+        if said != self._said:
+            self._said, self._content_at = said, now
+        elif said == (0, 0):
             if now - self._sent_at > limits.first_content_s:
                 self._abort(UpstreamTimeout(f"no content within {limits.first_content_s:g} s", maybe_billed=True))
         elif now - self._content_at > limits.content_idle_s:
             self._abort(UpstreamTimeout(f"no content for {limits.content_idle_s:g} s", maybe_billed=True))
+
+
+_NOTHING = Outcome()
 
 
 def error_headers(error: TrunklineError) -> bytes:
@@ -512,7 +527,7 @@ def error_headers(error: TrunklineError) -> bytes:
     not to, unless somebody said how long to wait. Source: reliability §1.
     """
     lines = b""
-    if error.retry_after_s is not None and error.http_status in (402, 429, 503):
+    if error.retry_after_s is not None and error.http_status in (402, 409, 429, 503):
         lines += b"Retry-After: %d\r\n" % max(1, -int(-error.retry_after_s // 1))
     elif error.http_status == 503:
         lines += b"Retry-After: 1\r\n"

@@ -8,12 +8,15 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import pytest
 import yaml
 from openai import DefaultAsyncHttpxClient
 
+from trunkline.ports import Response, UpstreamRequest
 from trunkline.settings import parse
 from trunkline.testing.gateway import KEY as KEY
 from trunkline.testing.gateway import RunningGateway, running_gateway
+from trunkline.upstream.demo import DemoTransport
 
 OTHER = "sk-test-other-0123456789abcd"
 """A key without a limit, as `KEY` is."""
@@ -30,6 +33,20 @@ async def until(true: Callable[[], bool], limit_s: float = 10.0) -> None:
     async with asyncio.timeout(limit_s):
         while not true():  # noqa: ASYNC110
             await asyncio.sleep(0.01)
+
+
+class Counting:
+    """Counts what reaches the provider."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.calls = 0
+        send = DemoTransport.send
+
+        async def counted(transport: DemoTransport, request: UpstreamRequest) -> Response:
+            self.calls += 1
+            return await send(transport, request)
+
+        monkeypatch.setattr(DemoTransport, "send", counted)
 
 
 class Reply(msgspec.Struct, frozen=True):

@@ -9,30 +9,14 @@ from typing import Any
 
 import msgspec
 import pytest
-from api_help import KEY, LIMIT, MODEL, POOR, Api, Reply, running, until
+from api_help import KEY, LIMIT, MODEL, POOR, Api, Counting, Reply, running, until
 
 from trunkline.app import SystemClock
-from trunkline.ports import Response, UpstreamRequest
 from trunkline.storage.database import open_database
 from trunkline.storage.journal import FileJournal
 from trunkline.storage.keys import KeyRing
-from trunkline.upstream.demo import DemoTransport
 
 USD = 10**12
-
-
-class Counting:
-    """Counts what reaches the provider."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.calls = 0
-        send = DemoTransport.send
-
-        async def counted(transport: DemoTransport, request: UpstreamRequest) -> Response:
-            self.calls += 1
-            return await send(transport, request)
-
-        monkeypatch.setattr(DemoTransport, "send", counted)
 
 
 @pytest.fixture

@@ -104,6 +104,7 @@ FAULTS = [
     cut("U8", CONTENT, Hang(), then=TIMEOUT, within_s=0.6),
     cut("U9", CONTENT + chunk(HELLO[:30]), Hang(), then=TIMEOUT, within_s=0.6),
     cut("U10", CONTENT, Forever(b": ping\n\n"), then=TIMEOUT, within_s=1.5),
+    both("U10-role", Send(STREAM_HEAD + CONTENT), Forever(chunk(ROLE)), then=TIMEOUT, committed=True, within_s=1.5),
     cut("U10-spaces", CONTENT, Forever(b"\n\n"), then=TIMEOUT, within_s=1.5),
     Fault(
         "U10-before",

@@ -31,6 +31,8 @@ CONTRACT = {
     "NotFound": (404, "not_found_error"),
     "NoEndpoint": (404, "model_not_found"),
     "RequestTimeout": (408, "timeout_error"),
+    "IdempotencyRunning": (409, "invalid_request_error"),
+    "IdempotencyMismatch": (422, "invalid_request_error"),
     "RateLimited": (429, "rate_limit_error"),
     "ClientGone": (499, "api_error"),
     "UpstreamRejected": (400, "invalid_request_error"),

@@ -18,6 +18,8 @@ TYPES = {
     "payment_required": "insufficient_quota",
     "permission_denied": "permission_error",
     "not_found": "not_found_error",
+    "conflict": "invalid_request_error",
+    "unprocessable": "invalid_request_error",
     "rate_limit_exceeded": "rate_limit_error",
     "provider_unavailable": "api_error",
     "provider_overloaded": "overloaded_error",

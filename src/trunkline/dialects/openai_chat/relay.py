@@ -576,6 +576,7 @@ class StreamRelay:
             return
         if not self._committed and not content and self._fixer.reason[0] == "error":
             raise UpstreamFailed("the provider ended its answer with an error")
+        self.outcome.pieces += content
         alike = content and not ended and not self._note and len(mended) == 1
         ours = self._emit(body, mended)
         self._committed = self._committed or content or ended

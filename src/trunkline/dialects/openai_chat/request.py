@@ -372,14 +372,17 @@ def encode(request: Request, endpoint: Endpoint, quirks: Quirks) -> bytes:
 def to_wire(request: Request) -> dict[str, Any]:
     """The top level of a chat body. Of a chat client's own request it is what the client sent, field by field."""
     same = request.dialect == "chat"
-    body: dict[str, Any] = dict(request.extra) if same else {}
+    # What it is comes before what may be long: some servers look at the beginning of a body.
+    body: dict[str, Any] = {} if request.model is None else {"model": request.model}
+    if request.stream or (same and "stream" in request.spelling):
+        body["stream"] = request.stream
+    if same:
+        body.update(request.extra)
     spelling = request.spelling if same else {}
     body["messages"] = [_message_out(message, same) for message in request.messages]
     sampling = {key: getattr(request.sampling, key) for key in SAMPLING}
     plain = {key: getattr(request, key) for key in ("model", "metadata", *_SAME)}
     body.update({key: value for key, value in (sampling | plain).items() if value is not None})
-    if request.stream or "stream" in spelling:
-        body["stream"] = request.stream
     if request.sampling.stop is not None:
         body["stop"] = request.sampling.stop[0] if spelling.get("stop") == "string" else list(request.sampling.stop)
     if request.max_output is not None:

@@ -36,7 +36,6 @@ def upgrade() -> None:
         sa.Column("completion_tokens", sa.BigInteger, nullable=False),
         sa.Column("data", sa.Text, nullable=False, comment="the record, as JSON"),
     )
-    op.create_index("generations_by_key", "generations", ["key_id", "created"])
     op.create_table(
         "key_spend",
         sa.Column("key_id", sa.Text, primary_key=True),

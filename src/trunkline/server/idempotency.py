@@ -1,0 +1,241 @@
+"""`Idempotency-Key`: an answer is given once, and again as it was, for nothing.
+
+The order at an answer's end is that of `upstream.answer`, one step longer: record, then the kept answer, and only
+then the closing bytes. So a client that has seen its answer's end gets the same one for the same key, and one that
+lost it on the way does too.
+
+Not kept is what another try may cure (`keeps`), what a client did not wait for, and what is longer than
+`MAX_KEPT_BYTES`.
+
+Source: reliability §1 (Stripe), §6, C12.
+"""
+
+import hashlib
+import logging
+from collections.abc import Callable, Sequence
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from trunkline.model.errors import (
+    Attempt,
+    IdempotencyMismatch,
+    IdempotencyRunning,
+    InvalidRequest,
+    Overloaded,
+    TrunklineError,
+    UpstreamFailed,
+    UpstreamGarbled,
+    UpstreamTruncated,
+)
+from trunkline.ports import Clock, Sink
+from trunkline.server.http import EVENT_STREAM, JSON
+from trunkline.storage.idempotency import Entry, IdempotencyStore, Mismatch, Replay, Running
+from trunkline.upstream.answer import Answer
+
+HEADER = b"idempotency-key"
+MAX_KEY = 255
+"""Characters. Source: Stripe, "Idempotent requests"."""
+MAX_KEPT_BYTES = 4 * 1024 * 1024
+"""Of an answer's body: some ten times the longest that today's models write."""
+LEAST_WAIT_S, MOST_WAIT_S = 1.0, 30.0
+
+_WORKED = frozenset(kind.__name__ for kind in (UpstreamFailed, UpstreamGarbled, UpstreamTruncated))
+"""Ways to fail that show that the provider took the request up."""
+
+logger = logging.getLogger(__name__)
+
+
+def key_of(header: bytes) -> str:
+    """The key in *header*.
+
+    Raises:
+        InvalidRequest: empty, longer than `MAX_KEY`, or not printable ASCII.
+    """
+    if not 0 < len(header) <= MAX_KEY or any(not 0x20 <= byte < 0x7F for byte in header):
+        raise InvalidRequest(
+            f"Idempotency-Key: must be 1 to {MAX_KEY} printable ASCII characters", param=HEADER.decode()
+        )
+    return header.decode("ascii")
+
+
+def hash_of(path: bytes, body: bytes) -> str:
+    """What tells requests apart: the hex SHA-256 of *path* and *body*, as they came."""
+    digest = hashlib.sha256(path + b"\0")
+    digest.update(body)
+    return digest.hexdigest()
+
+
+def keeps(error: TrunklineError | None, attempts: Sequence[Attempt]) -> bool:
+    """Whether an answer that ended in *error* after failed *attempts* is kept.
+
+    An answer is. So is an error that would come again, and one of a provider that took the request up, since it may
+    bill it. What says "later" is not, nor what went wrong with us, nor what never got to a provider.
+    """
+    if error is None:
+        return True
+    if error.fault == "ours" or error.http_status in (429, 499, 503) or error.retry_after_s is not None:
+        return False
+    if error.http_status < 500:
+        return True
+    return any(attempt.maybe_billed or attempt.cause in _WORKED for attempt in attempts)
+
+
+class Recorder:
+    """A `Sink` that remembers what goes through it to another one, and holds the end back until `release`."""
+
+    on_gone: Callable[[], None] | None = None
+    on_pause: Callable[[], None] | None = None
+    on_resume: Callable[[], None] | None = None
+    on_tick: Callable[[float], None] | None = None
+
+    def __init__(self, sink: Sink) -> None:
+        self._sink = sink
+        sink.on_gone, sink.on_pause = self._on_gone, self._on_pause
+        sink.on_resume, sink.on_tick = self._on_resume, self._on_tick
+        self._pieces: list[bytes] = []
+        self._size = 0
+        self._held: Callable[[], None] | None = None
+        # A stream that a comment began is one of these.
+        self.status = 200
+        self.content_type = EVENT_STREAM
+
+    @property
+    def body(self) -> bytes | None:
+        """The answer's body; None where it did not come to its end, or is too long to be kept."""
+        return None if self._held is None or self._size > MAX_KEPT_BYTES else b"".join(self._pieces)
+
+    def release(self) -> None:
+        """Send what was held back, if the client is still there."""
+        held, self._held = self._held, None
+        if held is not None:
+            held()
+
+    def start(self, status: int, content_type: bytes, headers: bytes = b"") -> None:
+        """As `Sink.start`."""
+        self.status, self.content_type = status, content_type
+        self._sink.start(status, content_type, headers)
+
+    def write(self, data: bytes, *, last: bool = False) -> None:
+        """As `Sink.write`, the last excepted."""
+        if self._sink.gone:
+            return
+        self._keep(data)
+        if last:
+            self._held = lambda: self._sink.write(data, last=True)
+        else:
+            self._sink.write(data)
+
+    def respond(self, status: int, body: bytes, content_type: bytes = JSON, headers: bytes = b"") -> None:
+        """As `Sink.respond`, later."""
+        if self._sink.gone:
+            return
+        self.status, self.content_type = status, content_type
+        self._keep(body)
+        self._held = lambda: self._sink.respond(status, body, content_type, headers)
+
+    def _keep(self, data: bytes) -> None:
+        self._size += len(data)
+        if self._size <= MAX_KEPT_BYTES:
+            self._pieces.append(data)
+        else:
+            self._pieces.clear()
+
+    # What is the other sink's.
+
+    @property
+    def started(self) -> bool:
+        """As `Sink`'s."""
+        return self._held is not None or self._sink.started
+
+    @property
+    def gone(self) -> bool:
+        """As `Sink`'s."""
+        return self._sink.gone
+
+    def _on_gone(self) -> None:
+        if self.on_gone is not None:
+            self.on_gone()
+
+    def _on_pause(self) -> None:
+        if self.on_pause is not None:
+            self.on_pause()
+
+    def _on_resume(self) -> None:
+        if self.on_resume is not None:
+            self.on_resume()
+
+    def _on_tick(self, now: float) -> None:
+        if self.on_tick is not None:
+            self.on_tick(now)
+
+
+async def once(
+    store: IdempotencyStore, clock: Clock, entry: Entry, body_hash: str, sink: Sink, make: Callable[[Sink], Answer]
+) -> None:
+    """Answer on *sink*: what *make* makes where *entry* is the first of its key, else what the first was answered.
+
+    Raises:
+        IdempotencyRunning: the first is under way.
+        IdempotencyMismatch: the first was another request.
+        Overloaded: the database does not answer; without it nobody can tell.
+        TrunklineError: what *make* raises.
+    """
+    now = clock.now()
+    try:
+        found = await store.begin(entry, body_hash, now)
+    except SQLAlchemyError as error:
+        logger.warning("idempotency keys cannot be kept: %s", type(error).__name__)
+        raise Overloaded("the server cannot keep idempotency keys now", retry_after_s=5.0) from error
+    if isinstance(found, Replay):
+        _replay(sink, found)
+    elif isinstance(found, Running):
+        wait = min(max(now - found.created, LEAST_WAIT_S), MOST_WAIT_S)  # as long again as it has taken
+        raise IdempotencyRunning("the first request with this Idempotency-Key is still running", retry_after_s=wait)
+    elif isinstance(found, Mismatch):
+        raise IdempotencyMismatch("this Idempotency-Key was used for another request", param=HEADER.decode())
+    else:
+        await _first(store, clock, entry, sink, make)
+
+
+def _replay(sink: Sink, found: Replay) -> None:
+    headers = b"X-Generation-Id: %s\r\nIdempotent-Replayed: true\r\n" % found.generation_id.encode()
+    content_type = found.content_type.encode()
+    if content_type == EVENT_STREAM:
+        sink.start(found.status, content_type, headers)
+        sink.write(found.body, last=True)
+        return
+    if found.status >= 500:
+        headers += b"x-should-retry: false\r\n"  # it would come again
+    sink.respond(found.status, found.body, content_type, headers)
+
+
+async def _first(
+    store: IdempotencyStore, clock: Clock, entry: Entry, sink: Sink, make: Callable[[Sink], Answer]
+) -> None:
+    recorder = Recorder(sink)
+    answer: Answer | None = None
+    try:
+        if not sink.gone:  # while the database was asked
+            answer = make(recorder)
+            await answer.run()
+    finally:
+        try:
+            await _settle(store, clock, entry, recorder, answer)
+        finally:
+            recorder.release()
+
+
+async def _settle(
+    store: IdempotencyStore, clock: Clock, entry: Entry, recorder: Recorder, answer: Answer | None
+) -> None:
+    body = recorder.body
+    try:
+        if answer is not None and body is not None and keeps(answer.error, answer.attempts):
+            content_type = recorder.content_type.decode()
+            now = clock.now()
+            await store.finish(entry, status=recorder.status, content_type=content_type, body=body, now=now)
+        else:
+            await store.drop(entry)
+    except SQLAlchemyError as error:
+        # The client gets its answer. Until the lease ends, the key is taken.
+        logger.warning("the answer %s was not kept: %s", entry.generation_id, type(error).__name__)
