@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from trunkline.dialects.openai_chat import decode as decoding
 from trunkline.dialects.openai_chat import relay as relaying
-from trunkline.dialects.openai_chat.relay import Template, learn
+from trunkline.dialects.openai_chat.template import Template, learn
 from trunkline.dialects.sse import Frame, frames
 from trunkline.model.errors import UpstreamGarbled
 
