@@ -426,6 +426,8 @@ def serve(settings: Settings, *, config: Path | None) -> int:
     _log_to_stderr()
     if settings.shared_state.url is not None:
         logger.warning("shared_state is not used yet: each process has limits, health and rests of its own")
+    if not settings.auth.required and settings.server.host not in ("127.0.0.1", "::1", "localhost"):
+        logger.warning("auth.required is false: whoever reaches %s can spend your money", settings.server.host)
     try:
         Proxies.from_environ(os.environ)
         listener = _listen(settings.server.host, settings.server.port)

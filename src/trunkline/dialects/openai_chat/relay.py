@@ -174,16 +174,22 @@ class StreamRelay:
         return out
 
     def _read(self, blocks: bytes, *, last: bool) -> None:
+        if blocks[:6] == b"data: " and blocks.find(b"\n") == len(blocks) - 2:  # one frame in its plainest form
+            self._data(blocks[6:-2], "", last=last)
+            return
         for found in frames(blocks):
             if self._ended:
                 return
-            data = found.data.strip()
-            if data == b"[DONE]":
-                if not self._fixer.complete:
-                    raise UpstreamFailed("the provider sent an empty stream")
-                self._committed = self._ended = True
-            elif data:
-                self._frame(data, found.event, last=last)
+            self._data(found.data, found.event, last=last)
+
+    def _data(self, data: bytes, event: str, *, last: bool) -> None:
+        data = data.strip()
+        if data == b"[DONE]":
+            if not self._fixer.complete:
+                raise UpstreamFailed("the provider sent an empty stream")
+            self._committed = self._ended = True
+        elif data:
+            self._frame(data, event, last=last)
 
     def _frame(self, data: bytes, event: str, *, last: bool) -> None:
         body, choices = read(data, last=last)
