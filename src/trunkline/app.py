@@ -417,12 +417,8 @@ async def _never(scope: Any, receive: Any, send: Any) -> None:
     raise AssertionError(scope, receive, send)
 
 
-def serve(settings: Settings, *, config: Path | None) -> int:
-    """Serve until told to stop; the exit code.
-
-    *config* is the file that `settings` came from, which is watched; None where there is none.
-    """
-    del config  # it is settings.file
+def serve(settings: Settings) -> int:
+    """Serve until told to stop; the exit code. `settings.file` is watched where there is one."""
     _log_to_stderr()
     if settings.shared_state.url is not None:
         logger.warning("shared_state is not used yet: each process has limits, health and rests of its own")

@@ -144,7 +144,7 @@ def _serve(options: argparse.Namespace) -> int:
     settings = with_server(_load(options), host=options.host, port=options.port, workers=options.workers)
     from trunkline.app import serve
 
-    return serve(settings, config=settings.file)
+    return serve(settings)
 
 
 def _check(options: argparse.Namespace) -> int:

@@ -128,6 +128,11 @@ class Transport(Protocol):
         ...
 
 
+JSON = b"application/json"
+EVENT_STREAM = b"text/event-stream; charset=utf-8"
+"""The two content types of answers."""
+
+
 class Sink(Protocol):
     """A client's side of one answer: `respond`, or `start` and any number of `write`, the last with `last=True`.
 
@@ -161,9 +166,7 @@ class Sink(Protocol):
         """Send *data* of a streamed answer; with *last* it is complete."""
         ...
 
-    def respond(
-        self, status: int, body: bytes, content_type: bytes = b"application/json", headers: bytes = b""
-    ) -> None:
+    def respond(self, status: int, body: bytes, content_type: bytes = JSON, headers: bytes = b"") -> None:
         """Send a whole answer."""
         ...
 

@@ -23,6 +23,7 @@ import httptools
 
 from trunkline.dialects.sse import KEEP_ALIVE
 from trunkline.model.errors import InvalidRequest, PayloadTooLarge, RequestTimeout, TrunklineError
+from trunkline.ports import EVENT_STREAM, JSON
 from trunkline.server.config import ServerSettings
 
 MAX_HEAD_BYTES = 32 * 1024
@@ -36,8 +37,6 @@ LINGER_S = 2.0
 HIGH_WATER = 32 * 1024
 """Bytes that wait for a slow reader before its upstream is paused. One read of an upstream's socket may come on top."""
 
-JSON = b"application/json"
-EVENT_STREAM = b"text/event-stream; charset=utf-8"
 COMMON = (
     b"access-control-allow-origin: *\r\naccess-control-expose-headers: X-Generation-Id,X-Provider-Name,request-id\r\n"
 )

@@ -27,10 +27,9 @@ from trunkline.model.errors import (
     UpstreamGarbled,
     UpstreamTruncated,
 )
-from trunkline.ports import Clock, Sink
-from trunkline.server.http import EVENT_STREAM, JSON
+from trunkline.ports import EVENT_STREAM, JSON, Clock, Sink
 from trunkline.storage.idempotency import Entry, IdempotencyStore, Mismatch, Replay, Running
-from trunkline.upstream.answer import Answer
+from trunkline.upstream.answer import Answer, id_header
 
 HEADER = b"idempotency-key"
 MAX_KEY = 255
@@ -198,7 +197,7 @@ async def once(
 
 
 def _replay(sink: Sink, found: Replay) -> None:
-    headers = b"X-Generation-Id: %s\r\nIdempotent-Replayed: true\r\n" % found.generation_id.encode()
+    headers = id_header(found.generation_id) + b"Idempotent-Replayed: true\r\n"
     content_type = found.content_type.encode()
     if content_type == EVENT_STREAM:
         sink.start(found.status, content_type, headers)

@@ -19,7 +19,7 @@ from trunkline.server.auth import Headers, authenticate
 from trunkline.server.http import Exchange
 from trunkline.server.state import State
 from trunkline.storage.idempotency import Entry
-from trunkline.upstream.answer import Answer, error_headers
+from trunkline.upstream.answer import Answer, error_headers, id_header
 
 LEAST_BYTES_PER_TOKEN = 2
 """Of a prompt, for a reservation: hardly any text has more tokens than this, and no bound may be too low."""
@@ -100,7 +100,7 @@ class Inference:
         chosen = plan(state.models(call.model, call.models), call.preferences)
         reservation = state.budgets.reserve(ctx.key, upper_bound(call, chosen, body_bytes, ctx.key))
         if call.stream:
-            exchange.stream_headers = b"X-Generation-Id: %s\r\n" % ctx.id.encode()
+            exchange.stream_headers = id_header(ctx.id)
         return Answer(state.exchanges, ctx, chosen, sink, reservation)
 
     async def _once(self, ctx: Context, body: bytes, exchange: Exchange, named: bytes) -> None:
@@ -116,7 +116,7 @@ class Inference:
         if exchange.started or exchange.gone:
             exchange.abort()
             return
-        headers = b"X-Generation-Id: %s\r\n" % id_.encode() + error_headers(error)
+        headers = id_header(id_) + error_headers(error)
         exchange.respond(error.http_status, self._client.error(error, None), headers=headers)
 
 

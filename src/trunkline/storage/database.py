@@ -19,7 +19,8 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Any, Final
 
-from sqlalchemy import Connection, column, event, select, table, text
+from sqlalchemy import Connection, Table, column, event, select, table, text
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
@@ -201,3 +202,11 @@ def _lock_file(path: Path) -> int:
         raise DatabaseUnusable(f"cannot write the database file {path}: {error.strerror}") from error
     fcntl.flock(lock, fcntl.LOCK_EX)
     return lock
+
+
+def upsert(dialect: str, into: Table) -> sqlite.Insert | postgresql.Insert:
+    """An INSERT into *into* that may say what a conflict does: *dialect* is `Database.dialect`.
+
+    Both databases take the same words, and SQLAlchemy has no common type for them.
+    """
+    return postgresql.insert(into) if dialect == "postgresql" else sqlite.insert(into)

@@ -12,9 +12,8 @@ from typing import Any, Final
 
 from msgspec import Struct
 from sqlalchemy import and_, delete, select, tuple_, update
-from sqlalchemy.dialects import postgresql, sqlite
 
-from trunkline.storage.database import Database
+from trunkline.storage.database import Database, upsert
 from trunkline.storage.tables import IDEMPOTENCY
 
 KEPT_S: Final = 24 * 3600.0
@@ -88,9 +87,9 @@ class IdempotencyStore:
             "created": now,
             "expires": now + LEASE_S,
         }
-        upsert = (postgresql.insert if self._database.dialect == "postgresql" else sqlite.insert)(IDEMPOTENCY)
         taken = (
-            upsert.values(key_id=entry.key_id, idem_key=entry.idem_key, **values)
+            upsert(self._database.dialect, IDEMPOTENCY)
+            .values(key_id=entry.key_id, idem_key=entry.idem_key, **values)
             .on_conflict_do_update(
                 index_elements=["key_id", "idem_key"], set_=values, where=IDEMPOTENCY.c.expires <= now
             )

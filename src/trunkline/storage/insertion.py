@@ -12,13 +12,12 @@ from itertools import chain
 from typing import Any, Final
 
 from sqlalchemy import Column, ColumnElement, case, insert, select
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Dialect
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from trunkline.model.money import MAX_PICO
-from trunkline.storage.database import Database
+from trunkline.storage.database import Database, upsert
 from trunkline.storage.journal import Row
 from trunkline.storage.tables import GENERATIONS, KEY_SPEND
 
@@ -84,7 +83,7 @@ def _insert(dialect: Dialect, size: int) -> str:
 
 def _spend(dialect: str) -> Any:
     """The statement that adds to a key's day."""
-    statement = (postgresql.insert if dialect == "postgresql" else sqlite.insert)(KEY_SPEND)
+    statement = upsert(dialect, KEY_SPEND)
     sums = {name: _capped(KEY_SPEND.c[name], statement.excluded[name]) for name in _COUNTS}
     return statement.on_conflict_do_update(index_elements=["key_id", "day"], set_=sums)
 

@@ -7,14 +7,13 @@ from collections.abc import Iterable
 from typing import Any, Final
 
 from sqlalchemy import func, insert, literal, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from trunkline.model.errors import Forbidden, InvalidRequest, NotFound
 from trunkline.model.key import Key
 from trunkline.model.money import MAX_PICO, Pico
 from trunkline.ports import Clock
-from trunkline.storage.database import Database
+from trunkline.storage.database import Database, upsert
 from trunkline.storage.tables import COUNTERS, KEYS
 
 PREFIX: Final = "sk-tl-v1-"
@@ -161,8 +160,7 @@ class KeyRing:
 
     async def _count_up(self, connection: AsyncConnection) -> None:
         """Let everybody know that the keys change with this transaction."""
-        upsert = (postgresql.insert if self._database.dialect == "postgresql" else sqlite.insert)(COUNTERS)
-        statement = upsert.values(name=_COUNTER, value=1)
+        statement = upsert(self._database.dialect, COUNTERS).values(name=_COUNTER, value=1)
         added = {"value": COUNTERS.c.value + literal(1)}
         await connection.execute(statement.on_conflict_do_update(index_elements=["name"], set_=added))
 

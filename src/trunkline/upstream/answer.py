@@ -41,7 +41,7 @@ from trunkline.model.errors import (
 from trunkline.model.record import Generation, Status
 from trunkline.model.usage import FREE, Cost, Usage
 from trunkline.pipeline.context import Context
-from trunkline.ports import Clock, Journal, Response, Sink, Timeouts, Transport
+from trunkline.ports import EVENT_STREAM, Clock, Journal, Response, Sink, Timeouts, Transport
 from trunkline.providers.base import Provider
 from trunkline.routing.plan import Plan
 from trunkline.upstream.health import Credentials
@@ -54,8 +54,6 @@ MAX_ERROR_BYTES = 64 * 1024
 """Of an error's body that is read. Source: reliability §5, U17."""
 BYTES_PER_TOKEN = 4
 """For an estimate where a provider reports no usage: English prose in any of today's tokenizers, roughly."""
-
-EVENT_STREAM = b"text/event-stream; charset=utf-8"
 
 logger = logging.getLogger(__name__)
 
@@ -303,7 +301,7 @@ class Answer:
             self._response.release()
 
     def _headers(self) -> bytes:
-        return b"X-Generation-Id: %s\r\n" % self._ctx.id.encode()
+        return id_header(self._ctx.id)
 
     # What goes wrong.
 
@@ -518,6 +516,11 @@ class Answer:
 
 
 _NOTHING = Outcome()
+
+
+def id_header(generation_id: str) -> bytes:
+    """`X-Generation-Id`, which every answer of an inference route has."""
+    return b"X-Generation-Id: %s\r\n" % generation_id.encode()
 
 
 def error_headers(error: TrunklineError) -> bytes:

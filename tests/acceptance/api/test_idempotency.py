@@ -14,8 +14,8 @@ from sqlalchemy.exc import OperationalError
 from trunkline.dialects.sse import KEEP_ALIVE
 from trunkline.model import errors
 from trunkline.model.errors import Attempt, TrunklineError
+from trunkline.ports import EVENT_STREAM
 from trunkline.server import idempotency
-from trunkline.server.http import EVENT_STREAM
 from trunkline.storage import IdempotencyStore
 from trunkline.storage.idempotency import LEASE_S, Entry, Fresh
 
