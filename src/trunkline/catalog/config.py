@@ -47,6 +47,8 @@ class PriceSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """Per million input tokens read from a cache; default as `prompt`."""
     cache_write: PerMillion | None = None
     """Per million input tokens written to a cache; default as `prompt`."""
+    cache_write_1h: PerMillion | None = None
+    """Per million input tokens written to a cache for an hour; default as `cache_write`."""
     request: Each = Decimal(0)
     """Per request."""
     image: Each = Decimal(0)
@@ -59,6 +61,7 @@ class PriceSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
             completion=_per_token(self.completion),
             cache_read=None if self.cache_read is None else _per_token(self.cache_read),
             cache_write=None if self.cache_write is None else _per_token(self.cache_write),
+            cache_write_1h=None if self.cache_write_1h is None else _per_token(self.cache_write_1h),
             request=from_usd(self.request),
             image=from_usd(self.image),
             source="configuration",

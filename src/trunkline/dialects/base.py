@@ -1,15 +1,16 @@
 """What every wire format offers, and the small ways in which providers differ within one."""
 
 from collections.abc import Iterator, Mapping
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 from msgspec import Raw, Struct
 
 from trunkline.model.endpoint import Endpoint
 from trunkline.model.errors import TrunklineError
 from trunkline.model.events import Event
+from trunkline.model.loss import Loss
 from trunkline.model.preferences import NO_PREFERENCES, Preferences
-from trunkline.model.request import Request
+from trunkline.model.request import ReasoningPart, Request
 from trunkline.model.usage import Cost, Usage
 
 
@@ -20,12 +21,37 @@ class Quirks(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Takes `stream_options: {include_usage: true}`; where False the field is not sent."""
     max_output_field: Literal["max_completion_tokens", "max_tokens"] | None = None
     """The only spelling of the output limit that it takes; None takes both, as the client wrote it."""
+    path: str | None = None
+    """The path below the base URL, where it is not the dialect's own; `{model}` stands for the upstream's model."""
+    stream_path: str | None = None
+    """The path of a call that streams, where it is another one."""
+    model_in_body: bool = True
+    """Whether the body names the model; False where the path does (Vertex)."""
+    body: dict[str, Any] = {}
+    """Fields that every request body gets, such as Vertex' `anthropic_version`."""
+    reasoning_field: Literal["reasoning_content", "reasoning", "reasoning_details"] | None = None
+    """Chat: under which name an assistant's earlier reasoning goes back; None: it takes none."""
+    reasoning_format: str | None = None
+    """Whose signed reasoning it takes back (`openai-responses-v1` …); None: the dialect's own."""
+    reasoning_request: Literal["effort", "reasoning", "thinking", "enable_thinking"] = "effort"
+    """Chat: how it is told to think: `reasoning_effort`; OpenRouter's `reasoning`; `thinking: {type, budget_tokens?}`
+    (Z.AI, Moonshot, DeepSeek); `enable_thinking` with `thinking_budget` (Alibaba)."""
+    schema: Literal["full", "openai_strict", "gemini", "plain"] = "full"
+    """The subset of JSON Schema that it takes; see `dialects.schema`."""
     bills_after_cancel: bool = False
     """Goes on generating, and bills it, when we hang up: its stream is read to the end so that usage is true."""
     drop: tuple[str, ...] = ()
     """Request fields it answers 400 to; they are left out."""
     keep: tuple[str, ...] = ()
     """Request fields that are ours as a rule (`plugins`, `reasoning` …) and that it understands all the same."""
+
+
+class Encoded(Struct, frozen=True, kw_only=True):
+    """A request as it leaves: its body, what could not be said in it, and headers of its own (lower-case names)."""
+
+    body: bytes
+    losses: tuple[Loss, ...] = ()
+    headers: tuple[tuple[str, str], ...] = ()
 
 
 class Call(Struct, frozen=True, kw_only=True):
@@ -45,15 +71,23 @@ class Call(Struct, frozen=True, kw_only=True):
     preferences: Preferences = NO_PREFERENCES
     session_id: str | None = None
     user: str | None = None
+    betas: tuple[str, ...] = ()
+    """Names in the `anthropic-beta` header, put in by the server."""
+    restored: tuple[tuple[str, tuple[ReasoningPart, ...]], ...] = ()
+    """Signed reasoning that the client has lost, by the id of the tool call that it led to."""
 
 
 class Identity(Struct, frozen=True, kw_only=True):
-    """What an answer to a client says of itself: ours, not the upstream's. `created` is Unix seconds."""
+    """What an answer to a client says of itself: ours, not the upstream's. `created` is Unix seconds.
+
+    `prompt_tokens` is our estimate of the input, for dialects that name it before the upstream has.
+    """
 
     id: str
     model: str
     provider: str
     created: int
+    prompt_tokens: int = 0
 
 
 class Outcome(Struct, kw_only=True):
@@ -67,6 +101,8 @@ class Outcome(Struct, kw_only=True):
     """Bytes of text, reasoning and arguments so far, for an estimate where the provider gives no usage."""
     pieces: int = 0
     """Pieces of content so far that were looked at; with `content_bytes` it tells whether the answer gets on."""
+    losses: tuple[Loss, ...] = ()
+    """What of the answer the client's dialect could not say; whole once the answer has ended."""
 
 
 class Converter(Protocol):
@@ -105,8 +141,11 @@ class Converter(Protocol):
         """
         ...
 
-    def finish(self, usage: Usage, cost: Cost) -> bytes:
-        """The last bytes for the client: usage and the dialect's end of stream, or the whole JSON body."""
+    def finish(self, usage: Usage, cost: Cost, metadata: dict[str, Any] | None = None) -> bytes:
+        """The last bytes for the client: usage and the dialect's end of stream, or the whole JSON body.
+
+        *metadata* is the `openrouter_metadata` object, None where the client did not ask for it.
+        """
         ...
 
     def fail(self, error: TrunklineError, usage: Usage | None, cost: Cost | None) -> bytes:
@@ -138,11 +177,16 @@ class Decoder(Protocol):
 class Encoder(Protocol):
     """Bytes from events, for one client."""
 
+    @property
+    def losses(self) -> tuple[Loss, ...]:
+        """What of the events so far the dialect could not say."""
+        ...
+
     def encode(self, event: Event) -> bytes:
         """What *event* looks like on the wire; may be nothing."""
         ...
 
-    def finish(self, usage: Usage, cost: Cost) -> bytes:
+    def finish(self, usage: Usage, cost: Cost, metadata: dict[str, Any] | None = None) -> bytes:
         """As `Converter.finish`."""
         ...
 
@@ -155,6 +199,8 @@ class Client(Protocol):
     """The near side of a dialect: what clients say and hear."""
 
     name: str
+    keep_alive: bytes
+    """What is sent while nothing flows."""
 
     def parse(self, body: bytes) -> Call:
         """Check *body* and take out what routing needs.
@@ -173,7 +219,11 @@ class Client(Protocol):
         ...
 
     def error(self, error: TrunklineError, generation_id: str | None) -> bytes:
-        """The JSON body of an error before the answer has begun."""
+        """The JSON body of an error before the answer has begun; the id is None before the call was accepted."""
+        ...
+
+    def status(self, error: TrunklineError) -> int:
+        """The HTTP status of *error* before the answer has begun: `error.http_status` but for a dialect's own words."""
         ...
 
 
@@ -181,15 +231,28 @@ class Upstream(Protocol):
     """The far side of a dialect: what providers take and say."""
 
     name: str
-    path: str
-    """Below the provider's base URL."""
 
-    def encode(self, request: Request, endpoint: Endpoint, quirks: Quirks) -> bytes:
-        """The body that leaves for *endpoint*."""
+    def path(self, model: str, *, stream: bool) -> str:
+        """Below the provider's base URL, for the upstream's *model*; a quirk may say otherwise."""
+        ...
+
+    def streamed(self, start: bytes) -> bool | None:
+        """Whether a body that begins with *start* is a stream or one JSON body; None where it is too soon to say.
+
+        Raises:
+            UpstreamFailed: it is a page of HTML.
+        """
+        ...
+
+    def encode(self, request: Request, endpoint: Endpoint, quirks: Quirks) -> Encoded:
+        """What leaves for *endpoint*.
+
+        What the dialect cannot say of *request* is among its losses; what it says under another name is not.
+        """
         ...
 
     def decoder(self, *, sse: bool) -> Decoder:
-        """Events from a stream, or from one JSON body."""
+        """Events from a stream (SSE, or the dialect's own framing), or from one JSON body."""
         ...
 
     def error(self, status: int, headers: Mapping[str, str], body: bytes, now: float) -> TrunklineError:
@@ -200,7 +263,7 @@ class Upstream(Protocol):
 class Relay(Protocol):
     """A dialect that both sides speak: bytes pass, a meter reads usage off them."""
 
-    def request(self, call: Call, endpoint: Endpoint, quirks: Quirks) -> bytes:
+    def request(self, call: Call, endpoint: Endpoint, quirks: Quirks) -> Encoded:
         """The client's own body with what is ours changed: the model's name, our fields left out."""
         ...
 

@@ -1,11 +1,13 @@
 """Any dialect to any dialect: a decoder of the one, an encoder of the other, and nothing between them but events."""
 
+from typing import Any
+
 from trunkline.dialects.base import Decoder, Encoder, Outcome
 from trunkline.model.errors import TrunklineError, UpstreamFailed
 from trunkline.model.events import ChoiceEnded, Delta, Event, Finished, PartStarted, Reported, Started
 from trunkline.model.usage import Cost, Usage
 
-AT_ONCE = frozenset({"tool_call", "image", "citation"})
+AT_ONCE = frozenset({"tool_call", "server_tool_call", "server_tool_result", "image"})
 """Kinds of parts whose beginning is content by itself."""
 
 
@@ -47,9 +49,9 @@ class Translation:
             raise UpstreamFailed("the provider sent an empty answer")
         return self._take()
 
-    def finish(self, usage: Usage, cost: Cost) -> bytes:
+    def finish(self, usage: Usage, cost: Cost, metadata: dict[str, Any] | None = None) -> bytes:
         """As `Converter.finish`."""
-        return self._encoder.finish(usage, cost)
+        return self._encoder.finish(usage, cost, metadata)
 
     def fail(self, error: TrunklineError, usage: Usage | None, cost: Cost | None) -> bytes:
         """As `Converter.fail`; what was ready before the error came is said first."""
@@ -65,7 +67,10 @@ class Translation:
     def _on(self, event: Event) -> None:
         outcome = self.outcome
         match event:
-            case Delta(text=text):
+            case Delta(text=text, citations=citations):
+                if citations:
+                    outcome.pieces += 1
+                    self._committed = True
                 if text:
                     outcome.content_bytes += len(text) if text.isascii() else len(text.encode())
                     self._committed = True
@@ -89,3 +94,5 @@ class Translation:
         out = self._encoder.encode(event)
         if out:
             self._out.append(out)
+        if self._ended:
+            outcome.losses = self._encoder.losses

@@ -16,8 +16,9 @@ def cost(usage: Usage, price: Price, *, charged: bool = True) -> Cost:
     """What *usage* costs at *price*.
 
     Cached input is billed at `price.cache_read`, input written to a cache at `price.cache_write` (either None: as
-    prompt), the rest of the input as prompt, and `price.request` once. Where more is said to be cached and written than
-    was sent, cached input is believed first and the rest is cut to what was sent.
+    prompt), what of it is kept for an hour at `price.cache_write_1h` (None: as `cache_write`), the rest of the input as
+    prompt, and `price.request` once. Where more is said to be cached and written than was sent, cached input is
+    believed first and the rest is cut to what was sent.
 
     With a price that is not known the total is what the provider said the call cost, or zero with `known` False where
     it said nothing. *charged* False, for what `billable` says no to, leaves only `upstream`: the total is zero, and
@@ -31,10 +32,13 @@ def cost(usage: Usage, price: Price, *, charged: bool = True) -> Cost:
     sent = max(usage.prompt, 0)
     cached = min(max(usage.cached or 0, 0), sent)
     written = min(max(usage.cache_write or 0, 0), sent - cached)
+    written_1h = min(max(usage.cache_write_1h or 0, 0), written)
     plain_price = max(price.prompt, 0)
+    write_price = plain_price if price.cache_write is None else max(price.cache_write, 0)
     prompt = (
         cached * (plain_price if price.cache_read is None else max(price.cache_read, 0))
-        + written * (plain_price if price.cache_write is None else max(price.cache_write, 0))
+        + (written - written_1h) * write_price
+        + written_1h * (write_price if price.cache_write_1h is None else max(price.cache_write_1h, 0))
         + (sent - cached - written) * plain_price
     )
     completion = max(usage.billed_completion, 0) * max(price.completion, 0)
@@ -67,7 +71,7 @@ def worst_case(prompt_tokens: int, max_output: int | None, price: Price) -> Pico
     """
     if price.prompt is None or price.completion is None:
         return 0
-    dearest = max(price.prompt, price.cache_read or 0, price.cache_write or 0, 0)
+    dearest = max(price.prompt, price.cache_read or 0, price.cache_write or 0, price.cache_write_1h or 0, 0)
     output = max(max_output or 0, 0) * max(price.completion, 0)
     return min(max(prompt_tokens, 0) * dearest + output + max(price.request, 0), MAX_PICO)
 

@@ -9,13 +9,15 @@ class Price(Struct, frozen=True, kw_only=True):
     """Prices in pico-dollars, ready to multiply: per token, per request, per image.
 
     A price in USD per million tokens times 1e6 is its pico-dollars per token. None where it is not known: zero is the
-    word for free. `cache_read` None bills cache reads as prompt; `cache_write` likewise.
+    word for free. `cache_read` None bills cache reads as prompt; `cache_write` likewise; `cache_write_1h` None bills as
+    `cache_write`.
     """
 
     prompt: Pico | None = None
     completion: Pico | None = None
     cache_read: Pico | None = None
     cache_write: Pico | None = None
+    cache_write_1h: Pico | None = None
     request: Pico = 0
     image: Pico = 0
     source: str = "unknown"

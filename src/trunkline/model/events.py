@@ -13,10 +13,14 @@ from typing import Any, Literal, TypeAlias
 
 from msgspec import Struct, field
 
+from trunkline.model.citation import Citation
 from trunkline.model.usage import Usage
 
-PartKind = Literal["text", "reasoning", "refusal", "tool_call", "image", "audio", "citation", "opaque"]
-"""citation: a source the model names, one part each; opaque: a part of a kind we do not know, carried as it came."""
+PartKind = Literal[
+    "text", "reasoning", "refusal", "tool_call", "server_tool_call", "server_tool_result", "image", "audio", "opaque"
+]
+"""tool_call: for the client to run; server_tool_call, server_tool_result: one that the provider runs itself, and what
+came of it; opaque: a part of a kind we do not know, carried as it came, in the dialect that `Started.dialect` names."""
 
 FinishReason = Literal["stop", "length", "tool_calls", "content_filter", "error"]
 
@@ -29,6 +33,8 @@ class Started(Struct, frozen=True, tag="started", omit_defaults=True):
     id: str = ""
     model: str = ""
     created: int = 0
+    dialect: str = ""
+    """Whose words `extra`, `native` and opaque parts of this answer are in: the upstream's dialect."""
     usage: Usage | None = None
     """What is known of the input already (Anthropic says so at once); None where nothing is."""
     extra: Extra = field(default_factory=dict)
@@ -38,7 +44,13 @@ class PartStarted(Struct, frozen=True, tag="part_started", omit_defaults=True):
     """A part begins. `id` and `name` are a tool call's; `form` is the shape of a reasoning part, below.
 
     Reasoning forms: `plain` (only text is known), `text` (may be signed), `summary`, `encrypted` (opaque `data`),
-    `server_tool_call`. `format` names whose reasoning it is (`anthropic-claude-v1` …), None where nobody said.
+    `server_tool_call`. `format` names whose reasoning it is (`anthropic-claude-v1` …), None where nobody said. Parts of
+    reasoning that are one item upstream (OpenAI's summaries and encrypted content) share its `id`. An encrypted part
+    whose `id` is a tool call's is that call's own signature (Gemini's thought signature), and comes before it.
+
+    Tool calls have the form `custom` where their input is free text. A server tool call's `name` is what the upstream
+    calls the tool (`web_search`), its deltas are its arguments as JSON text; a server tool result's `id` is its call's.
+    Both have what the upstream said of them in `extra`. An image's text is its http(s) or data URL.
     """
 
     index: int
@@ -54,13 +66,15 @@ class PartStarted(Struct, frozen=True, tag="part_started", omit_defaults=True):
 class Delta(Struct, frozen=True, tag="delta", omit_defaults=True):
     """A piece of a part. Pieces append: text, reasoning, refusal, arguments, base64 audio, encrypted data.
 
-    `signature` replaces what was there; `logprobs` entries extend; `extra` is merged over what was there.
+    `signature` replaces what was there; `logprobs` entries and `citations` extend; `extra` is merged over what was
+    there. Citations belong to the text part that they come with.
     """
 
     index: int
     text: str = ""
     signature: str | None = None
     logprobs: dict[str, Any] | None = None
+    citations: tuple[Citation, ...] | None = None
     extra: Extra | None = None
 
 
@@ -71,11 +85,15 @@ class PartEnded(Struct, frozen=True, tag="part_ended"):
 
 
 class ChoiceEnded(Struct, frozen=True, tag="choice_ended", omit_defaults=True):
-    """A choice is complete. `native` is the upstream's own word, `reason` ours; None where it gave none."""
+    """A choice is complete. `native` is the upstream's own word, `reason` ours; None where it gave none.
+
+    `stop` is the stop sequence that was met, None where it was none or nobody said.
+    """
 
     choice: int = 0
     reason: FinishReason | None = None
     native: str | None = None
+    stop: str | None = None
     extra: Extra = field(default_factory=dict)
 
 

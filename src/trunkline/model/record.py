@@ -5,6 +5,7 @@ from typing import Literal
 from msgspec import Struct
 
 from trunkline.model.errors import Attempt
+from trunkline.model.loss import Loss
 from trunkline.model.money import Pico
 from trunkline.model.usage import Usage
 
@@ -47,6 +48,8 @@ class Generation(Struct, frozen=True, kw_only=True, omit_defaults=True):
     first_token_ms: int | None = None
     total_ms: int = 0
     attempts: tuple[Attempt, ...] = ()
+    losses: tuple[Loss, ...] = ()
+    """What the translation to and from the provider's dialect could not say."""
     session_id: str | None = None
     user: str | None = None
     http_referer: str | None = None

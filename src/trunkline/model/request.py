@@ -8,14 +8,29 @@ from typing import Any, Literal, TypeAlias
 
 from msgspec import Struct, field
 
+from trunkline.model.citation import Citation
+
 Role = Literal["system", "developer", "user", "assistant", "tool"]
 Extra: TypeAlias = dict[str, Any]
 
 
+class CacheMark(Struct, frozen=True, omit_defaults=True):
+    """Everything up to and with the thing that has this may be kept in the provider's prompt cache.
+
+    `ttl` is `5m`, `1h` (Anthropic's), `30m` or `12h` (OpenAI's); None is the provider's default. `spelling` is how the
+    client wrote it. Source: openrouter-semantics §14, wire-common §10.
+    """
+
+    ttl: str | None = None
+    spelling: Literal["cache_control", "prompt_cache_breakpoint"] = "cache_control"
+
+
 class TextPart(Struct, frozen=True, tag="text", omit_defaults=True):
-    """Visible text."""
+    """Visible text; `citations` are those that an assistant's earlier text came with."""
 
     text: str
+    cache: CacheMark | None = None
+    citations: tuple[Citation, ...] = ()
     extra: Extra = field(default_factory=dict)
 
 
@@ -27,10 +42,12 @@ class RefusalPart(Struct, frozen=True, tag="refusal", omit_defaults=True):
 
 
 class ImagePart(Struct, frozen=True, tag="image", omit_defaults=True):
-    """An image by http(s) or data URL."""
+    """An image by http(s) or data URL; or `file_id`, one uploaded before, and `url` is then empty."""
 
-    url: str
+    url: str = ""
     detail: str | None = None
+    file_id: str | None = None
+    cache: CacheMark | None = None
     extra: Extra = field(default_factory=dict)
 
 
@@ -39,6 +56,7 @@ class AudioPart(Struct, frozen=True, tag="audio", omit_defaults=True):
 
     data: str
     format: str
+    cache: CacheMark | None = None
     extra: Extra = field(default_factory=dict)
 
 
@@ -47,15 +65,36 @@ class VideoPart(Struct, frozen=True, tag="video", omit_defaults=True):
 
     url: str
     spelling: str = "video_url"
+    cache: CacheMark | None = None
     extra: Extra = field(default_factory=dict)
 
 
 class FilePart(Struct, frozen=True, tag="file", omit_defaults=True):
-    """A document: `data` is an http(s) or data URL, `file_id` one uploaded before; one of them is set."""
+    """A document: `data` is an http(s) or data URL, `file_id` one uploaded before, `text` plain text, `content` parts.
+
+    One of the four is set. `title` and `context` tell the model about it; `citations` asks it to cite from it.
+    """
 
     data: str | None = None
     file_id: str | None = None
     filename: str | None = None
+    text: str | None = None
+    content: "tuple[Part, ...] | None" = None
+    title: str | None = None
+    context: str | None = None
+    citations: bool | None = None
+    cache: CacheMark | None = None
+    extra: Extra = field(default_factory=dict)
+
+
+class SearchResultPart(Struct, frozen=True, tag="search_result", omit_defaults=True):
+    """A search result that the client found, for the model to cite from: `source` is its address or name."""
+
+    source: str
+    title: str
+    content: tuple[TextPart, ...] = ()
+    citations: bool | None = None
+    cache: CacheMark | None = None
     extra: Extra = field(default_factory=dict)
 
 
@@ -78,24 +117,38 @@ class ToolCallPart(Struct, frozen=True, tag="tool_call", omit_defaults=True):
     arguments: str
     custom: bool = False
     """True for a tool with free-form input rather than JSON arguments."""
+    namespace: str | None = None
+    """The namespace that the tool stands in (OpenAI Responses), None for none."""
+    cache: CacheMark | None = None
     extra: Extra = field(default_factory=dict)
 
 
 class OpaquePart(Struct, frozen=True, tag="opaque", omit_defaults=True):
-    """A part of a kind we do not know, as it came."""
+    """A part of a kind that one dialect alone knows (`Request.dialect`), as it came; provider-run tools among them."""
 
     body: Extra
 
 
 Part: TypeAlias = (
-    TextPart | RefusalPart | ImagePart | AudioPart | VideoPart | FilePart | ReasoningPart | ToolCallPart | OpaquePart
+    TextPart
+    | RefusalPart
+    | ImagePart
+    | AudioPart
+    | VideoPart
+    | FilePart
+    | SearchResultPart
+    | ReasoningPart
+    | ToolCallPart
+    | OpaquePart
 )
 
 
 class Message(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One turn. `plain` remembers that its text was a bare string, not a list of parts.
 
-    A `tool` message answers the call `tool_call_id`.
+    A `tool` message answers the call `tool_call_id`; `is_error` says that the tool failed, `custom` that the call was
+    one of free-form input. `joined` remembers that it stood in one message of the wire with the one before it, as
+    Anthropic's tool results and what the user says after them do. Reasoning stands where it stood among the parts.
     """
 
     role: Role
@@ -103,26 +156,46 @@ class Message(Struct, frozen=True, kw_only=True, omit_defaults=True):
     plain: bool = False
     name: str | None = None
     tool_call_id: str | None = None
+    is_error: bool | None = None
+    custom: bool = False
+    joined: bool = False
+    cache: CacheMark | None = None
+    """Of the message as a whole; marks of its parts stand with them."""
     extra: Extra = field(default_factory=dict)
 
 
 class Tool(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A tool on offer: a function of the client's (`kind` = function, with a JSON Schema), or any other as it came."""
+    """A tool on offer.
+
+    A function of the client's (`kind` = function, with a JSON Schema), one of free-form input (`kind` = custom, with
+    its `format`), or any other as it came: `kind` is then the wire's type, the rest in `extra`.
+    """
 
     kind: str
     name: str = ""
     description: str | None = None
     parameters: Extra | None = None
     strict: bool | None = None
+    format: Extra | None = None
+    namespace: str | None = None
+    """The namespace that it stands in (OpenAI Responses), None for none; `namespace_description` is that one's."""
+    namespace_description: str | None = None
+    cache: CacheMark | None = None
     extra: Extra = field(default_factory=dict)
 
 
 class ToolChoice(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """`none`, `auto`, `required`; or `tool` with the tool's kind and name."""
+    """Which tool to call, if any.
 
-    mode: Literal["none", "auto", "required", "tool", "opaque"]
+    `none`, `auto`, `required`; `tool` with the tool's kind and name; `allowed`: only those of `names`, and one of them
+    where `required` is set; `opaque`: as it came, `kind` being its type.
+    """
+
+    mode: Literal["none", "auto", "required", "tool", "allowed", "opaque"]
     kind: str = "function"
     name: str | None = None
+    names: tuple[str, ...] = ()
+    required: bool = False
     extra: Extra = field(default_factory=dict)
 
 
@@ -138,13 +211,21 @@ class ResponseFormat(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Reasoning(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """How much to think. `effort` is max … minimal or none; `max_tokens` a budget; `exclude`: think, do not show."""
+    """How much to think. `effort` is max … minimal or none; `max_tokens` a budget; `exclude`: think, do not show.
+
+    `adaptive`: the model decides how much (Anthropic). `display` is summarized, omitted or updates (Anthropic).
+    `context` and `mode` are OpenAI's newest.
+    """
 
     effort: str | None = None
     summary: str | None = None
     max_tokens: int | None = None
     exclude: bool | None = None
     enabled: bool | None = None
+    adaptive: bool | None = None
+    display: str | None = None
+    context: str | None = None
+    mode: str | None = None
     extra: Extra = field(default_factory=dict)
 
 
@@ -168,7 +249,10 @@ class Sampling(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Request(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One call. `model` is what the client named; the endpoint's own name is put in when it leaves."""
+    """One call. `model` is what the client named; the endpoint's own name is put in when it leaves.
+
+    `cache` is the mark of the whole prompt. `betas` are the names in the client's `anthropic-beta` header.
+    """
 
     dialect: str
     messages: tuple[Message, ...]
@@ -187,5 +271,7 @@ class Request(Struct, frozen=True, kw_only=True, omit_defaults=True):
     metadata: dict[str, str] | None = None
     modalities: tuple[str, ...] | None = None
     prompt_cache_key: str | None = None
+    cache: CacheMark | None = None
+    betas: tuple[str, ...] = ()
     extra: Extra = field(default_factory=dict)
     spelling: dict[str, str] = field(default_factory=dict)

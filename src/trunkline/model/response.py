@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator
 
 from msgspec import Struct, field
 
+from trunkline.model.citation import Citation
 from trunkline.model.events import (
     ChoiceEnded,
     Delta,
@@ -32,6 +33,7 @@ class Part(Struct, kw_only=True, omit_defaults=True):
     format: str | None = None
     signature: str | None = None
     logprobs: dict[str, list[object]] | None = None
+    citations: list[Citation] = field(default_factory=list)
     extra: Extra = field(default_factory=dict)
 
 
@@ -42,6 +44,7 @@ class Choice(Struct, kw_only=True, omit_defaults=True):
     parts: list[Part] = field(default_factory=list)
     reason: FinishReason | None = None
     native: str | None = None
+    stop: str | None = None
     extra: Extra = field(default_factory=dict)
 
 
@@ -51,6 +54,7 @@ class Response(Struct, kw_only=True, omit_defaults=True):
     id: str = ""
     model: str = ""
     created: int = 0
+    dialect: str = ""
     choices: list[Choice] = field(default_factory=list)
     usage: Usage | None = None
     extra: Extra = field(default_factory=dict)
@@ -78,8 +82,15 @@ class Folder:
         match event:
             case Delta():
                 self._delta(event)
-            case Started(id=id_, model=model, created=created, usage=usage, extra=extra):
-                self._response = Response(id=id_, model=model, created=created, usage=usage, extra=dict(extra))
+            case Started():
+                self._response = Response(
+                    id=event.id,
+                    model=event.model,
+                    created=event.created,
+                    dialect=event.dialect,
+                    usage=event.usage,
+                    extra=dict(event.extra),
+                )
             case PartStarted():
                 part = Part(
                     kind=event.kind,
@@ -92,10 +103,10 @@ class Folder:
                 self._parts.append(part)
                 self._texts.append([])
                 self._choice(event.choice).parts.append(part)
-            case ChoiceEnded(choice=index, reason=reason, native=native, extra=extra):
-                choice = self._choice(index)
-                choice.reason, choice.native = reason, native
-                choice.extra.update(extra)
+            case ChoiceEnded():
+                choice = self._choice(event.choice)
+                choice.reason, choice.native, choice.stop = event.reason, event.native, event.stop
+                choice.extra.update(event.extra)
             case Reported(usage=usage):
                 self._response.usage = usage
             case Noted(extra=extra):
@@ -111,6 +122,8 @@ class Folder:
             self._texts[event.index].append(event.text)
         if event.signature is not None:
             part.signature = event.signature
+        if event.citations:
+            part.citations.extend(event.citations)
         if event.extra:
             part.extra.update(event.extra)
         if event.logprobs is not None:
@@ -138,7 +151,13 @@ def fold(events: Iterable[Event]) -> Response:
 
 def unfold(response: Response) -> Iterator[Event]:
     """The shortest stream that folds to *response*."""
-    yield Started(id=response.id, model=response.model, created=response.created, extra=response.extra)
+    yield Started(
+        id=response.id,
+        model=response.model,
+        created=response.created,
+        dialect=response.dialect,
+        extra=response.extra,
+    )
     index = 0
     for choice in response.choices:
         for part in choice.parts:
@@ -152,11 +171,14 @@ def unfold(response: Response) -> Iterator[Event]:
                 format=part.format,
                 extra=part.extra,
             )
-            if part.text or part.signature is not None or part.logprobs is not None:
-                yield Delta(index, part.text, signature=part.signature, logprobs=part.logprobs)
+            if part.text or part.signature is not None or part.logprobs is not None or part.citations:
+                citations = tuple(part.citations) or None
+                yield Delta(index, part.text, signature=part.signature, logprobs=part.logprobs, citations=citations)
             yield PartEnded(index)
             index += 1
-        yield ChoiceEnded(choice.index, reason=choice.reason, native=choice.native, extra=choice.extra)
+        yield ChoiceEnded(
+            choice.index, reason=choice.reason, native=choice.native, stop=choice.stop, extra=choice.extra
+        )
     if response.usage is not None:
         yield Reported(response.usage)
     yield Finished()

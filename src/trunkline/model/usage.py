@@ -20,6 +20,8 @@ class Usage(Struct, frozen=True, kw_only=True, omit_defaults=True):
     total: int | None = None
     cached: int | None = None
     cache_write: int | None = None
+    cache_write_1h: int | None = None
+    """Of `cache_write`, what is kept for an hour (Anthropic): it has a price of its own."""
     reasoning: int | None = None
     reasoning_apart: bool = False
     """True where the provider leaves reasoning out of `completion` (xAI); it is billed as output all the same."""

@@ -19,3 +19,5 @@ class Context(Struct, kw_only=True):
     http_referer: str | None = None
     app_title: str | None = None
     user_agent: str | None = None
+    metadata: bool = False
+    """Whether the answer is to carry `openrouter_metadata`."""

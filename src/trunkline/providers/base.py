@@ -33,6 +33,8 @@ class Provider(Struct, frozen=True, kw_only=True, eq=False):
     name: str
     base_url: str
     dialect: str
+    also: dict[str, str] = {}
+    """Further dialects that it speaks, each with its base URL: a client of one of them is relayed."""
     credentials: tuple[Credential, ...] = ()
     auth_header: str = "authorization"
     auth_scheme: str = "Bearer "
@@ -55,6 +57,11 @@ class Provider(Struct, frozen=True, kw_only=True, eq=False):
     """What the prices of its model list are in, as far as it has any: USD per token or per million tokens."""
     price_source: str | None = None
     """Its id in `genai-prices`; None where that has none, or the address is not the provider's own."""
+
+    def speaks(self, client: str) -> tuple[str, str]:
+        """The dialect to ask in for a client that speaks *client*, the same where it can be, and its base URL."""
+        url = self.also.get(client)
+        return (self.dialect, self.base_url) if url is None else (client, url)
 
     def __repr__(self) -> str:
         """Without headers, which may hold secrets."""

@@ -95,6 +95,8 @@ class Exchange:
     last_write = 0.0
     stream_headers: bytes | None = None
     """Set by a route whose client waits for a stream: while nothing flows it is sent comments, under these."""
+    comment: bytes = KEEP_ALIVE
+    """What those comments are."""
     task: "asyncio.Task[None] | None" = None
     on_gone: Callable[[], None] | None = None
     on_pause: Callable[[], None] | None = None
@@ -589,7 +591,7 @@ class Connection(asyncio.Protocol):
         if headers is not None and not current.finished and now - current.last_write >= settings.keepalive_s:
             if not current.started:
                 current.start(200, EVENT_STREAM, headers)
-            current.write(KEEP_ALIVE)
+            current.write(current.comment)
 
     # What is not a request.
 

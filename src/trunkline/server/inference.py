@@ -1,9 +1,12 @@
 """The inference routes: from a request's bytes to a plan that is carried out."""
 
 import logging
+import re
 from base64 import b64encode
 from functools import partial
 from os import urandom
+
+from msgspec.structs import replace
 
 from trunkline.dialects.base import Call, Client
 from trunkline.dialects.limits import printable
@@ -25,6 +28,8 @@ LEAST_BYTES_PER_TOKEN = 2
 """Of a prompt, for a reservation: hardly any text has more tokens than this, and no bound may be too low."""
 MAX_HEADER_VALUE = 256
 
+_METADATA_LEGACY = b"x-openrouter-experimental-metadata"
+_NAME = re.compile(r"[A-Za-z0-9._-]{1,128}")
 _ALPHABET = bytes.maketrans(b"+/", b"Az")
 
 logger = logging.getLogger(__name__)
@@ -80,6 +85,9 @@ class Inference:
             raise Overloaded(why, retry_after_s=5.0)
         body = await exchange.body()
         call = self._client.parse(body)
+        betas = headers.get(b"anthropic-beta") or headers.get(b"x-anthropic-beta")
+        if betas is not None:
+            call = replace(call, betas=_names(betas))
         ctx = Context(
             id=id_,
             created=now,
@@ -91,6 +99,7 @@ class Inference:
             http_referer=_text(headers.get(b"http-referer") or headers.get(b"referer")),
             app_title=_text(headers.get(b"x-openrouter-title") or headers.get(b"x-title")),
             user_agent=_text(headers.get(b"user-agent")),
+            metadata=_enabled(headers.get(b"x-openrouter-metadata") or headers.get(_METADATA_LEGACY)),
         )
         return ctx, body
 
@@ -101,6 +110,7 @@ class Inference:
         reservation = state.budgets.reserve(ctx.key, upper_bound(call, chosen, body_bytes, ctx.key))
         if call.stream:
             exchange.stream_headers = id_header(ctx.id)
+            exchange.comment = self._client.keep_alive
         return Answer(state.exchanges, ctx, chosen, sink, reservation)
 
     async def _once(self, ctx: Context, body: bytes, exchange: Exchange, named: bytes) -> None:
@@ -117,7 +127,7 @@ class Inference:
             exchange.abort()
             return
         headers = id_header(id_) + error_headers(error)
-        exchange.respond(error.http_status, self._client.error(error, None), headers=headers)
+        exchange.respond(self._client.status(error), self._client.error(error, None), headers=headers)
 
 
 def upper_bound(call: Call, chosen: Plan, body_bytes: int, key: Key) -> Pico:
@@ -130,6 +140,16 @@ def upper_bound(call: Call, chosen: Plan, body_bytes: int, key: Key) -> Pico:
         for candidates in chosen
         for endpoint in candidates.endpoints
     )
+
+
+def _enabled(value: bytes | None) -> bool:
+    return value is not None and value.strip().lower() == b"enabled"
+
+
+def _names(value: bytes) -> tuple[str, ...]:
+    """The names in a comma-separated header; what is no name is left out, since these go to a provider's header."""
+    found = (name.strip() for name in value.decode("latin-1").split(","))
+    return tuple(name for name in found if _NAME.fullmatch(name))
 
 
 def _text(value: bytes | None) -> str | None:

@@ -14,13 +14,13 @@ Sources: reliability §3, §5; openrouter-semantics §5.4, §19.
 import asyncio
 import logging
 from collections.abc import Callable
+from typing import Any
 
 from msgspec import Struct
 from msgspec.structs import replace
 
-from trunkline.dialects.base import Converter, Identity, Outcome, Upstream
+from trunkline.dialects.base import Converter, Encoded, Identity, Outcome, Upstream
 from trunkline.dialects.registry import RELAYS
-from trunkline.dialects.sse import is_stream
 from trunkline.dialects.translate import Translation
 from trunkline.ledger.budget import Reservation
 from trunkline.ledger.cost import billable
@@ -38,6 +38,7 @@ from trunkline.model.errors import (
     UpstreamTimeout,
     UpstreamTruncated,
 )
+from trunkline.model.loss import Loss
 from trunkline.model.record import Generation, Status
 from trunkline.model.usage import FREE, Cost, Usage
 from trunkline.pipeline.context import Context
@@ -45,6 +46,7 @@ from trunkline.ports import EVENT_STREAM, Clock, Journal, Response, Sink, Timeou
 from trunkline.providers.base import Provider
 from trunkline.routing.plan import Plan
 from trunkline.upstream.health import Credentials
+from trunkline.upstream.metadata import metadata
 from trunkline.upstream.scrub import Scrubber
 from trunkline.upstream.targets import Target, Targets
 
@@ -85,6 +87,9 @@ class Answer:
     error: TrunklineError | None = None
     """What it ended in, where that was no success."""
     _endpoint: Endpoint | None = None
+    _target: Target | None = None
+    _losses: tuple[Loss, ...] = ()
+    """Of the request."""
     _converter: Converter | None = None
     _response: Response | None = None
     _identity: Identity | None = None
@@ -168,17 +173,23 @@ class Answer:
     async def _attempt(self, endpoint: Endpoint) -> None:
         world = self._world
         provider = world.providers[endpoint.provider]
-        target = world.targets.of(endpoint, provider)
+        ctx = self._ctx
+        target = self._target = world.targets.of(endpoint, provider, ctx.client.name)
         self._endpoint, self._converter, self._start, self._aborting = endpoint, None, b"", None
         self._said = (0, 0)
+        encoded = self._encoded(target)
+        self._request_bytes, self._losses = len(encoded.body), encoded.losses
         self._identity = Identity(
-            id=self._ctx.id, model=endpoint.model, provider=endpoint.provider_name, created=int(self._ctx.created)
+            id=ctx.id,
+            model=endpoint.model,
+            provider=endpoint.provider_name,
+            created=int(ctx.created),
+            prompt_tokens=self._request_bytes // BYTES_PER_TOKEN,
         )
-        body = self._body(target)
-        self._request_bytes = len(body)
         credential = world.credentials.pick(provider)
         try:
-            response = await world.transport.send(target.request(credential, body, self._timeouts()))
+            request = target.request(credential, encoded, self._timeouts(), stream=ctx.call.stream)
+            response = await world.transport.send(request)
             self._response = response
             self._sent_at = self._content_at = world.clock.monotonic()
             if (cause := self._cause) is not None:
@@ -208,7 +219,7 @@ class Answer:
             raise UpstreamTimeout(f"no answer within {limits.total_s:g} s")
         return replace(limits, total_s=limits.total_s - spent)
 
-    def _body(self, target: Target) -> bytes:
+    def _encoded(self, target: Target) -> Encoded:
         """The request in the target's dialect: the client's own bytes where it is the same."""
         ctx = self._ctx
         relay = RELAYS.get((ctx.client.name, target.dialect.name)) if self._world.relay else None
@@ -219,12 +230,12 @@ class Answer:
         return target.dialect.encode(ctx.client.decode(ctx.call), target.endpoint, target.provider.quirks)
 
     def _make_converter(self, *, sse: bool) -> Converter:
-        ctx, endpoint, identity = self._ctx, self._endpoint, self._identity
-        assert endpoint is not None
+        ctx, target, identity = self._ctx, self._target, self._identity
+        assert target is not None
         assert identity is not None
+        dialect = target.dialect
         if self._way == "relay":
-            return RELAYS[ctx.client.name, endpoint.dialect].converter(ctx.call, identity, sse=sse)
-        dialect = self._world.targets.of(endpoint, self._world.providers[endpoint.provider]).dialect
+            return RELAYS[ctx.client.name, dialect.name].converter(ctx.call, identity, sse=sse)
         return Translation(dialect.decoder(sse=sse), ctx.client.encoder(ctx.call, identity), streamed=ctx.call.stream)
 
     async def _refusal(self, dialect: Upstream, response: Response) -> TrunklineError:
@@ -244,7 +255,8 @@ class Answer:
         converter = self._converter
         if converter is None:
             self._start += chunk
-            sse = is_stream(self._start)
+            assert self._target is not None
+            sse = self._target.dialect.streamed(self._start)
             if sse is None:
                 self._start = self._start.lstrip()
                 return
@@ -289,7 +301,7 @@ class Answer:
         else:
             self._record("completed", usage, charge, 200, None)
         self._finished = True
-        closing = converter.finish(usage, charge)
+        closing = converter.finish(usage, charge, self._metadata() if self._ctx.metadata else None)
         sink = self._sink
         if self._ctx.call.stream:
             if not sink.started:
@@ -299,6 +311,19 @@ class Answer:
             sink.respond(200, closing, headers=self._headers())
         if self._response is not None:
             self._response.release()
+
+    def _metadata(self) -> dict[str, Any]:
+        target, call = self._target, self._ctx.call
+        outcome = Outcome() if self._converter is None else self._converter.outcome
+        return metadata(
+            call.model or (call.models[0] if call.models else ""),
+            self._plan,
+            self._endpoint if self.error is None else None,
+            self._attempts,
+            (*self._losses, *outcome.losses),
+            way=self._way,
+            dialect=None if target is None else target.dialect.name,
+        )
 
     def _headers(self) -> bytes:
         return id_header(self._ctx.id)
@@ -398,7 +423,8 @@ class Answer:
                 sink.write(converter.fail(error, usage, charge), last=True)
             return
         body = self._ctx.client.error(error, self._ctx.id)
-        sink.respond(error.http_status, body, headers=self._headers() + error_headers(error))
+        status = self._ctx.client.status(error)
+        sink.respond(status, body, headers=self._headers() + error_headers(error))
 
     # What it came to.
 
@@ -457,6 +483,7 @@ class Answer:
             first_token_ms=None if self._first_token is None else round((self._first_token - ctx.begun) * 1000),
             total_ms=round((now - ctx.begun) * 1000),
             attempts=tuple(self._attempts),
+            losses=(*self._losses, *outcome.losses),
             session_id=ctx.session_id,
             user=ctx.call.user,
             http_referer=ctx.http_referer,

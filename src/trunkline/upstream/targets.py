@@ -1,9 +1,9 @@
 """Endpoints made ready to be asked: everything of a request but its body, put together once."""
 
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from trunkline import __version__
-from trunkline.dialects.base import Upstream
+from trunkline.dialects.base import Encoded, Upstream
 from trunkline.dialects.registry import UPSTREAMS
 from trunkline.model.endpoint import Endpoint
 from trunkline.ports import Timeouts, UpstreamRequest
@@ -13,19 +13,17 @@ from trunkline.providers.base import Credential, Provider
 class Target:
     """One endpoint and how it is reached."""
 
-    __slots__ = ("_heads", "_prefix", "dialect", "endpoint", "origin", "provider")
+    __slots__ = ("_base", "_heads", "_prefix", "_query", "dialect", "endpoint", "origin", "provider")
 
-    def __init__(self, endpoint: Endpoint, provider: Provider) -> None:
+    def __init__(self, endpoint: Endpoint, provider: Provider, dialect: str, base_url: str) -> None:
         self.endpoint = endpoint
         self.provider = provider
-        self.dialect: Upstream = UPSTREAMS[provider.dialect]
-        url = urlsplit(provider.base_url)
+        self.dialect: Upstream = UPSTREAMS[dialect]
+        url = urlsplit(base_url)
         self.origin = f"{url.scheme}://{url.netloc}"
-        path = f"{url.path.rstrip('/')}{self.dialect.path}"
-        if url.query:
-            path += f"?{url.query}"
+        self._base = url.path.rstrip("/")
+        self._query = f"?{url.query}" if url.query else ""
         lines = [
-            f"POST {path} HTTP/1.1",
             f"host: {url.netloc.rpartition('@')[2]}",
             "content-type: application/json",
             "accept: application/json, text/event-stream",
@@ -34,37 +32,47 @@ class Target:
             *(f"{name}: {value}" for name, value in provider.headers),
         ]
         self._prefix = "".join(f"{line}\r\n" for line in lines)
-        self._heads: dict[str, bytes] = {}
+        self._heads: dict[tuple[str, bool], bytes] = {}
 
-    def request(self, credential: Credential, body: bytes, timeouts: Timeouts) -> UpstreamRequest:
-        """*body* ready to leave, with *credential*."""
-        head = self._heads.get(credential.id)
+    def request(self, credential: Credential, encoded: Encoded, timeouts: Timeouts, *, stream: bool) -> UpstreamRequest:
+        """*encoded* ready to leave, with *credential*."""
+        head = self._heads.get((credential.id, stream))
         if head is None:
-            head = self._heads[credential.id] = self._head(credential)
+            head = self._heads[credential.id, stream] = self._head(credential, stream=stream)
+        if encoded.headers:
+            head += "".join(f"{name}: {value}\r\n" for name, value in encoded.headers).encode("latin-1")
         return UpstreamRequest(
             origin=self.origin,
             head=head,
-            body=body,
+            body=encoded.body,
             timeouts=timeouts,
             max_connections=self.provider.max_connections,
         )
 
-    def _head(self, credential: Credential) -> bytes:
+    def path(self, *, stream: bool) -> str:
+        """The path of a call, with the query of the base URL."""
+        quirks, model = self.provider.quirks, self.endpoint.upstream_model
+        said = (quirks.stream_path if stream else None) or quirks.path
+        path = self.dialect.path(model, stream=stream) if said is None else said.replace("{model}", quote(model, "@"))
+        mark, query = ("&", self._query[1:]) if "?" in path and self._query else ("", self._query)
+        return f"{self._base}{path}{mark}{query}"
+
+    def _head(self, credential: Credential, *, stream: bool) -> bytes:
         line = ""
         if credential.secret:
             line = f"{self.provider.auth_header}: {self.provider.auth_scheme}{credential.secret}\r\n"
-        return (self._prefix + line).encode("latin-1")
+        return f"POST {self.path(stream=stream)} HTTP/1.1\r\n{self._prefix}{line}".encode("latin-1")
 
 
 class Targets:
-    """The targets of a catalog's endpoints, by endpoint. Made anew with each catalog."""
+    """The targets of a catalog's endpoints, by endpoint and client dialect. Made anew with each catalog."""
 
     def __init__(self) -> None:
-        self._targets: dict[Endpoint, Target] = {}
+        self._targets: dict[tuple[Endpoint, str], Target] = {}
 
-    def of(self, endpoint: Endpoint, provider: Provider) -> Target:
-        """The target of *endpoint*."""
-        found = self._targets.get(endpoint)
+    def of(self, endpoint: Endpoint, provider: Provider, client: str) -> Target:
+        """The target of *endpoint* for a client that speaks the dialect *client*."""
+        found = self._targets.get((endpoint, client))
         if found is None:
-            found = self._targets[endpoint] = Target(endpoint, provider)
+            found = self._targets[endpoint, client] = Target(endpoint, provider, *provider.speaks(client))
         return found

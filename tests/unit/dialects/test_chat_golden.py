@@ -50,8 +50,8 @@ def test_what_the_client_gets(case: Path, way: Way, golden: Golden) -> None:
 @pytest.mark.parametrize("case", REQUESTS, ids=name)
 def test_requests(case: Path, golden: Golden) -> None:
     call = CHAT.parse(case.read_bytes())
-    relayed = RELAYS["chat", "chat"].request(call, ENDPOINT, Quirks())
-    translated = UPSTREAMS["chat"].encode(CHAT.decode(call), ENDPOINT, Quirks())
+    relayed = RELAYS["chat", "chat"].request(call, ENDPOINT, Quirks()).body
+    translated = UPSTREAMS["chat"].encode(CHAT.decode(call), ENDPOINT, Quirks()).body
     golden(case.with_suffix(".to.chat.json"), _pretty(relayed))
     assert msgspec.json.decode(translated) == msgspec.json.decode(relayed)
 

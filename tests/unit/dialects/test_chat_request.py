@@ -206,8 +206,8 @@ def test_both_ways_send_the_same(body: dict[str, Any], quirks: Quirks, parameter
 def send(body: dict[str, Any], quirks: Quirks = Quirks(), endpoint: Any = ENDPOINT) -> dict[str, Any]:  # noqa: B008
     """What leaves for the upstream, which is the same either way."""
     call = CHAT.parse(msgspec.json.encode(body))
-    relayed: dict[str, Any] = msgspec.json.decode(RELAYS["chat", "chat"].request(call, endpoint, quirks))
-    translated = msgspec.json.decode(UPSTREAMS["chat"].encode(CHAT.decode(call), endpoint, quirks))
+    relayed: dict[str, Any] = msgspec.json.decode(RELAYS["chat", "chat"].request(call, endpoint, quirks).body)
+    translated = msgspec.json.decode(UPSTREAMS["chat"].encode(CHAT.decode(call), endpoint, quirks).body)
     assert translated == relayed
     return relayed
 
@@ -321,7 +321,7 @@ def test_a_request_of_another_dialect_is_written_from_the_vocabulary_alone() -> 
         tools=(Tool(kind="function", name="f", extra={"theirs": 1}),),
         extra={"theirs": 1},
     )
-    sent = msgspec.json.decode(UPSTREAMS["chat"].encode(request, ENDPOINT, Quirks()))
+    sent = msgspec.json.decode(UPSTREAMS["chat"].encode(request, ENDPOINT, Quirks()).body)
     assert b"theirs" not in msgspec.json.encode(sent)
     assert [part["type"] for part in sent["messages"][0]["content"]] == [
         "text", "image_url", "input_audio", "video_url", "file",

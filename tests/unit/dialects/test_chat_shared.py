@@ -171,8 +171,8 @@ def test_requests_come_back_as_they_were(captures: list[Capture]) -> None:
         call = CHAT.parse(capture.request)
         request = CHAT.decode(call)
         assert to_wire(request) == body, capture.name
-        relayed = msgspec.json.decode(RELAYS["chat", "chat"].request(call, ENDPOINT, Quirks()))
-        assert relayed == msgspec.json.decode(UPSTREAMS["chat"].encode(request, ENDPOINT, Quirks())), capture.name
+        relayed = msgspec.json.decode(RELAYS["chat", "chat"].request(call, ENDPOINT, Quirks()).body)
+        assert relayed == msgspec.json.decode(UPSTREAMS["chat"].encode(request, ENDPOINT, Quirks()).body), capture.name
         for key, value in body.items():
             if key not in OURS | {"model", "stream_options"}:
                 assert relayed[key] == value, capture.name

@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
+from trunkline.dialects.openai_chat.citations import decode as decode_citation
 from trunkline.dialects.openai_chat.errors import from_object
 from trunkline.dialects.openai_chat.usage import decode as decode_usage
 from trunkline.dialects.sse import BOM, BlockReader, frames
@@ -143,6 +144,7 @@ class Reader:
             yield Started(
                 id=text(body.get("id")),
                 model=text(body.get("model")),
+                dialect="chat",
                 created=created if isinstance(created, int) else 0,
                 extra=dict(self.seen),
             )
@@ -310,9 +312,11 @@ class Reader:
         for image in _dicts(piece.get("images")):
             yield from self._close(state)
             yield from self._image(number, image)
-        for note in _dicts(piece.get("annotations")):
-            yield from self._close(state)
-            yield from self._whole(number, "citation", extra=note)
+        notes = _dicts(piece.get("annotations"))
+        if notes:
+            if state.open[:1] != ("text",):
+                yield from self._text_part(number, state, "text")
+            yield Delta(state.open[-1], citations=tuple(map(decode_citation, notes)))
         audio = piece.get("audio")
         if isinstance(audio, dict):
             yield from self._audio(number, state, audio)

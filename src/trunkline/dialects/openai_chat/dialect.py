@@ -2,12 +2,13 @@
 
 from collections.abc import Mapping
 
-from trunkline.dialects.base import Call, Converter, Decoder, Encoder, Identity, Quirks
+from trunkline.dialects.base import Call, Converter, Decoder, Encoded, Encoder, Identity, Quirks
 from trunkline.dialects.openai_chat import relay
 from trunkline.dialects.openai_chat import request as requests
 from trunkline.dialects.openai_chat.decode import BodyDecoder, StreamDecoder
 from trunkline.dialects.openai_chat.encode import BodyEncoder, StreamEncoder
 from trunkline.dialects.openai_chat.errors import error_body, from_answer
+from trunkline.dialects.sse import KEEP_ALIVE, is_stream
 from trunkline.model.endpoint import Endpoint
 from trunkline.model.errors import TrunklineError
 from trunkline.model.request import Request
@@ -17,6 +18,7 @@ class ChatClient:
     """Chat as clients speak it: `dialects.base.Client`."""
 
     name = "chat"
+    keep_alive = KEEP_ALIVE
 
     def parse(self, body: bytes) -> Call:
         """As `Client.parse`."""
@@ -34,14 +36,25 @@ class ChatClient:
         """As `Client.error`."""
         return error_body(error, generation_id)
 
+    def status(self, error: TrunklineError) -> int:
+        """As `Client.status`."""
+        return error.http_status
+
 
 class ChatUpstream:
     """Chat as providers speak it: `dialects.base.Upstream`."""
 
     name = "chat"
-    path = "/chat/completions"
 
-    def encode(self, request: Request, endpoint: Endpoint, quirks: Quirks) -> bytes:
+    def path(self, model: str, *, stream: bool) -> str:
+        """As `Upstream.path`."""
+        return "/chat/completions"
+
+    def streamed(self, start: bytes) -> bool | None:
+        """As `Upstream.streamed`."""
+        return is_stream(start)
+
+    def encode(self, request: Request, endpoint: Endpoint, quirks: Quirks) -> Encoded:
         """As `Upstream.encode`."""
         return requests.encode(request, endpoint, quirks)
 
@@ -57,7 +70,7 @@ class ChatUpstream:
 class ChatRelay:
     """Chat on both sides: `dialects.base.Relay`."""
 
-    def request(self, call: Call, endpoint: Endpoint, quirks: Quirks) -> bytes:
+    def request(self, call: Call, endpoint: Endpoint, quirks: Quirks) -> Encoded:
         """As `Relay.request`."""
         return requests.relay(call, endpoint, quirks)
 

@@ -5,6 +5,8 @@ from typing import Any
 import msgspec
 
 from trunkline.dialects.base import Identity
+from trunkline.dialects.ids import made_up
+from trunkline.dialects.openai_chat.citations import encode as encode_citation
 from trunkline.dialects.openai_chat.decode import FORMS
 from trunkline.dialects.openai_chat.errors import error_object
 from trunkline.dialects.openai_chat.usage import encode as encode_usage
@@ -18,6 +20,7 @@ from trunkline.model.events import (
     PartStarted,
     Started,
 )
+from trunkline.model.loss import Loss
 from trunkline.model.response import Choice, Folder, Part
 from trunkline.model.usage import Cost, Usage
 
@@ -33,8 +36,8 @@ def frame(body: dict[str, Any]) -> bytes:
 
 
 def call_id(identity: Identity, number: int) -> str:
-    """An id for a call that the provider gave none: the same for the same answer and place."""
-    return f"call_{identity.id[-20:]}{number}"
+    """An id for a call that the provider gave none."""
+    return made_up(identity, "call", number)
 
 
 class _Parts:
@@ -78,7 +81,7 @@ class StreamEncoder:
     Text, most of what is ever said, costs two concatenations and the escaping of the string.
     """
 
-    __slots__ = ("_head", "_identity", "_note", "_parts", "_reason", "_tail", "_text", "_wants_usage")
+    __slots__ = ("_head", "_identity", "_note", "_parts", "_reason", "_same", "_tail", "_text", "_wants_usage")
 
     def __init__(self, identity: Identity, *, wants_usage: bool) -> None:
         self._identity = identity
@@ -104,6 +107,7 @@ class StreamEncoder:
             if key in extra:
                 self._head[key] = extra.pop(key)
         self._note = extra
+        self._same = event.dialect == "chat"
         self._text.clear()
 
     def encode(self, event: Event) -> bytes:
@@ -142,8 +146,6 @@ class StreamEncoder:
         match part.kind:
             case "tool_call":
                 return self._chunk(part.choice, self._call(part, number))
-            case "citation":
-                return self._chunk(part.choice, {"content": "", "annotations": [part.extra]})
             case "opaque":
                 return self._chunk(part.choice, {"content": "", **part.extra})
             case "audio" if part.form == "data":
@@ -169,6 +171,10 @@ class StreamEncoder:
         part, number = self._parts.parts[event.index]
         match part.kind:
             case "text":
+                if event.citations is not None:
+                    notes = [encode_citation(citation, same=self._same) for citation in event.citations]
+                    said = {"content": event.text, "annotations": [note for note in notes if note is not None]}
+                    return self._chunk(part.choice, said, {"logprobs": event.logprobs})
                 if event.logprobs is None and not self._note:
                     return self._plain(part.choice, event.text)
                 return self._chunk(part.choice, {"content": event.text}, {"logprobs": event.logprobs})
@@ -202,12 +208,17 @@ class StreamEncoder:
         said = {"input" if custom else "arguments": event.text}
         return {"tool_calls": [{"index": number, "type": kind, kind: said, **(event.extra or {})}]}
 
-    def finish(self, usage: Usage, cost: Cost) -> bytes:
-        """The usage chunk, with the finish reason repeated, and [DONE]."""
-        return self._usage(usage, cost) + DONE
+    @property
+    def losses(self) -> tuple[Loss, ...]:
+        """As `Encoder.losses`."""
+        return ()
 
-    def _usage(self, usage: Usage, cost: Cost) -> bytes:
-        return usage_chunk({**self._head, **self._note}, self._reason, usage, cost)
+    def finish(self, usage: Usage, cost: Cost, metadata: dict[str, Any] | None = None) -> bytes:
+        """The usage chunk, with the finish reason repeated, and [DONE]."""
+        return self._usage(usage, cost, metadata) + DONE
+
+    def _usage(self, usage: Usage, cost: Cost, metadata: dict[str, Any] | None = None) -> bytes:
+        return usage_chunk({**self._head, **self._note}, self._reason, usage, cost, metadata)
 
     def fail(self, error: TrunklineError, usage: Usage | None, cost: Cost | None) -> bytes:
         """The error chunk, the usage chunk if it was asked for, and [DONE]."""
@@ -217,7 +228,9 @@ class StreamEncoder:
         return error_chunk(self._head, error) + closing + DONE
 
 
-def usage_chunk(head: dict[str, Any], reason: tuple[Any, Any], usage: Usage, cost: Cost) -> bytes:
+def usage_chunk(
+    head: dict[str, Any], reason: tuple[Any, Any], usage: Usage, cost: Cost, metadata: dict[str, Any] | None = None
+) -> bytes:
     """The last chunk before [DONE]: wire-chat §8, step 7, in the form with one choice."""
     choice = {
         "index": 0,
@@ -225,7 +238,10 @@ def usage_chunk(head: dict[str, Any], reason: tuple[Any, Any], usage: Usage, cos
         "finish_reason": reason[0],
         "native_finish_reason": reason[1],
     }
-    return frame({**head, "choices": [choice], "usage": encode_usage(usage, cost)})
+    body = {**head, "choices": [choice], "usage": encode_usage(usage, cost)}
+    if metadata is not None:
+        body["openrouter_metadata"] = metadata
+    return frame(body)
 
 
 def error_chunk(head: dict[str, Any], error: TrunklineError) -> bytes:
@@ -272,7 +288,12 @@ class BodyEncoder:
         self._folder.add(event)
         return b""
 
-    def finish(self, usage: Usage, cost: Cost) -> bytes:
+    @property
+    def losses(self) -> tuple[Loss, ...]:
+        """As `Encoder.losses`."""
+        return ()
+
+    def finish(self, usage: Usage, cost: Cost, metadata: dict[str, Any] | None = None) -> bytes:
         """The whole body, keys in the order that wire-chat §7 shows."""
         response = self._folder.response
         extra = dict(response.extra)
@@ -287,6 +308,8 @@ class BodyEncoder:
         }
         body.update(extra)
         body["usage"] = encode_usage(usage, cost)
+        if metadata is not None:
+            body["openrouter_metadata"] = metadata
         return _json.encode(body)
 
     def fail(self, error: TrunklineError, usage: Usage | None, cost: Cost | None) -> bytes:
@@ -322,7 +345,7 @@ class BodyEncoder:
             ("reasoning_details", _details(parts)),
             ("tool_calls", self._calls(parts)),
             ("images", [_image(part.text, part.extra) for part in parts if part.kind == "image"]),
-            ("annotations", [part.extra for part in parts if part.kind == "citation"]),
+            ("annotations", self._annotations(parts)),
         ):
             if values:
                 message[key] = values
@@ -335,6 +358,11 @@ class BodyEncoder:
             elif part.form == "function_call":
                 message["function_call"] = {"name": part.name, "arguments": part.text}
         return message
+
+    def _annotations(self, parts: list[Part]) -> list[dict[str, Any]]:
+        same = self._folder.response.dialect == "chat"
+        notes = (encode_citation(citation, same=same, text=part.text) for part in parts for citation in part.citations)
+        return [note for note in notes if note is not None]
 
     def _calls(self, parts: list[Part]) -> list[dict[str, Any]]:
         calls: list[dict[str, Any]] = []

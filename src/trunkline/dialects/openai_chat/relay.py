@@ -254,12 +254,12 @@ class StreamRelay:
         self._out.append(ours)
         return ours
 
-    def finish(self, usage: Usage, cost: Cost) -> bytes:
+    def finish(self, usage: Usage, cost: Cost, metadata: dict[str, Any] | None = None) -> bytes:
         """The usage chunk and [DONE]."""
-        return self._usage_chunk(usage, cost) + DONE
+        return self._usage_chunk(usage, cost, metadata) + DONE
 
-    def _usage_chunk(self, usage: Usage, cost: Cost) -> bytes:
-        return usage_chunk({**self._head, **self._note}, self._fixer.reason, usage, cost)
+    def _usage_chunk(self, usage: Usage, cost: Cost, metadata: dict[str, Any] | None = None) -> bytes:
+        return usage_chunk({**self._head, **self._note}, self._fixer.reason, usage, cost, metadata)
 
     def fail(self, error: TrunklineError, usage: Usage | None, cost: Cost | None) -> bytes:
         """As `Converter.fail`; what was ready before the error came is said first."""
@@ -323,7 +323,7 @@ class BodyRelay:
         self._ended = True
         return b""
 
-    def finish(self, usage: Usage, cost: Cost) -> bytes:
+    def finish(self, usage: Usage, cost: Cost, metadata: dict[str, Any] | None = None) -> bytes:
         """The body with what is ours put in."""
         body = self._body
         body["id"] = self._identity.id
@@ -334,6 +334,8 @@ class BodyRelay:
         body["provider"] = self._identity.provider
         body.setdefault("system_fingerprint", None)
         body["usage"] = encode_usage(usage, cost)
+        if metadata is not None:
+            body["openrouter_metadata"] = metadata
         return _json.encode(body)
 
     def fail(self, error: TrunklineError, usage: Usage | None, cost: Cost | None) -> bytes:

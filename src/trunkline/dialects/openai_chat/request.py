@@ -9,7 +9,7 @@ from typing import Any, cast
 import msgspec
 from msgspec.structs import replace
 
-from trunkline.dialects.base import Call, Quirks
+from trunkline.dialects.base import Call, Encoded, Quirks
 from trunkline.dialects.limits import envelope, invalid
 from trunkline.dialects.openai_chat.decode import FORMS
 from trunkline.dialects.openai_chat.wire import check
@@ -77,9 +77,9 @@ def parse(body: bytes) -> Call:
     )
 
 
-def relay(call: Call, endpoint: Endpoint, quirks: Quirks) -> bytes:
+def relay(call: Call, endpoint: Endpoint, quirks: Quirks) -> Encoded:
     """As `Relay.request`."""
-    return leave(dict(call.envelope), call.stream, endpoint, quirks)
+    return Encoded(body=leave(dict(call.envelope), call.stream, endpoint, quirks))
 
 
 def _value(given: Any) -> Any:
@@ -364,9 +364,9 @@ def _thinking(found: dict[str, Any]) -> Reasoning:
     return Reasoning(**{key: take(key) for key in _REASONING}, extra=fields)
 
 
-def encode(request: Request, endpoint: Endpoint, quirks: Quirks) -> bytes:
+def encode(request: Request, endpoint: Endpoint, quirks: Quirks) -> Encoded:
     """As `Upstream.encode`."""
-    return leave(to_wire(request), request.stream, endpoint, quirks)
+    return Encoded(body=leave(to_wire(request), request.stream, endpoint, quirks))
 
 
 def to_wire(request: Request) -> dict[str, Any]:

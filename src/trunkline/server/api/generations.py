@@ -13,6 +13,9 @@ from trunkline.model.money import to_json
 from trunkline.model.record import Generation
 from trunkline.server.api.common import json, key_of, state_of
 
+API_TYPES = {"chat": "completions"}
+"""Our word for a client's dialect → OpenRouter's, where that is another one."""
+
 
 async def generation(request: Request) -> Response:
     """The record; at once after the answer's end. Another key's is as unknown as one that never was."""
@@ -68,7 +71,7 @@ def generation_object(done: Generation) -> dict[str, Any]:
         "is_byok": False,
         "external_user": done.user,
         "session_id": done.session_id,
-        "api_type": "completions",
+        "api_type": API_TYPES.get(done.api_type, done.api_type),
         "preset_id": None,
         "router": None,
         "data_region": "global",
@@ -92,6 +95,7 @@ def generation_object(done: Generation) -> dict[str, Any]:
         # Ours, beyond the documented object.
         "status": done.status,
         "way": done.way,
+        "translation": [{"direction": loss.direction, "path": loss.path, "why": loss.why} for loss in done.losses],
         "usage_estimated": usage.estimated,
         "usage_inconsistent": usage.inconsistent,
         "cost_known": done.cost_known,

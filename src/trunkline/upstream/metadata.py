@@ -1,0 +1,60 @@
+"""`openrouter_metadata`: what the router did, for a caller who asked. Source: wire-common §11.
+
+`translation` is ours: what the way to and from the provider's dialect could not say.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from trunkline.model.endpoint import Endpoint
+from trunkline.model.errors import Attempt
+from trunkline.model.loss import Loss
+from trunkline.routing.plan import Plan
+
+
+def metadata(
+    requested: str,
+    plan: Plan,
+    served: Endpoint | None,
+    attempts: Sequence[Attempt],
+    losses: Sequence[Loss],
+    *,
+    way: str,
+    dialect: str | None,
+) -> dict[str, Any]:
+    """The object. *served* is the endpoint that answered, None where none did; *attempts* are those that failed."""
+    endpoints = [endpoint for candidates in plan for endpoint in candidates.endpoints]
+    tried = [_attempt(attempt.provider, attempt.model, attempt.status) for attempt in attempts]
+    if served is not None:
+        tried.append(_attempt(served.provider_name, served.model, 200))
+    selected = "none" if served is None else served.provider_name
+    return {
+        "requested": requested,
+        "strategy": "fallback" if served is not None and served.model != plan[0].model.id else "direct",
+        "region": None,
+        "summary": f"available={len(endpoints)}, selected={selected}",
+        "attempt": 0 if served is None else len(tried),
+        "is_byok": False,
+        "endpoints": {
+            "total": len(endpoints),
+            "available": [
+                {"provider": endpoint.provider_name, "model": endpoint.model, "selected": endpoint is served}
+                for endpoint in endpoints
+            ],
+        },
+        "attempts": tried,
+        "translation": translation(losses, way=way, dialect=dialect),
+    }
+
+
+def translation(losses: Sequence[Loss], *, way: str, dialect: str | None) -> dict[str, Any]:
+    """How the call was carried: `way` is relay or translate, `dialect` the provider's, None where none was asked."""
+    return {
+        "way": way,
+        "dialect": dialect,
+        "losses": [{"direction": loss.direction, "path": loss.path, "why": loss.why} for loss in losses],
+    }
+
+
+def _attempt(provider: str, model: str, status: int) -> dict[str, Any]:
+    return {"provider": provider, "model": model, "status": status}
