@@ -47,6 +47,7 @@ from trunkline.upstream.http1 import Http1Transport
 from trunkline.upstream.proxy import Proxies
 from trunkline.upstream.scrub import Scrubber
 from trunkline.upstream.targets import Targets
+from trunkline.upstream.thoughts import ThoughtMemory
 
 REFRESH_MODELS_S = 600.0
 SWEEP_S = 3600.0
@@ -81,6 +82,7 @@ class Parts(Struct, frozen=True, kw_only=True):
     store: GenerationStore
     journal: FileJournal
     flusher: Flusher
+    thoughts: ThoughtMemory
     metrics: Metrics
 
 
@@ -235,6 +237,7 @@ def exchanges(settings: Settings, catalog: Catalog, parts: Parts) -> Exchanges:
         providers=providers,
         timeouts=settings.timeouts,
         scrubber=Scrubber(frozenset(secrets)),
+        thoughts=parts.thoughts,
         relay=settings.server.relay == "auto",
         settled=metrics.generation,
         attempt_failed=lambda provider, error: metrics.upstream_error(provider, type(error).__name__),
@@ -299,6 +302,7 @@ async def build(
             store=store,
             journal=journal,
             flusher=flusher,
+            thoughts=ThoughtMemory(clock.monotonic),
             metrics=Metrics(),
         )
         catalog = settings.catalog(now=clock.now())

@@ -10,7 +10,7 @@ from trunkline.model.errors import TrunklineError
 from trunkline.model.events import Event
 from trunkline.model.loss import Loss
 from trunkline.model.preferences import NO_PREFERENCES, Preferences
-from trunkline.model.request import ReasoningPart, Request
+from trunkline.model.request import Request
 from trunkline.model.usage import Cost, Usage
 
 
@@ -25,6 +25,8 @@ class Quirks(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The path below the base URL, where it is not the dialect's own; `{model}` stands for the upstream's model."""
     stream_path: str | None = None
     """The path of a call that streams, where it is another one."""
+    count_path: str | None = None
+    """The path at which it counts tokens, where it is not the dialect's own; empty where it does not count."""
     model_in_body: bool = True
     """Whether the body names the model; False where the path does (Vertex)."""
     body: dict[str, Any] = {}
@@ -73,8 +75,6 @@ class Call(Struct, frozen=True, kw_only=True):
     user: str | None = None
     betas: tuple[str, ...] = ()
     """Names in the `anthropic-beta` header, put in by the server."""
-    restored: tuple[tuple[str, tuple[ReasoningPart, ...]], ...] = ()
-    """Signed reasoning that the client has lost, by the id of the tool call that it led to."""
 
 
 class Identity(Struct, frozen=True, kw_only=True):
@@ -222,6 +222,13 @@ class Client(Protocol):
         """The JSON body of an error before the answer has begun; the id is None before the call was accepted."""
         ...
 
+    def counted(self, tokens: int, *, estimated: bool) -> bytes:
+        """The JSON body that tells how many *tokens* a prompt has; *estimated* where nobody counted them.
+
+        Dialects that have no such question raise `NotFound`.
+        """
+        ...
+
     def status(self, error: TrunklineError) -> int:
         """The HTTP status of *error* before the answer has begun: `error.http_status` but for a dialect's own words."""
         ...
@@ -257,6 +264,26 @@ class Upstream(Protocol):
 
     def error(self, status: int, headers: Mapping[str, str], body: bytes, now: float) -> TrunklineError:
         """What an answer with *status* other than 200 means. *now* is Unix seconds, for dates in headers."""
+        ...
+
+
+class Counter(Protocol):
+    """How providers of a dialect count a prompt without answering it."""
+
+    def path(self, model: str) -> str:
+        """As `Upstream.path`."""
+        ...
+
+    def encode(self, request: Request, endpoint: Endpoint, quirks: Quirks) -> Encoded:
+        """The body that asks for the count."""
+        ...
+
+    def decode(self, body: bytes) -> int:
+        """The tokens that an answer names.
+
+        Raises:
+            UpstreamGarbled: it names none.
+        """
         ...
 
 

@@ -3,6 +3,7 @@
 from typing import Any
 
 from trunkline.dialects.base import Decoder, Encoder, Outcome
+from trunkline.dialects.thoughts import Collector, Thoughts
 from trunkline.model.errors import TrunklineError, UpstreamFailed
 from trunkline.model.events import ChoiceEnded, Delta, Event, Finished, PartStarted, Reported, Started
 from trunkline.model.usage import Cost, Usage
@@ -14,13 +15,14 @@ AT_ONCE = frozenset({"tool_call", "server_tool_call", "server_tool_result", "ima
 class Translation:
     """A `Converter` over events."""
 
-    __slots__ = ("_committed", "_decoder", "_encoder", "_ended", "_out", "_streamed", "outcome")
+    __slots__ = ("_collector", "_committed", "_decoder", "_encoder", "_ended", "_out", "_streamed", "outcome")
 
     def __init__(self, decoder: Decoder, encoder: Encoder, *, streamed: bool) -> None:
         self.outcome = Outcome()
         self._decoder = decoder
         self._encoder = encoder
         self._streamed = streamed
+        self._collector = Collector()
         self._out: list[bytes] = []
         self._committed = False
         self._ended = False
@@ -34,6 +36,11 @@ class Translation:
     def ended(self) -> bool:
         """As `Converter.ended`."""
         return self._ended
+
+    @property
+    def thoughts(self) -> dict[str, Thoughts]:
+        """The signed thoughts so far, by the id of the tool call that they led to."""
+        return self._collector.found
 
     def feed(self, chunk: bytes) -> bytes:
         """As `Converter.feed`."""
@@ -71,12 +78,15 @@ class Translation:
                 if citations:
                     outcome.pieces += 1
                     self._committed = True
+                if self._collector.open:
+                    self._collector.delta(event)
                 if text:
                     outcome.content_bytes += len(text) if text.isascii() else len(text.encode())
                     self._committed = True
             case PartStarted(kind=kind, extra=extra):
                 if kind in AT_ONCE or (kind == "opaque" and any(extra.values())):
                     self._committed = True
+                self._collector.part(event)
             case Started(id=id_, usage=usage):
                 outcome.upstream_id = id_ or None
                 outcome.usage = usage

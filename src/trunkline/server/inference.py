@@ -61,10 +61,10 @@ class Inference:
             else:
                 await self._once(ctx, body, exchange, named)
         except TrunklineError as error:
-            self._refuse(exchange, id_, error)
+            refuse(state, self._client, exchange, id_, error)
         except Exception:
             logger.exception("request %s failed", id_)
-            self._refuse(exchange, id_, Internal("internal error"))
+            refuse(state, self._client, exchange, id_, Internal("internal error"))
         finally:
             state.metrics.in_flight -= 1
 
@@ -72,18 +72,8 @@ class Inference:
         """Who asks for what, and the body."""
         state = self._state
         begun = state.clock.monotonic()
-        if state.draining:
-            raise Overloaded("the server is shutting down", retry_after_s=1.0)
         headers: Headers = exchange.fields
-        key = authenticate(headers, state.keys, state.clock, required=state.auth_required)
-        if headers.get(b"content-encoding", b"identity") != b"identity":
-            error = InvalidRequest("content-encoding: a compressed body is not taken")
-            error.http_status = 415
-            raise error
-        why = state.unready()
-        if why is not None:
-            raise Overloaded(why, retry_after_s=5.0)
-        body = await exchange.body()
+        key, body = await accepted(state, exchange)
         call = self._client.parse(body)
         betas = headers.get(b"anthropic-beta") or headers.get(b"x-anthropic-beta")
         if betas is not None:
@@ -121,13 +111,37 @@ class Inference:
         accept = partial(self._accept, ctx, len(body), exchange)
         await idempotency.once(state.idempotency, state.clock, entry, hashed, exchange, accept)
 
-    def _refuse(self, exchange: Exchange, id_: str, error: TrunklineError) -> None:
-        self._state.metrics.refused(error.kind)
-        if exchange.started or exchange.gone:
-            exchange.abort()
-            return
-        headers = id_header(id_) + error_headers(error)
-        exchange.respond(self._client.status(error), self._client.error(error, None), headers=headers)
+
+async def accepted(state: State, exchange: Exchange) -> tuple[Key, bytes]:
+    """Whose request *exchange* is, and its body.
+
+    Raises:
+        Unauthenticated: nobody's that we know.
+        Overloaded: we do not serve now.
+        InvalidRequest: the body is compressed.
+    """
+    if state.draining:
+        raise Overloaded("the server is shutting down", retry_after_s=1.0)
+    headers: Headers = exchange.fields
+    key = authenticate(headers, state.keys, state.clock, required=state.auth_required)
+    if headers.get(b"content-encoding", b"identity") != b"identity":
+        error = InvalidRequest("content-encoding: a compressed body is not taken")
+        error.http_status = 415
+        raise error
+    why = state.unready()
+    if why is not None:
+        raise Overloaded(why, retry_after_s=5.0)
+    return key, await exchange.body()
+
+
+def refuse(state: State, client: Client, exchange: Exchange, id_: str, error: TrunklineError) -> None:
+    """Answer *exchange* with *error*, which came before anything else did."""
+    state.metrics.refused(error.kind)
+    if exchange.started or exchange.gone:
+        exchange.abort()
+        return
+    headers = id_header(id_) + error_headers(error)
+    exchange.respond(client.status(error), client.error(error, None), headers=headers)
 
 
 def upper_bound(call: Call, chosen: Plan, body_bytes: int, key: Key) -> Pico:

@@ -1,6 +1,7 @@
 """What is served under which path: the inference routes by themselves, everything else by Starlette."""
 
 import logging
+from collections.abc import Iterator
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -15,13 +16,18 @@ from trunkline.dialects.registry import CLIENTS
 from trunkline.model.errors import Internal, NotFound, TrunklineError
 from trunkline.server.api import account, catalog, generations, health
 from trunkline.server.config import ServerSettings
+from trunkline.server.counting import Counting
 from trunkline.server.http import AsgiApp, Connection, Handler
 from trunkline.server.inference import Inference
 from trunkline.server.state import State
 
 PREFIXES = ("/api/v1", "/v1")
-INFERENCE = {"chat": "/chat/completions"}
+INFERENCE = {"chat": "/chat/completions", "messages": "/messages", "responses": "/responses"}
 """A client dialect → its path."""
+COUNTING = {"messages": "/messages/count_tokens", "responses": "/responses/input_tokens"}
+"""A client dialect → where it has its input counted."""
+LENIENT = ("/api/v1/v1", "/v1/v1")
+"""Where Anthropic's clients end up if their base URL has the version in it, which they add themselves."""
 
 logger = logging.getLogger(__name__)
 
@@ -33,23 +39,37 @@ class GatewaySite:
         self.settings = settings
         self.date = b""
         self.connections: set[Connection] = set()
-        self.routes: dict[bytes, Handler] = {
-            f"{prefix}{path}".encode(): Inference(state, CLIENTS[dialect])
-            for prefix in PREFIXES
-            for dialect, path in INFERENCE.items()
-        }
+        self.routes = dict(_inference(state))
+        self._dialects = {path: CLIENTS[dialect] for path, dialect in _paths()}
         self.asgi: AsgiApp = starlette(state)
 
     def error(self, path: bytes, error: TrunklineError, request_id: str | None) -> bytes:
-        """As `Site.error`; every path speaks chat's envelope until the other dialects come."""
-        del path
-        return error_body(error, request_id)
+        """As `Site.error`; paths of no dialect speak chat's envelope."""
+        return self._dialects.get(path, CLIENTS["chat"]).error(error, request_id)
+
+
+def _paths() -> Iterator[tuple[bytes, str]]:
+    """Each raw path that a client dialect owns, and that dialect."""
+    for table in (INFERENCE, COUNTING):
+        for dialect, path in table.items():
+            prefixes = (*PREFIXES, *LENIENT) if dialect == "messages" else PREFIXES
+            if dialect in CLIENTS:
+                yield from ((f"{prefix}{path}".encode(), dialect) for prefix in prefixes)
+
+
+def _inference(state: State) -> Iterator[tuple[bytes, Handler]]:
+    """The routes that Starlette does not see."""
+    answers = {dialect: Inference(state, CLIENTS[dialect]) for dialect in INFERENCE if dialect in CLIENTS}
+    counts = {dialect: Counting(state, CLIENTS[dialect]) for dialect in COUNTING if dialect in CLIENTS}
+    for path, dialect in _paths():
+        counting = path.endswith(COUNTING.get(dialect, "\0").encode())
+        yield path, counts[dialect] if counting else answers[dialect]
 
 
 def starlette(state: State) -> Starlette:
     """Everything but inference."""
     # POST of these never comes here; with them, other methods are answered with 405.
-    inference = [Route(path, _root, methods=["POST"]) for path in INFERENCE.values()]
+    inference = [Route(path, _root, methods=["POST"]) for path in (*INFERENCE.values(), *COUNTING.values())]
     api = [*account.ROUTES, *catalog.ROUTES, *generations.ROUTES, *inference]
     cors = Middleware(CORSMiddleware, allow_origins=["*"], allow_methods=["*"], allow_headers=["*"])
     app = Starlette(

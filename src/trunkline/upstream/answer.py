@@ -14,6 +14,7 @@ Sources: reliability §3, §5; openrouter-semantics §5.4, §19.
 import asyncio
 import logging
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from msgspec import Struct
@@ -21,6 +22,7 @@ from msgspec.structs import replace
 
 from trunkline.dialects.base import Converter, Encoded, Identity, Outcome, Upstream
 from trunkline.dialects.registry import RELAYS
+from trunkline.dialects.thoughts import restore
 from trunkline.dialects.translate import Translation
 from trunkline.ledger.budget import Reservation
 from trunkline.ledger.cost import billable
@@ -49,6 +51,7 @@ from trunkline.upstream.health import Credentials
 from trunkline.upstream.metadata import metadata
 from trunkline.upstream.scrub import Scrubber
 from trunkline.upstream.targets import Target, Targets
+from trunkline.upstream.thoughts import ThoughtMemory
 
 MAX_ATTEMPTS = 3
 """Endpoints asked for one model. Source: reliability §3."""
@@ -74,6 +77,7 @@ class Exchanges(Struct, frozen=True, kw_only=True):
     providers: dict[str, Provider]
     timeouts: Timeouts
     scrubber: Scrubber
+    thoughts: ThoughtMemory
     relay: bool
     """Whether bytes may pass untranslated where both sides speak one dialect."""
     settled: Callable[[Generation], None]
@@ -188,7 +192,7 @@ class Answer:
         )
         credential = world.credentials.pick(provider)
         try:
-            request = target.request(credential, encoded, self._timeouts(), stream=ctx.call.stream)
+            request = target.request(credential, encoded, self._timeouts(), "stream" if ctx.call.stream else "body")
             response = await world.transport.send(request)
             self._response = response
             self._sent_at = self._content_at = world.clock.monotonic()
@@ -227,7 +231,8 @@ class Answer:
             self._way = "relay"
             return relay.request(ctx.call, target.endpoint, target.provider.quirks)
         self._way = "translate"
-        return target.dialect.encode(ctx.client.decode(ctx.call), target.endpoint, target.provider.quirks)
+        request = restore(ctx.client.decode(ctx.call), partial(self._world.thoughts.find, ctx.key.id))
+        return target.dialect.encode(request, target.endpoint, target.provider.quirks)
 
     def _make_converter(self, *, sse: bool) -> Converter:
         ctx, target, identity = self._ctx, self._target, self._identity
@@ -301,6 +306,8 @@ class Answer:
         else:
             self._record("completed", usage, charge, 200, None)
         self._finished = True
+        if isinstance(converter, Translation) and converter.thoughts:
+            self._world.thoughts.keep(self._ctx.key.id, converter.thoughts)
         closing = converter.finish(usage, charge, self._metadata() if self._ctx.metadata else None)
         sink = self._sink
         if self._ctx.call.stream:

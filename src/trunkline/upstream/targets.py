@@ -1,13 +1,17 @@
 """Endpoints made ready to be asked: everything of a request but its body, put together once."""
 
+from typing import Literal
 from urllib.parse import quote, urlsplit
 
 from trunkline import __version__
 from trunkline.dialects.base import Encoded, Upstream
-from trunkline.dialects.registry import UPSTREAMS
+from trunkline.dialects.registry import COUNTERS, UPSTREAMS
 from trunkline.model.endpoint import Endpoint
 from trunkline.ports import Timeouts, UpstreamRequest
 from trunkline.providers.base import Credential, Provider
+
+Kind = Literal["body", "stream", "count"]
+"""What is asked for: an answer in one body, a stream, or the number of tokens."""
 
 
 class Target:
@@ -32,13 +36,18 @@ class Target:
             *(f"{name}: {value}" for name, value in provider.headers),
         ]
         self._prefix = "".join(f"{line}\r\n" for line in lines)
-        self._heads: dict[tuple[str, bool], bytes] = {}
+        self._heads: dict[tuple[str, Kind], bytes] = {}
 
-    def request(self, credential: Credential, encoded: Encoded, timeouts: Timeouts, *, stream: bool) -> UpstreamRequest:
+    @property
+    def counts(self) -> bool:
+        """Whether the provider counts tokens, in this dialect."""
+        return self.dialect.name in COUNTERS and self.provider.quirks.count_path != ""
+
+    def request(self, credential: Credential, encoded: Encoded, timeouts: Timeouts, kind: Kind) -> UpstreamRequest:
         """*encoded* ready to leave, with *credential*."""
-        head = self._heads.get((credential.id, stream))
+        head = self._heads.get((credential.id, kind))
         if head is None:
-            head = self._heads[credential.id, stream] = self._head(credential, stream=stream)
+            head = self._heads[credential.id, kind] = self._head(credential, kind)
         if encoded.headers:
             head += "".join(f"{name}: {value}\r\n" for name, value in encoded.headers).encode("latin-1")
         return UpstreamRequest(
@@ -49,19 +58,25 @@ class Target:
             max_connections=self.provider.max_connections,
         )
 
-    def path(self, *, stream: bool) -> str:
+    def path(self, kind: Kind) -> str:
         """The path of a call, with the query of the base URL."""
         quirks, model = self.provider.quirks, self.endpoint.upstream_model
-        said = (quirks.stream_path if stream else None) or quirks.path
-        path = self.dialect.path(model, stream=stream) if said is None else said.replace("{model}", quote(model, "@"))
+        if kind == "count":
+            said = quirks.count_path
+            path = COUNTERS[self.dialect.name].path(model)
+        else:
+            said = (quirks.stream_path if kind == "stream" else None) or quirks.path
+            path = self.dialect.path(model, stream=kind == "stream")
+        if said is not None:
+            path = said.replace("{model}", quote(model, "@"))
         mark, query = ("&", self._query[1:]) if "?" in path and self._query else ("", self._query)
         return f"{self._base}{path}{mark}{query}"
 
-    def _head(self, credential: Credential, *, stream: bool) -> bytes:
+    def _head(self, credential: Credential, kind: Kind) -> bytes:
         line = ""
         if credential.secret:
             line = f"{self.provider.auth_header}: {self.provider.auth_scheme}{credential.secret}\r\n"
-        return f"POST {self.path(stream=stream)} HTTP/1.1\r\n{self._prefix}{line}".encode("latin-1")
+        return f"POST {self.path(kind)} HTTP/1.1\r\n{self._prefix}{line}".encode("latin-1")
 
 
 class Targets:

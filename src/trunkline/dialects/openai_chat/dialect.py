@@ -10,7 +10,7 @@ from trunkline.dialects.openai_chat.encode import BodyEncoder, StreamEncoder
 from trunkline.dialects.openai_chat.errors import error_body, from_answer
 from trunkline.dialects.sse import KEEP_ALIVE, is_stream
 from trunkline.model.endpoint import Endpoint
-from trunkline.model.errors import TrunklineError
+from trunkline.model.errors import NotFound, TrunklineError
 from trunkline.model.request import Request
 
 
@@ -35,6 +35,10 @@ class ChatClient:
     def error(self, error: TrunklineError, generation_id: str | None) -> bytes:
         """As `Client.error`."""
         return error_body(error, generation_id)
+
+    def counted(self, tokens: int, *, estimated: bool) -> bytes:
+        """As `Client.counted`: chat has no such question."""
+        raise NotFound("Resource not found")
 
     def status(self, error: TrunklineError) -> int:
         """As `Client.status`."""
