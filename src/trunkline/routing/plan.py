@@ -29,8 +29,15 @@ Filter: TypeAlias = tuple[str, Callable[[Endpoint], bool]]
 """What the caller asked for, as it is named in errors; and whether an endpoint will do."""
 
 
-def plan(models: Sequence[Model], preferences: Preferences = NO_PREFERENCES) -> Plan:
+def plan(
+    models: Sequence[Model],
+    preferences: Preferences = NO_PREFERENCES,
+    says_all: Callable[[Endpoint], bool] = lambda _: True,
+) -> Plan:
     """The endpoints of *models* that *preferences* allow, in order.
+
+    *says_all* tells whether an endpoint takes all of the request, for `require_parameters`; it is asked last, and only
+    where that is set.
 
     Raises:
         NoEndpoint: none is left; it says which filter took how many.
@@ -42,6 +49,8 @@ def plan(models: Sequence[Model], preferences: Preferences = NO_PREFERENCES) -> 
             raise _nothing_left(models, {})
         return every
     filters = _filters(preferences)
+    if preferences.require_parameters:
+        filters.append(("require_parameters", says_all))
     removed: dict[str, list[Endpoint]] = {}
     found: list[Candidates] = []
     for model in models:

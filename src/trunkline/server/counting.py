@@ -17,6 +17,7 @@ from trunkline.routing.plan import plan
 from trunkline.server.http import Exchange
 from trunkline.server.inference import accepted, refuse
 from trunkline.server.state import State
+from trunkline.upstream.targets import Target
 
 MAX_COUNT_BYTES = 64 * 1024
 MAX_ASKED = 2
@@ -60,29 +61,24 @@ class Counting:
 
     async def _ask(self, request: Request, endpoints: list[Endpoint]) -> int | None:
         """What the first of *endpoints* that counts says; None where none does."""
-        asked = 0
-        for endpoint in endpoints:
-            if asked == MAX_ASKED:
-                break
-            world = self._state.exchanges
-            provider = world.providers[endpoint.provider]
-            target = world.targets.of(endpoint, provider, self._client.name)
-            if not target.counts:
-                continue
-            asked += 1
+        counting = [target for target in map(self._target, endpoints) if target.counts]
+        for target in counting[:MAX_ASKED]:
             try:
-                return await self._count(request, endpoint)
+                return await self._count(request, target)
             except TrunklineError as error:
-                logger.info("%s did not count tokens: %s", provider.slug, type(error).__name__)
+                logger.info("%s did not count tokens: %s", target.provider.slug, type(error).__name__)
         return None
 
-    async def _count(self, request: Request, endpoint: Endpoint) -> int:
+    def _target(self, endpoint: Endpoint) -> Target:
         world = self._state.exchanges
-        provider = world.providers[endpoint.provider]
-        target = world.targets.of(endpoint, provider, self._client.name)
+        return world.targets.of(endpoint, world.providers[endpoint.provider], self._client.name)
+
+    async def _count(self, request: Request, target: Target) -> int:
+        world = self._state.exchanges
+        provider = target.provider
         counter = COUNTERS[target.dialect.name]
         credential = world.credentials.pick(provider)
-        encoded = counter.encode(request, endpoint, provider.quirks)
+        encoded = counter.encode(request, target.endpoint, provider.quirks)
         asked = target.request(credential, encoded, TIMEOUTS, "count")
         response = await world.transport.send(asked)
         body = await response.read(MAX_COUNT_BYTES)

@@ -23,6 +23,7 @@ from trunkline.server.http import Exchange
 from trunkline.server.state import State
 from trunkline.storage.idempotency import Entry
 from trunkline.upstream.answer import Answer, error_headers, id_header
+from trunkline.upstream.complete import says_all
 
 LEAST_BYTES_PER_TOKEN = 2
 """Of a prompt, for a reservation: hardly any text has more tokens than this, and no bound may be too low."""
@@ -96,7 +97,7 @@ class Inference:
     def _accept(self, ctx: Context, body_bytes: int, exchange: Exchange, sink: Sink) -> Answer:
         """Who is asked, and whether there is money for it."""
         state, call = self._state, ctx.call
-        chosen = plan(state.models(call.model, call.models), call.preferences)
+        chosen = plan(state.models(call.model, call.models), call.preferences, partial(says_all, state.exchanges, ctx))
         reservation = state.budgets.reserve(ctx.key, upper_bound(call, chosen, body_bytes, ctx.key))
         if call.stream:
             exchange.stream_headers = id_header(ctx.id)

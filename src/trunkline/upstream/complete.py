@@ -1,0 +1,22 @@
+"""`require_parameters`: whether an endpoint takes all of a request. Source: openrouter-semantics §4 (12)."""
+
+from trunkline.dialects.registry import RELAYS
+from trunkline.model.endpoint import Endpoint
+from trunkline.pipeline.context import Context
+from trunkline.routing.parameters import lacking
+from trunkline.upstream.answer import Exchanges
+
+
+def says_all(world: Exchanges, ctx: Context, endpoint: Endpoint) -> bool:
+    """Whether nothing of the request of *ctx* is lost on the way to *endpoint*.
+
+    It is written as it would leave, so this is for callers who asked to know.
+    """
+    request = ctx.client.decode(ctx.call)
+    if lacking(request, endpoint.parameters):
+        return False
+    provider = world.providers[endpoint.provider]
+    target = world.targets.of(endpoint, provider, ctx.client.name)
+    if world.relay and (ctx.client.name, target.dialect.name) in RELAYS:
+        return True
+    return not target.dialect.encode(request, endpoint, provider.quirks).losses

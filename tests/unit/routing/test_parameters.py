@@ -1,0 +1,66 @@
+"""`require_parameters`: what a request asks for, and who lacks it."""
+
+import pytest
+
+from trunkline.model.endpoint import Endpoint, Model
+from trunkline.model.errors import NoEndpoint
+from trunkline.model.preferences import Preferences
+from trunkline.model.request import Message, Reasoning, Request, ResponseFormat, Sampling, TextPart, Tool
+from trunkline.routing.parameters import asked, lacking
+from trunkline.routing.plan import plan
+
+REQUEST = Request(
+    dialect="messages",
+    messages=(Message(role="user", parts=(TextPart("Hi"),)),),
+    sampling=Sampling(temperature=0.0, stop=("END",)),
+    max_output=10,
+    tools=(Tool(kind="function", name="look"),),
+    reasoning=Reasoning(effort="low"),
+    response_format=ResponseFormat(kind="json_schema", name="shape", schema={}),
+)
+ALL = frozenset({"temperature", "stop", "max_tokens", "tools", "reasoning", "response_format", "structured_outputs"})
+
+
+def endpoint(provider: str, parameters: frozenset[str]) -> Endpoint:
+    return Endpoint(
+        model="acme/small", provider=provider, provider_name=provider, upstream_model="small-1", dialect="chat",
+        tag=provider, parameters=parameters,
+    )  # fmt: skip
+
+
+def test_what_is_asked() -> None:
+    assert asked(REQUEST) == ALL
+    assert asked(Request(dialect="chat", messages=())) == frozenset()
+
+
+@pytest.mark.parametrize("name", sorted(ALL))
+def test_one_that_lacks_one_lacks_it(name: str) -> None:
+    assert lacking(REQUEST, ALL - {name}) == {name}
+
+
+def test_two_names_of_one_thing() -> None:
+    other = (ALL - {"max_tokens", "reasoning"}) | {"max_completion_tokens", "reasoning_effort"}
+    assert lacking(REQUEST, other) == frozenset()
+
+
+def test_one_that_names_none_has_all() -> None:
+    assert lacking(REQUEST, frozenset()) == frozenset()
+
+
+def test_a_plan_asks_only_where_it_is_wanted() -> None:
+    able, unable = endpoint("able", ALL), endpoint("unable", ALL - {"tools"})
+    model = Model(id="acme/small", name="small", endpoints=(unable, able))
+
+    def says_all(one: Endpoint) -> bool:
+        return not lacking(REQUEST, one.parameters)
+
+    (every,) = plan([model], Preferences(require_parameters=False), says_all)
+    assert every.endpoints == (unable, able)
+    (some,) = plan([model], Preferences(require_parameters=True), says_all)
+    assert some.endpoints == (able,)
+    with pytest.raises(NoEndpoint, match="1 removed by require_parameters") as raised:
+        plan(
+            [Model(id="acme/small", name="small", endpoints=(unable,))], Preferences(require_parameters=True), says_all
+        )
+    assert raised.value.availability is not None
+    assert raised.value.availability["excluded_by"] == ["require_parameters"]
