@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from trunkline.model.endpoint import DataPolicy, Endpoint, Model, Price
 from trunkline.model.errors import InvalidRequest, NoEndpoint
-from trunkline.model.preferences import MaxPrice, Preferences
+from trunkline.model.preferences import NO_PREFERENCES, MaxPrice, Preferences
 from trunkline.routing import plan as planning
 from trunkline.routing.plan import plan
 
@@ -116,10 +116,10 @@ def test_when_nothing_is_left_it_says_why(wanted: Preferences, message: str, exc
     assert error.availability["excluded_by"] == excluded
 
 
-@pytest.mark.parametrize("wanted", [(), (Preferences(),)])
-def test_a_model_that_nobody_serves(wanted: tuple[Preferences, ...]) -> None:
+@pytest.mark.parametrize("wanted", [NO_PREFERENCES, Preferences()])
+def test_a_model_that_nobody_serves(wanted: Preferences) -> None:
     with pytest.raises(NoEndpoint, match="none is configured") as caught:
-        plan([model()], *wanted)
+        plan([model()], wanted)
     assert caught.value.availability is not None
     assert caught.value.availability["code"] == "no_endpoints"
 

@@ -290,12 +290,12 @@ class Reader:
         if form == "server_tool_call" and kind != "reasoning.server_tool_call":
             extra["type"] = kind
         said, signature = detail.get(key), detail.get("signature")
-        id_ = detail.get("id")
+        id_ = text(detail.get("id")) or None
         if form in ("encrypted", "server_tool_call") or (id_ and state.detail and id_ != state.detail):
             yield from self._close(state)  # these come whole: the next one is another one
         state.detail = id_
         yield from self._text_part(
-            number, state, "reasoning", form, at, form=form, format=detail.get("format"), id=id_, extra=extra,
+            number, state, "reasoning", form, at, form=form, format=text(detail.get("format")) or None, id=id_, extra=extra,
         )  # fmt: skip
         if form != "server_tool_call":
             yield Delta(state.open[-1], text(said), signature=signature if isinstance(signature, str) else None)

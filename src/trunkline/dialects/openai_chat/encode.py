@@ -81,7 +81,10 @@ class StreamEncoder:
     Text, most of what is ever said, costs two concatenations and the escaping of the string.
     """
 
-    __slots__ = ("_head", "_identity", "_note", "_parts", "_reason", "_same", "_tail", "_text", "_wants_usage")
+    __slots__ = (
+        "_details", "_head", "_identity", "_note", "_parts", "_reason", "_roles", "_same", "_tail", "_text",
+        "_wants_usage",
+    )  # fmt: skip
 
     def __init__(self, identity: Identity, *, wants_usage: bool) -> None:
         self._identity = identity
@@ -91,6 +94,8 @@ class StreamEncoder:
         self._note: dict[str, Any] = {}
         self._reason: tuple[Any, Any] = (None, None)
         self._text: dict[int, bytes] = {}
+        self._roles: set[int] = set()
+        self._details: set[int] = set()
         self._tail = b'},"finish_reason":null,"native_finish_reason":null,"logprobs":null}]}\n\n'
         self._begin(Started())
 
@@ -134,12 +139,19 @@ class StreamEncoder:
 
     def _chunk(self, choice: int, delta: dict[str, Any], more: dict[str, Any] | None = None) -> bytes:
         body = dict(self._head)
-        said = {"index": choice, "delta": {"role": "assistant", **delta}, **_NOTHING}
+        said = {"index": choice, "delta": self._first(choice) | delta, **_NOTHING}
         body["choices"] = [said if more is None else {**said, **more}]
         if self._note:
             body.update(self._note)
             self._note = {}
         return frame(body)
+
+    def _first(self, choice: int) -> dict[str, Any]:
+        """The role, once for each choice: accumulators that add strings up would say it as often as it comes."""
+        if choice in self._roles:
+            return {}
+        self._roles.add(choice)
+        return {"role": "assistant"}
 
     def _part(self, part: PartStarted) -> bytes:
         number = self._parts.begin(part)
@@ -183,7 +195,10 @@ class StreamEncoder:
             case "tool_call":
                 return self._chunk(part.choice, self._arguments(part, number, event))
             case "reasoning":
-                return self._chunk(part.choice, _reasoning(part, number, event), {"logprobs": event.logprobs})
+                first = event.index not in self._details
+                self._details.add(event.index)
+                said = _reasoning(part, number, event, first=first)
+                return self._chunk(part.choice, said, {"logprobs": event.logprobs})
             case "image":
                 return self._chunk(part.choice, {"content": "", "images": [_image(event.text, part.extra)]})
             case "audio":
@@ -195,8 +210,10 @@ class StreamEncoder:
     def _plain(self, choice: int, text: str) -> bytes:
         head = self._text.get(choice)
         if head is None:
+            if choice not in self._roles:
+                return self._chunk(choice, {"content": text})
             opening = _json.encode(self._head)[:-1]
-            head = b'data: %s,"choices":[{"index":%d,"delta":{"role":"assistant","content":' % (opening, choice)
+            head = b'data: %s,"choices":[{"index":%d,"delta":{"content":' % (opening, choice)
             self._text[choice] = head
         return head + _json.encode(text) + self._tail
 
@@ -234,7 +251,7 @@ def usage_chunk(
     """The last chunk before [DONE]: wire-chat §8, step 7, in the form with one choice."""
     choice = {
         "index": 0,
-        "delta": {"role": "assistant", "content": ""},
+        "delta": {"content": ""},
         "finish_reason": reason[0],
         "native_finish_reason": reason[1],
     }
@@ -260,9 +277,14 @@ def _detail(part: PartStarted | Part, number: int) -> dict[str, Any]:
     return {**detail, **part.extra}
 
 
-def _reasoning(part: PartStarted, number: int, event: Delta) -> dict[str, Any]:
-    """A piece of reasoning in both of its spellings: the plain string, and the detail that can be sent back."""
+def _reasoning(part: PartStarted, number: int, event: Delta, *, first: bool) -> dict[str, Any]:
+    """A piece of reasoning in both of its spellings: the plain string, and the detail that can be sent back.
+
+    Only the *first* piece of a detail says what it is: accumulators that add strings up would repeat it.
+    """
     detail = _detail(part, number)
+    if not first:
+        detail = {"type": detail["type"], "index": number}
     key = TYPES.get(part.form or "", ("", ""))[1]
     if key and event.text:
         detail[key] = event.text

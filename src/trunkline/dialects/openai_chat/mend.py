@@ -70,6 +70,10 @@ class Calls:
             found["type"] = kind
 
 
+NEVER_NULL = frozenset({"tool_calls", "function_call", "audio", "images", "annotations", "reasoning_details"})
+"""Keys that are there with a value or not at all; vLLM and others send null for nothing."""
+
+
 def size(said: Any) -> int:
     """Bytes of *said* where it is text, else 0."""
     if not isinstance(said, str):
@@ -174,6 +178,9 @@ class Fixer:
 
     def _piece(self, piece: dict[str, Any], number: int) -> bool:
         """Mend a delta or message in place; say whether there is content in it."""
+        for key in NEVER_NULL.intersection(piece):
+            if piece[key] is None:
+                del piece[key]
         thought = piece.get("reasoning_content")
         if isinstance(thought, str) and not piece.get("reasoning"):
             piece["reasoning"] = thought
@@ -185,6 +192,9 @@ class Fixer:
         if isinstance(details, list) and details:
             told = [detail.get("text") or detail.get("summary") for detail in details if isinstance(detail, dict)]
             self.outcome.content_bytes += sum(map(size, told))
+            words = "".join(text for text in told if isinstance(text, str))
+            if words and not reasoning:
+                piece["reasoning"] = words
         elif isinstance(reasoning, str) and reasoning:
             piece["reasoning_details"] = [
                 {"type": "reasoning.text", "format": "unknown", "index": 0, "text": reasoning}
