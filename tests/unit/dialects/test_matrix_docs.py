@@ -1,0 +1,61 @@
+"""docs/matrix.md counts what recorded answers come to; `--update-golden` writes it. Skipped without ../shared."""
+
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+from matrix_help import FOLDERS, Capture, captures, carry
+
+from trunkline.dialects.registry import RELAYS
+from trunkline.testing.golden import Golden
+
+PAGE = Path(__file__).parents[3] / "docs" / "matrix.md"
+CLIENTS = ("chat", "messages", "responses")
+HEAD = """# The matrix
+
+What recorded answers of real providers come to, through every dialect. Each was recorded once, from a real provider,
+and is carried to a client of each dialect, as a stream and as one body. The official SDK of the client's dialect must
+then assemble the text, thoughts, signatures, tool calls, citations, finish reason and usage that the provider's own SDK
+assembles of the recording. `tests/acceptance/sdk/test_matrix.py` does that; this page only counts, and is written by
+`tests/unit/dialects/test_matrix_docs.py`. No recording is left out.
+
+- **whole**: all of it arrives
+- **reported**: all that the client's dialect has words for arrives; the rest is in the loss report
+- **error**: the recording holds an error, or breaks off; the client gets an error, never half an answer as a whole one
+
+| from | recordings | to | way | whole | reported | error |
+|---|---|---|---|---|---|---|
+"""
+
+
+def _outcome(capture: Capture, client: str, way: str, *, stream: bool) -> str:
+    got = carry(client, capture.dialect, [capture.body], sse=capture.stream, stream=stream, way=way)
+    if got.error is not None:
+        assert not capture.whole, (capture.name, got.error)
+        return "error"
+    return "reported" if got.converter.outcome.losses else "whole"
+
+
+def test_the_page_counts_right(shared: Callable[[str], Path], golden: Golden) -> None:
+    every = captures(shared)
+    rows: list[str] = []
+    why: Counter[str] = Counter()
+    for dialect in FOLDERS:
+        for client in CLIENTS:
+            ways = ("relay", "translate") if (client, dialect) in RELAYS else ("translate",)
+            for way in ways:
+                found: Counter[str] = Counter()
+                for capture in every[dialect]:
+                    outcomes = {_outcome(capture, client, way, stream=stream) for stream in (True, False)}
+                    assert len(outcomes) == 1, f"{capture.name}: a stream and a body come to the same"
+                    found[outcomes.pop()] += 1
+                    got = carry(client, dialect, [capture.body], sse=capture.stream, stream=False, way=way)
+                    why.update({f"| {dialect} | {client} | {loss.why} |" for loss in got.converter.outcome.losses})
+                assert sum(found.values()) == len(every[dialect]), "none is left out"
+                rows.append(
+                    f"| {dialect} | {len(every[dialect])} | {client} | {way} | {found['whole']} | {found['reported']} "
+                    f"| {found['error']} |\n"
+                )
+    reasons = "".join(f"{row} {count} |\n" for row, count in sorted(why.items()))
+    tail = f"\n## What is reported\n\n| from | to | why | recordings |\n|---|---|---|---|\n{reasons}"
+    golden(PAGE, (HEAD + "".join(rows) + tail).encode())
