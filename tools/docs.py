@@ -34,7 +34,7 @@ from trunkline.dialects.openai_chat.errors import error_object
 from trunkline.model.errors import TrunklineError
 from trunkline.model.record import Generation
 from trunkline.observe.metrics import Metrics
-from trunkline.providers.compatible import compatible
+from trunkline.providers.compatible import Compatible, compatible
 from trunkline.settings import Configuration, in_order
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -236,8 +236,8 @@ def _with_variables(node: Any) -> Any:
 def providers() -> str:
     """`docs/providers.md`: the providers that need no address."""
     rows = [
-        f"| {entry.name} | `{slug}` | {f'`{entry.env}`' if entry.env else 'none'} | {entry.base_url} | "
-        f"{_quirks(entry.quirks)} | [{entry.checked}]({entry.source}) |"
+        f"| {entry.name} | `{slug}` | {_ways(entry)} | {_variables(entry)} | {entry.base_url} | "
+        f"{_models(entry)} | {_quirks(entry.quirks)} | [{entry.checked}]({entry.source}) |"
         for slug, entry in compatible().items()
     ]
     return "\n".join(
@@ -245,22 +245,71 @@ def providers() -> str:
             "<!-- Written by tools/docs.py from src/trunkline/providers/compatible.toml; run `make docs`. -->",
             "# Providers",
             "",
-            "These are known: a key is enough. Without a `providers` block in the [configuration](configuration.md),",
-            "each whose variable is set is used, with the models that its own list names. Any other server that speaks",
-            "OpenAI's Chat Completions needs a `base_url` besides.",
-            "",
-            "| provider | slug | variable | address | quirks | source, checked |",
-            "|---|---|---|---|---|---|",
+            PROVIDERS,
+            "| provider | slug | dialects | variables | address | models | quirks | source, checked |",
+            "|---|---|---|---|---|---|---|---|",
             *rows,
             "",
         )
     )
 
 
+PROVIDERS = """\
+These are known: a key is enough. Without a `providers` block in the [configuration](configuration.md), each whose key
+variable is set is used, with the models that its own list names. Any other server that speaks one of the five dialects
+needs a `base_url` besides; [Adding a provider](adding-a-provider.md) shows how.
+
+The first dialect is the one that the provider is asked in; a client that speaks a further one is relayed to it. What
+stands in braces in an address is filled from the configuration or from the variables; `{vertex}` is the host of a
+region of Vertex. Quirks are explained in the [configuration](configuration.md#providers).
+
+**Amazon Bedrock** takes a Bedrock API key (`AWS_BEARER_TOKEN_BEDROCK`, or `api_key`), or signs each request (SigV4)
+with an access key: `credentials: [{access_key_id: …, secret_access_key: …, session_token: …}]`, or
+`AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY` and `AWS_SESSION_TOKEN`. These three are looked at only where the
+configuration names the provider: `providers: {amazon-bedrock: {region: us-east-1}}`.
+
+**Vertex** (`google-vertex` for Gemini, `google-vertex-anthropic` for Claude) takes a service account:
+`credentials: [{service_account: /path/to/key.json}]`, the JSON itself by `${VARIABLE}`, or the file that
+`GOOGLE_APPLICATION_CREDENTIALS` names where the configuration names the provider. Signing needs an extra:
+`pip install 'trunkline[vertex]'`. Access tokens are fetched when they are wanted and renewed before they end. Without a
+`region` it is `global`.
+
+**Azure OpenAI** wants the name of the resource besides the key: `providers: {azure: {resource: my-resource}}`. Its
+models are your deployments: name them under `models:`, with the deployment's name as `upstream_model`.
+
+Errors and limits of all of them come by one table of statuses; [Errors](errors.md) has it. Read are `retry-after`,
+`retry-after-ms`, `x-ratelimit-reset*` (seconds, durations or moments), Anthropic's `anthropic-ratelimit-*-reset` and
+Google's `RetryInfo`. A 400 that is about the key (Gemini, xAI) or an unpaid bill (Alibaba) rests the credential; the
+caller is not told of it as a fault of the request.
+
+"""
+
+
+def _ways(entry: Compatible) -> str:
+    """The dialects, the main one first."""
+    return ", ".join(f"`{dialect}`" for dialect in (entry.dialect, *entry.also))
+
+
+def _variables(entry: Compatible) -> str:
+    """The variables of the environment that it looks at."""
+    kinds = {"sigv4": ["AWS_ACCESS_KEY_ID", "…"], "google": ["GOOGLE_APPLICATION_CREDENTIALS"], "header": []}
+    names = [*filter(None, [entry.env]), *kinds[entry.auth], *(name for some in entry.places.values() for name in some)]
+    return ", ".join(f"`{name}`" if name != "…" else name for name in names) or "none"
+
+
+def _models(entry: Compatible) -> str:
+    """Where its models come from."""
+    if entry.models:
+        return "a list of ours"
+    return "its list" if entry.lists else "yours"
+
+
 def _quirks(quirks: msgspec.Struct) -> str:
     """What departs from the dialect, in its own words."""
     fields = msgspec.structs.fields(type(quirks))
-    said = {field.name: getattr(quirks, field.name) for field in fields if getattr(quirks, field.name) != field.default}
+    usual = type(quirks)()
+    said = {field.name: getattr(quirks, field.name) for field in fields}
+    said = {name: value for name, value in said.items() if value != getattr(usual, name)}
     return ", ".join(f"`{name}: {', '.join(v) if isinstance(v, tuple) else json.dumps(v)}`" for name, v in said.items())
 
 

@@ -28,6 +28,7 @@ from trunkline.ledger.budget import Budgets
 from trunkline.model.errors import TrunklineError
 from trunkline.observe.metrics import Metrics
 from trunkline.ports import Clock, Transport
+from trunkline.providers.authority import Authority
 from trunkline.server.http import Connection, Timekeeper
 from trunkline.server.inference import generation_id
 from trunkline.server.site import GatewaySite
@@ -76,6 +77,7 @@ class Parts(Struct, frozen=True, kw_only=True):
 
     clock: Clock
     transport: Transport
+    authority: Authority
     credentials: Credentials
     keys: KeyRing
     budgets: Budgets
@@ -155,8 +157,9 @@ class App:
         """Ask the providers for their models, and serve what they have."""
         fetch = fetch_with(self._parts.transport)
         settings = self.settings
-        lists = {**self._lists, **await probe(settings.candidates, fetch)}
-        lists = await refresh(settings.providers.values(), fetch, lists)
+        authority = self._parts.authority
+        lists = {**self._lists, **await probe(settings.candidates, fetch, authority)}
+        lists = await refresh(settings.providers.values(), fetch, authority, lists)
         if lists != self._lists:
             self._lists = lists
             self._rebuild()
@@ -226,14 +229,15 @@ def exchanges(settings: Settings, catalog: Catalog, parts: Parts) -> Exchanges:
     """The part of the gateway that a reload makes anew."""
     providers = dict(catalog.providers)
     metrics = parts.metrics
-    secrets = [credential.secret for provider in providers.values() for credential in provider.credentials]
+    credentials = [credential for provider in providers.values() for credential in provider.credentials]
+    secrets = [secret for credential in credentials for secret in credential.secrets]
     secrets += [key.secret for key in settings.keys]
     return Exchanges(
         transport=parts.transport,
         clock=parts.clock,
         journal=parts.journal,
         credentials=parts.credentials,
-        targets=Targets(),
+        targets=Targets(parts.authority),
         providers=providers,
         timeouts=settings.timeouts,
         scrubber=Scrubber(frozenset(secrets)),
@@ -296,6 +300,7 @@ async def build(
         parts = Parts(
             clock=clock,
             transport=transport,
+            authority=Authority(clock, transport),
             credentials=Credentials(clock.monotonic),
             keys=keys,
             budgets=budgets,

@@ -210,10 +210,12 @@ async def _ask(settings: Settings) -> Catalog:
     """The catalog, with what providers say of their models now."""
     from trunkline.app import open_transport
     from trunkline.catalog.refresh import fetch_with, probe, refresh
+    from trunkline.providers.authority import Authority
 
     async with open_transport() as transport:
-        fetch = fetch_with(transport)
-        lists = await refresh(settings.providers.values(), fetch, await probe(settings.candidates, fetch))
+        fetch, authority = fetch_with(transport), Authority(_Clock(), transport)
+        found = await probe(settings.candidates, fetch, authority)
+        lists = await refresh(settings.providers.values(), fetch, authority, found)
     return settings.catalog(lists, now=time.time())
 
 

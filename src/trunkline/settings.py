@@ -45,7 +45,8 @@ from trunkline.model.money import MAX_PICO, PICO_PER_USD, Pico, from_usd
 from trunkline.ports import Timeouts
 from trunkline.providers.base import DEMO, Provider
 from trunkline.providers.compatible import compatible
-from trunkline.providers.config import SUPPORTED, ProviderSettings, from_environment, ollama, prepare
+from trunkline.providers.config import ProviderSettings
+from trunkline.providers.resolve import faults, from_environment, ollama, prepare, sendable, variables
 from trunkline.server.config import ServerSettings
 
 DEFAULT_FILE = "trunkline.yaml"
@@ -218,17 +219,17 @@ def _settings(configuration: Configuration, environ: Mapping[str, str], path: Pa
 
 
 def _clean(environ: Mapping[str, str]) -> dict[str, str]:
-    """The key variables of known providers, without the line end that a file read into a variable brings.
+    """What providers may look at of *environ*, without the line end that a file read into a variable brings.
 
     Raises:
-        ConfigError: one cannot be sent as a header.
+        ConfigError: a key cannot be sent as a header.
     """
-    names = [entry.env for entry in compatible().values() if entry.env]
-    keys = {name: environ[name].strip() for name in names if environ.get(name, "").strip()}
-    for name, value in keys.items():
-        if not _sendable(value):
+    said = {name: environ[name].strip() for name in variables() if environ.get(name, "").strip()}
+    keys = {entry.env for entry in compatible().values() if entry.env}
+    for name in sorted(keys & said.keys()):
+        if not sendable(said[name]):
             raise ConfigError(f"the environment variable {name}: has a space or a control character in it")
-    return keys
+    return said
 
 
 def _providers_with_models(configuration: Configuration) -> set[str]:
@@ -246,7 +247,10 @@ _WHOLE = re.compile(r"[+-]?(0|[1-9][0-9]{0,17})", re.ASCII)
 _TAGS = frozenset(
     f"tag:yaml.org,2002:{word}" for word in ("map", "seq", "str", "int", "float", "bool", "null", "timestamp")
 )
-_SECRETS = frozenset({"secret", "api_key", "url", "base_url", "headers"})
+_SECRETS = frozenset(
+    {"secret", "api_key", "access_key_id", "secret_access_key", "session_token", "service_account"}
+    | {"url", "base_url", "also", "headers"}
+)
 """Keys whose values are not shown: secrets, and addresses with room for a password."""
 _KINDS = {"str": "text", "int": "a whole number", "float": "a number", "bool": "true or false", "null": "nothing"}
 
@@ -570,7 +574,7 @@ def _check_keys(keys: tuple[KeySettings, ...], reader: _Reader) -> None:
     secrets: dict[str, int] = {}
     for index, key in enumerate(keys):
         path: Path_ = ("keys", index)
-        if not _sendable(key.secret):
+        if not sendable(key.secret):
             reader.fail((*path, "secret"), "is empty, or has a space or a control character in it")
         for seen, value, word in ((names, key.name, "name"), (secrets, key.secret, "secret")):
             if value in seen:
@@ -585,9 +589,6 @@ def _check_provider(slug: str, provider: ProviderSettings, reader: _Reader, envi
         reader.fail(path, "is built in and always there; choose another slug")
     if not _SLUG.fullmatch(slug):
         reader.fail(path, "a slug is lower-case letters, digits, '-', '_' and '.'")
-    if provider.dialect not in SUPPORTED:
-        fault = f"{provider.dialect!r} is not supported yet, only {', '.join(SUPPORTED)}"
-        reader.fail((*path, "dialect"), fault)
     known = compatible().get(slug)
     if provider.base_url is not None:
         _check_address(provider.base_url, (*path, "base_url"), reader)
@@ -596,21 +597,18 @@ def _check_provider(slug: str, provider: ProviderSettings, reader: _Reader, envi
         close = difflib.get_close_matches(slug, spellings, n=1, cutoff=0.6)
         hint = f" (did you mean {spellings[close[0]]!r}?)" if close else ""
         reader.fail((*path, "base_url"), f"missing, and {slug!r} is not a provider whose address is known{hint}")
-    for index, credential in enumerate(provider.credentials):
-        if not _sendable(credential.api_key):
-            fault = "is empty, or has a space or a control character in it"
-            reader.fail((*path, "credentials", index, "api_key"), fault)
-    own = known is not None and provider.base_url in (None, known.base_url)
-    if own and known and known.env and not provider.credentials and not environ.get(known.env, "").strip():
-        fault = f"missing, and the environment variable {known.env} is not set"
-        reader.fail((*path, "credentials"), fault)
+    for dialect, url in (provider.also or {}).items():
+        _check_address(url, (*path, "also", dialect), reader)
+    for where, fault in faults(slug, provider, environ):
+        reader.fail((*path, *where), fault)
     _check_headers(provider, path, reader)
 
 
 def _check_headers(provider: ProviderSettings, path: Path_, reader: _Reader) -> None:
-    if not _TOKEN.fullmatch(provider.auth_header) or provider.auth_header.lower() in _OURS:
+    header, scheme = provider.auth_header, provider.auth_scheme or ""
+    if header is not None and (not _TOKEN.fullmatch(header) or header.lower() in _OURS):
         reader.fail((*path, "auth_header"), "not a header that can carry a key")
-    if not (provider.auth_scheme.isascii() and provider.auth_scheme.isprintable()):
+    if not (scheme.isascii() and scheme.isprintable()):
         reader.fail((*path, "auth_scheme"), "cannot be sent in a header")
     for name, value in provider.headers.items():
         if not _TOKEN.fullmatch(name):
@@ -691,11 +689,6 @@ def _check_decimals(value: Decimal | None, most: int, path: Path_, reader: _Read
     """Refuse what would be rounded: pico-dollars are the smallest unit there is."""
     if value is not None and value != value.quantize(Decimal(1).scaleb(-most)):
         reader.fail(path, f"has more than {most} decimals")
-
-
-def _sendable(secret: str) -> bool:
-    """Whether *secret* can be sent in a header."""
-    return bool(secret) and secret.isascii() and secret.isprintable() and " " not in secret
 
 
 def with_server(settings: Settings, **changes: Any) -> Settings:

@@ -14,6 +14,7 @@ from trunkline import __version__
 from trunkline.catalog.discovered import Discovered, parse
 from trunkline.model.errors import TrunklineError, UpstreamFailed
 from trunkline.ports import Timeouts, Transport, UpstreamRequest
+from trunkline.providers.authority import Authority
 from trunkline.providers.base import Provider
 
 Fetch: TypeAlias = Callable[[str, Mapping[str, str]], Awaitable[bytes]]
@@ -58,28 +59,35 @@ def fetch_with(transport: Transport, timeouts: Timeouts = ASK_TIMEOUTS) -> Fetch
     return fetch
 
 
-async def discover(provider: Provider, fetch: Fetch) -> tuple[Discovered, ...]:
-    """The models that *provider* lists, asked with its first credential.
+async def discover(provider: Provider, fetch: Fetch, authority: Authority) -> tuple[Discovered, ...]:
+    """The models that *provider* lists, each once, asked with its first credential; *authority* makes headers of it.
 
     Raises:
         TrunklineError: it could not be reached, or did not answer 200.
         ValueError: what it answered is no list of models.
     """
-    headers = dict(provider.headers)
-    if provider.credentials:
-        headers[provider.auth_header] = provider.auth_scheme + provider.credentials[0].secret
-    return parse(await fetch(f"{provider.base_url}/models", headers), provider)
+    found: dict[str, Discovered] = {}
+    for url in (f"{provider.base_url}/models",) if provider.lists is None else provider.lists:
+        headers = dict(provider.fields(provider.dialect))
+        if provider.credentials:
+            headers |= await authority.fields(provider, provider.credentials[0], url, provider.dialect)
+        for model in parse(await fetch(url, headers), provider):
+            found.setdefault(model.id, model)
+    return tuple(found.values())
 
 
 async def refresh(
-    providers: Iterable[Provider], fetch: Fetch, known: Mapping[str, tuple[Discovered, ...]] | None = None
+    providers: Iterable[Provider],
+    fetch: Fetch,
+    authority: Authority,
+    known: Mapping[str, tuple[Discovered, ...]] | None = None,
 ) -> dict[str, tuple[Discovered, ...]]:
     """The lists of those *providers* that are to be asked and can be, by slug; of the others, what was *known*.
 
     They are asked at the same time. Never raises for what a provider does.
     """
-    asked = [provider for provider in providers if provider.discover and not provider.known]
-    answers = await asyncio.gather(*(_ask(provider, fetch) for provider in asked))
+    asked = [provider for provider in providers if provider.discover and not provider.known and provider.lists != ()]
+    answers = await asyncio.gather(*(_ask(provider, fetch, authority) for provider in asked))
     lists = dict(known or {})
     for provider, answer in zip(asked, answers, strict=True):
         if answer is not None:
@@ -87,21 +95,23 @@ async def refresh(
     return lists
 
 
-async def _ask(provider: Provider, fetch: Fetch) -> tuple[Discovered, ...] | None:
+async def _ask(provider: Provider, fetch: Fetch, authority: Authority) -> tuple[Discovered, ...] | None:
     try:
-        return await discover(provider, fetch)
+        return await discover(provider, fetch, authority)
     except (TrunklineError, ValueError) as error:
         _log.warning("provider %s: could not be asked for its models: %s", provider.slug, error)
         return None
 
 
-async def probe(candidates: Iterable[Provider], fetch: Fetch) -> dict[str, tuple[Discovered, ...]]:
+async def probe(
+    candidates: Iterable[Provider], fetch: Fetch, authority: Authority
+) -> dict[str, tuple[Discovered, ...]]:
     """The lists of those *candidates* (servers on this machine) that answer, by slug. Silence is nobody's fault."""
     found: dict[str, tuple[Discovered, ...]] = {}
     for provider in candidates:
         try:
             async with asyncio.timeout(PROBE_TIMEOUT_S):
-                found[provider.slug] = await discover(provider, fetch)
+                found[provider.slug] = await discover(provider, fetch, authority)
         except (TrunklineError, ValueError, TimeoutError) as error:
             _log.debug("no %s at %s: %s", provider.name, provider.base_url, error)
     return found

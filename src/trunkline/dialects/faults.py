@@ -6,7 +6,7 @@ Sources: reliability §3–§5 (U17–U21), openrouter-semantics §5.4.
 
 import re
 from collections.abc import Mapping
-from datetime import UTC
+from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
 from trunkline.model.errors import (
@@ -24,8 +24,41 @@ from trunkline.model.errors import (
 MAX_REST_S = 600.0
 """However long an upstream asks us to wait, we ask again after this. Source: reliability §5, U18."""
 
-NO_MONEY = frozenset({"insufficient_quota", "enforced_spend_limit_reached", "billing_hard_limit_reached"})
+NO_MONEY = frozenset(
+    {
+        "insufficient_quota",
+        "enforced_spend_limit_reached",
+        "billing_hard_limit_reached",
+        "exceeded_current_quota_error",  # Moonshot
+        "1113",  # Z.AI: "insufficient balance or no resource package"
+    }
+)
 """Codes of a 429 that waiting cannot help."""
+
+NO_ACCESS = frozenset({"Arrearage", "invalid_api_key"})
+"""Codes of a 400 that is about our account, not about the request: Alibaba's of an unpaid bill."""
+_NO_KEY = re.compile(
+    r"API key (?:not valid|expired|not found)|API[_ ]KEY[_ ]INVALID|Incorrect API key provided", re.IGNORECASE
+)
+"""The beginning of words with the same meaning: Gemini and xAI answer 400 to a key that they don't know."""
+
+_RESETS = tuple(
+    (f"{prefix}-remaining-{what}", f"{prefix}-reset-{what}")
+    for prefix in ("x-ratelimit", "ratelimit")
+    for what in (
+        "requests",
+        "tokens",
+        "requests-minute",
+        "tokens-minute",
+        "requests-hour",
+        "requests-day",
+        "tokens-day",
+    )
+) + tuple(
+    (f"anthropic-ratelimit-{what}-remaining", f"anthropic-ratelimit-{what}-reset")
+    for what in ("requests", "tokens", "input-tokens", "output-tokens")
+)
+"""What is left of a limit, and when it is whole again. OpenAI's and Groq's, Cerebras' by span of time, Anthropic's."""
 
 _CONTEXT = re.compile(
     r"context[ _]?(?:length|window|size)|maximum context|prompt is too long|too many (?:input )?tokens|"
@@ -56,6 +89,9 @@ def classify(
     if status in (401, 402, 403, 429):
         message = "the provider refused our credential"
         return UpstreamDenied(message, raw=words, provider_code=code, upstream_status=status)
+    if status == 400 and (code in NO_ACCESS or (words is not None and _NO_KEY.match(words) is not None)):
+        message = "the provider refused our credential"
+        return UpstreamDenied(message, raw=words, provider_code=code, upstream_status=status)
     if status in (400, 413, 422):
         if _CONTEXT.search(told) is not None or status == 413:
             return ContextTooLong(
@@ -84,7 +120,8 @@ def retry_after(headers: Mapping[str, str], body: str, now: float) -> float | No
     """How many seconds to wait, by whichever hint is there; None where none is, or none that can be read.
 
     Between 0 and `MAX_REST_S`. Read are `retry-after-ms`, `retry-after` (seconds or a date), `x-ratelimit-reset*`
-    (a duration as `1m2.5s`, seconds, or a moment as Unix seconds or milliseconds), and google.rpc `RetryInfo`.
+    and their like (a duration as `1m2.5s`, seconds, or a moment as Unix seconds or milliseconds or RFC 3339), and
+    google.rpc `RetryInfo`.
     """
     found = _milliseconds(headers.get("retry-after-ms"))
     if found is None:
@@ -92,12 +129,9 @@ def retry_after(headers: Mapping[str, str], body: str, now: float) -> float | No
     if found is None and (hint := _RETRY_INFO.search(body)) is not None:
         found = float(hint[1])
     if found is None:
-        # Of the requests' and the tokens' reset only the one that ran out matters.
-        for name in ("requests", "tokens"):
-            if headers.get(f"x-ratelimit-remaining-{name}") == "0":
-                found = _reset(headers.get(f"x-ratelimit-reset-{name}"), now)
-                if found is not None:
-                    break
+        # Of several limits only those that ran out matter, and of these the last to be whole again.
+        waits = [_reset(headers.get(reset), now) for left, reset in _RESETS if headers.get(left) == "0"]
+        found = max((wait for wait in waits if wait is not None), default=None)
     if found is None:
         found = _reset(headers.get("x-ratelimit-reset"), now)
     return None if found is None else min(max(found, 0.0), MAX_REST_S)
@@ -135,9 +169,17 @@ def _reset(text: str | None, now: float) -> float | None:
     if value is None:
         match = _DURATION.match(text) if text else None
         if match is None or not any(match.groups()):
-            return None
+            return _rfc3339(text, now)
         hours, minutes, seconds, millis = (float(group or 0) for group in match.groups())
         return hours * 3600 + minutes * 60 + seconds + millis / 1000
     if value > 1e11:
         return value / 1000 - now
     return value - now if value > 1e9 else value
+
+
+def _rfc3339(text: str | None, now: float) -> float | None:
+    try:
+        moment = datetime.fromisoformat(text) if text is not None and len(text) < 40 else None
+        return None if moment is None or moment.tzinfo is None else moment.timestamp() - now
+    except (ValueError, OverflowError):
+        return None

@@ -6,15 +6,39 @@ from msgspec import Struct
 
 from trunkline.dialects.base import Quirks
 from trunkline.model.endpoint import DataPolicy
+from trunkline.providers.google import Account
 
 ListPrices = Literal["none", "per_token", "per_million"]
+Auth = Literal["header", "sigv4", "google"]
+"""How a credential proves itself: as it is, in a header; by a signature on every request (AWS); by an access token that
+it is exchanged for now and then (Google)."""
+
+AUTH_HEADERS: dict[str, tuple[str, str]] = {"messages": ("x-api-key", ""), "gemini": ("x-goog-api-key", "")}
+"""The header that carries a key in a dialect that has its own, and what stands before the key in it."""
+BEARER = ("authorization", "Bearer ")
+DIALECT_HEADERS: dict[str, tuple[tuple[str, str], ...]] = {"messages": (("anthropic-version", "2023-06-01"),)}
+"""What every request of a dialect says, whoever serves it."""
 
 
 class Credential(Struct, frozen=True, kw_only=True):
-    """What we show a provider. `id` tells credentials of a provider apart in logs and metrics, never the secret."""
+    """What we show a provider. `id` tells credentials of a provider apart in logs and metrics, never the secret.
+
+    `secret` is a key that goes into a header as it is; with `auth` `sigv4` it is the secret access key; with `google`
+    it is empty, and `account` says who signs.
+    """
 
     id: str
     secret: str
+    auth: Auth = "header"
+    access_key_id: str = ""
+    session_token: str = ""
+    account: Account | None = None
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """What must never be shown."""
+        account = () if self.account is None else self.account.secrets
+        return tuple(one for one in (self.secret, self.session_token, *account) if one)
 
     def __repr__(self) -> str:
         """Without the secret."""
@@ -25,8 +49,8 @@ class Provider(Struct, frozen=True, kw_only=True, eq=False):
     """One provider of the configuration or of the environment.
 
     `base_url` has no slash at its end (`https://api.acme.example/v1`). `auth_header` is the lower-case name of the
-    header that carries the credential and `auth_scheme` what stands before it (`"Bearer "`, or nothing). `credentials`
-    are used in turn; none at all sends no header (a local server). `discover` asks the provider for its model list.
+    header that carries a key and `auth_scheme` what stands before it (`"Bearer "`, or nothing). `credentials` are used
+    in turn; none at all sends no header (a local server). `discover` asks the provider for its model list.
     """
 
     slug: str
@@ -38,10 +62,16 @@ class Provider(Struct, frozen=True, kw_only=True, eq=False):
     credentials: tuple[Credential, ...] = ()
     auth_header: str = "authorization"
     auth_scheme: str = "Bearer "
+    also_auth: dict[str, tuple[str, str]] = {}
+    """The header and what stands before the key, for further dialects in which they are others."""
+    region: str = ""
+    """Where it is, for signatures: `us-east-1`."""
     headers: tuple[tuple[str, str], ...] = ()
     quirks: Quirks = Quirks()
     data_policy: DataPolicy = DataPolicy()
     discover: bool = False
+    lists: tuple[str, ...] | None = None
+    """The addresses of its model list; None is `/models` below the base URL."""
     rests: bool = True
     """Whether a credential rests after a 429 or a refusal; not where one caller could provoke it for all others."""
     max_connections: int = 1000
@@ -60,8 +90,18 @@ class Provider(Struct, frozen=True, kw_only=True, eq=False):
 
     def speaks(self, client: str) -> tuple[str, str]:
         """The dialect to ask in for a client that speaks *client*, the same where it can be, and its base URL."""
-        url = self.also.get(client)
+        url = None if client == self.dialect else self.also.get(client)
         return (self.dialect, self.base_url) if url is None else (client, url)
+
+    def fields(self, dialect: str) -> tuple[tuple[str, str], ...]:
+        """The headers of every request in *dialect* but those of a credential: the configuration's word goes first."""
+        said = {name for name, _ in self.headers}
+        return (*self.headers, *(field for field in DIALECT_HEADERS.get(dialect, ()) if field[0] not in said))
+
+    def key_field(self, key: str, dialect: str) -> tuple[str, str]:
+        """The header that carries *key* in *dialect*."""
+        header, scheme = self.also_auth.get(dialect, (self.auth_header, self.auth_scheme))
+        return header, scheme + key
 
     def __repr__(self) -> str:
         """Without headers, which may hold secrets."""

@@ -1,15 +1,32 @@
 """The providers of `compatible.toml`."""
 
+import re
 import tomllib
+from collections.abc import Mapping
 from datetime import date
 from functools import cache
 from importlib.resources import files
+from typing import Literal
 
 import msgspec
 from msgspec import Struct
 
 from trunkline.dialects.base import Quirks
-from trunkline.providers.base import ListPrices
+from trunkline.providers import google
+from trunkline.providers.base import AUTH_HEADERS, BEARER, Auth, ListPrices
+
+Dialect = Literal["chat", "responses", "messages", "gemini", "converse"]
+Place = Literal["region", "project", "resource"]
+"""What an address has room for."""
+
+VALUE = re.compile(r"[a-z0-9](?:[a-z0-9.:-]{0,61}[a-z0-9])?", re.ASCII)
+"""What fills it: a region, a project's id (old ones have a domain in them), a resource's name."""
+_GAPS = {
+    "region": r"[a-z0-9-]+",
+    "project": r"[a-z0-9.:-]+",
+    "resource": r"[a-z0-9-]+",
+    "vertex": r"(?:[a-z0-9-]+-)?aiplatform(?:\.[a-z]+\.rep)?\.googleapis\.com",
+}
 
 
 class Compatible(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -19,12 +36,20 @@ class Compatible(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     base_url: str
     source: str
     checked: date
+    dialect: Dialect = "chat"
+    also: dict[Dialect, str] = {}
+    auth: Auth = "header"
+    auth_header: str | None = None
+    also_auth: dict[Dialect, str] = {}
     env: str | None = None
+    places: dict[Place, tuple[str, ...]] = {}
+    region: str | None = None
     aka: tuple[str, ...] = ()
     author: str = ""
     strip: str = ""
     skip: tuple[str, ...] = ()
     models: tuple[str, ...] = ()
+    lists: tuple[str, ...] = ("{base_url}/models",)
     list_prices: ListPrices = "none"
     price_source: str | None = None
     quirks: Quirks = Quirks()
@@ -32,7 +57,29 @@ class Compatible(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     @property
     def has_list(self) -> bool:
         """Whether the provider can be asked for its models."""
-        return not self.models
+        return bool(self.lists) and not self.models
+
+    @property
+    def local(self) -> bool:
+        """Whether it is a program that anybody runs: what is said of it holds wherever it runs."""
+        return self.base_url.startswith("http://")
+
+    def key_field(self) -> tuple[str, str]:
+        """The header that carries a key, and what stands before the key in it."""
+        if self.auth_header is not None:
+            return self.auth_header, "Bearer " if self.auth_header == "authorization" else ""
+        return BEARER if self.auth != "header" else AUTH_HEADERS.get(self.dialect, BEARER)
+
+    def filled(self, template: str, places: Mapping[str, str], base_url: str = "") -> str:
+        """An address with *places* put in; `{vertex}` is the host of its region."""
+        vertex = google.host(places["region"]) if "region" in places else ""
+        return template.format_map({**places, "vertex": vertex, "base_url": base_url})
+
+    def is_own(self, url: str) -> bool:
+        """Whether *url* is the provider's own address, whatever is put in."""
+        pieces = re.split(r"\{(\w+)\}", self.base_url)
+        pattern = "".join(_GAPS[piece] if index % 2 else re.escape(piece) for index, piece in enumerate(pieces))
+        return re.fullmatch(pattern, url.rstrip("/")) is not None
 
 
 @cache

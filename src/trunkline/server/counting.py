@@ -79,8 +79,7 @@ class Counting:
         counter = COUNTERS[target.dialect.name]
         credential = world.credentials.pick(provider)
         encoded = counter.encode(request, target.endpoint, provider.quirks)
-        asked = target.request(credential, encoded, TIMEOUTS, "count")
-        response = await world.transport.send(asked)
+        response = await target.send(world.transport, credential, encoded, TIMEOUTS, "count")
         body = await response.read(MAX_COUNT_BYTES)
         if response.status != 200:
             raise target.dialect.error(response.status, response.headers, body, world.clock.now())

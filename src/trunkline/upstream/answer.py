@@ -50,7 +50,7 @@ from trunkline.routing.plan import Plan
 from trunkline.upstream.health import Credentials
 from trunkline.upstream.metadata import metadata
 from trunkline.upstream.scrub import Scrubber
-from trunkline.upstream.targets import Target, Targets
+from trunkline.upstream.targets import Kind, Target, Targets
 from trunkline.upstream.thoughts import ThoughtMemory
 
 MAX_ATTEMPTS = 3
@@ -192,8 +192,8 @@ class Answer:
         )
         credential = world.credentials.pick(provider)
         try:
-            request = target.request(credential, encoded, self._timeouts(), "stream" if ctx.call.stream else "body")
-            response = await world.transport.send(request)
+            kind: Kind = "stream" if ctx.call.stream else "body"
+            response = await target.send(world.transport, credential, encoded, self._timeouts(), kind)
             self._response = response
             self._sent_at = self._content_at = world.clock.monotonic()
             if (cause := self._cause) is not None:

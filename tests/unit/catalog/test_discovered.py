@@ -15,15 +15,25 @@ from trunkline.catalog.discovered import PARAMETERS, UNKNOWN_INPUT, parse, price
 from trunkline.catalog.refresh import Fetch, discover, fetch_with, probe, refresh
 from trunkline.model.errors import UpstreamFailed, UpstreamUnreachable
 from trunkline.ports import Response, UpstreamRequest
+from trunkline.providers import google
+from trunkline.providers.authority import Authority
 from trunkline.providers.base import Credential, Provider
-from trunkline.providers.compatible import compatible
-from trunkline.providers.config import ProviderSettings, prepare
+from trunkline.providers.config import ProviderSettings
+from trunkline.providers.resolve import prepare
 
 ACME = Provider(slug="acme", name="Acme", base_url="https://acme.example/v1", dialect="chat", list_prices="per_token")
 
 
+class Clock:
+    def now(self) -> float:
+        return 1_790_000_000.0
+
+    def monotonic(self) -> float:
+        return 5.0
+
+
 def known(slug: str) -> Provider:
-    return prepare(slug, ProviderSettings(), {}, listed=False)
+    return prepare(slug, ProviderSettings(region="us-east-1", project="p", resource="r"), {}, listed=False)
 
 
 def body(*entries: Any) -> bytes:
@@ -92,8 +102,136 @@ def test_others() -> None:
     assert (plain.parameters, plain.input, plain.name) == (PARAMETERS, UNKNOWN_INPUT, None)
 
 
+def test_anthropic() -> None:
+    said = {
+        "data": [
+            {
+                "type": "model",
+                "id": "claude-a-1",
+                "display_name": "Claude A 1",
+                "created_at": "2026-02-19T00:00:00Z",
+                "max_input_tokens": 1_000_000,
+                "max_tokens": 64_000,
+                "capabilities": {"image_input": {"supported": True}, "pdf_input": {"supported": False}},
+            },
+            {"type": "model", "id": "claude-b", "display_name": "Claude B", "created_at": "1970-01-01T00:00:00Z"},
+        ],
+        "has_more": False,
+        "first_id": "claude-a-1",
+        "last_id": "claude-b",
+    }
+    one, two = parse(json.dumps(said).encode(), known("anthropic"))
+    assert (one.id, one.name, one.created) == ("claude-a-1", "Claude A 1", 1_771_459_200)
+    assert (one.context_length, one.max_output, one.price) == (1_000_000, 64_000, None)
+    assert one.input == {"text", "image"}
+    assert (two.created, two.context_length, two.input) == (0, None, UNKNOWN_INPUT)
+
+
+def test_gemini() -> None:
+    def model(name: str, *methods: str) -> dict[str, Any]:
+        return {
+            "name": name,
+            "version": "001",
+            "displayName": "Gemini X",
+            "description": "Fast.",
+            "inputTokenLimit": 1_048_576,
+            "outputTokenLimit": 65_536,
+            "supportedGenerationMethods": list(methods),
+        }
+
+    entries = [
+        model("models/gemini-x", "generateContent", "countTokens"),
+        model("models/text-y", "embedContent"),
+        model("models/gemini-embedding-z", "generateContent"),
+    ]
+    (found,) = parse(json.dumps({"models": entries, "nextPageToken": "t"}).encode(), known("google-ai-studio"))
+    assert (found.id, found.name, found.description) == ("gemini-x", "Gemini X", "Fast.")
+    assert (found.context_length, found.max_output) == (1_048_576, 65_536)
+
+
+def test_bedrock() -> None:
+    def model(id_: str, *kinds: str, output: str = "TEXT") -> dict[str, Any]:
+        return {
+            "modelArn": f"arn:aws:bedrock:us-east-1::foundation-model/{id_}",
+            "modelId": id_,
+            "modelName": "Nova X",
+            "providerName": "Amazon",
+            "inputModalities": ["TEXT", "IMAGE"],
+            "outputModalities": [output],
+            "responseStreamingSupported": True,
+            "inferenceTypesSupported": list(kinds),
+        }
+
+    entries = [
+        model("amazon.nova-x-v1:0", "ON_DEMAND"),
+        model("anthropic.claude-y-v1:0", "INFERENCE_PROFILE"),
+        model("amazon.titan-image-v1", "ON_DEMAND", output="IMAGE"),
+    ]
+    (found,) = parse(json.dumps({"modelSummaries": entries}).encode(), known("amazon-bedrock"))
+    assert (found.id, found.name) == ("amazon.nova-x-v1:0", "Nova X")
+    assert found.input == {"text", "image"}
+    profiles = [
+        {"inferenceProfileId": "us.anthropic.claude-y-v1:0", "inferenceProfileName": "US Y", "status": "ACTIVE"},
+        {"inferenceProfileId": "us.old-v1:0", "inferenceProfileName": "Old", "status": "RETIRED"},
+    ]
+    (profile,) = parse(json.dumps({"inferenceProfileSummaries": profiles}).encode(), known("amazon-bedrock"))
+    assert (profile.id, profile.name) == ("us.anthropic.claude-y-v1:0", "US Y")
+
+
+def test_cohere() -> None:
+    entries = [
+        {"name": "command-x", "endpoints": ["generate", "chat"], "context_length": 256_000, "features": ["tools"]},
+        {"name": "embed-y", "endpoints": ["embed"], "context_length": 512},
+    ]
+    (found,) = parse(json.dumps({"models": entries, "next_page_token": ""}).encode(), known("cohere"))
+    assert (found.id, found.name, found.context_length) == ("command-x", None, 256_000)
+
+
+def test_servers_of_your_own() -> None:
+    ollama = body({"id": "qwen3:8b", "created": 1, "owned_by": "library"}, {"id": "nomic-embed-text"})
+    assert [one.id for one in parse(ollama, known("ollama"))] == ["qwen3:8b"]
+    litellm = body({"id": "gpt-9", "created": 1677610602, "owned_by": "openai"}, {"id": "text-embedding-3-small"})
+    assert [one.id for one in parse(litellm, known("litellm"))] == ["gpt-9"]
+    for slug in ("vllm", "sglang"):
+        (found,) = parse(body({"id": "org/m", "max_model_len": 40_960, "root": "org/m"}), known(slug))
+        assert found.context_length == 40_960
+    llama = {"models": [{"name": "m.gguf"}], "data": [{"id": "m.gguf", "meta": {"n_ctx_train": 131_072}}]}
+    (found,) = parse(json.dumps(llama).encode(), known("llama-cpp"))
+    assert (found.id, found.context_length) == ("m.gguf", 131_072)
+
+
+def test_routers_and_others() -> None:
+    grok = {
+        "models": [
+            {"id": "grok-x", "created": 7, "input_modalities": ["text", "image"], "output_modalities": ["text"]},
+            {"id": "grok-y", "input_modalities": ["text"], "output_modalities": ["image"]},
+        ]
+    }
+    (found,) = parse(json.dumps(grok).encode(), known("xai"))
+    assert (found.id, found.created) == ("grok-x", 7)
+    assert found.input == {"text", "image"}
+    router = {"id": "org/m", "architecture": {"input_modalities": ["text"]}, "providers": [{"provider": "novita"}]}
+    (found,) = parse(body(router), known("huggingface"))
+    assert (found.id, found.price) == ("org/m", None)
+    assert found.input == {"text"}
+    fireworks = body(
+        {"id": "accounts/fireworks/models/a", "supports_chat": True, "context_length": 9},
+        {"id": "accounts/fireworks/models/b", "supports_chat": False},
+    )
+    assert [one.context_length for one in parse(fireworks, known("fireworks"))] == [9]
+    (found,) = parse(body({"id": "kimi-x", "context_length": 262_144, "supports_reasoning": True}), known("moonshotai"))
+    assert found.context_length == 262_144
+
+
+@pytest.mark.parametrize("said", ["2026", "soon", "0001-01-01T00:00:00Z", "9" * 50, 3, None, ""])
+def test_a_moment_that_is_none(said: Any) -> None:
+    (found,) = parse(body({"id": "m", "created_at": said}), ACME)
+    assert found.created >= 0
+
+
 def test_odd_entries_do_not_take_the_others_with_them() -> None:
     odd: list[Any] = [None, 1, "x", [], {}, {"id": 1}, {"id": ""}, {"id": "a b"}, {"id": "a\r\nb"}, {"id": "x" * 257}]
+    odd += [{"name": "models/"}, {"modelId": 3}, {"inferenceProfileId": "x"}]
     odd.append({"id": "ok", "pricing": [], "architecture": 3, "context_length": True, "created": -1, "name": 4})
     assert [one.id for one in parse(body(*odd), ACME)] == ["ok"]
 
@@ -195,7 +333,7 @@ async def test_the_question_that_leaves() -> None:
         auth_header="x-key",
         auth_scheme="",
     )
-    assert [one.id for one in await discover(acme, fetch_with(transport))] == ["m"]
+    assert [one.id for one in await discover(acme, fetch_with(transport), Authority(Clock(), transport))] == ["m"]
     (sent,) = transport.sent
     assert sent.origin == "http://acme.example:81"
     lines = sent.head.decode().split("\r\n")
@@ -208,11 +346,44 @@ async def test_the_question_that_leaves() -> None:
     assert not any(line.startswith("content-length") for line in lines)
 
 
+async def test_every_list_is_asked_with_the_headers_that_it_wants() -> None:
+    anthropic = prepare("anthropic", ProviderSettings(), {"ANTHROPIC_API_KEY": "k"}, listed=False)
+    transport = Scripted(Answer(200, body({"id": "m"})))
+    await discover(anthropic, fetch_with(transport), Authority(Clock(), transport))
+    lines = transport.sent[0].head.decode().split("\r\n")
+    assert lines[0] == "GET /v1/models?limit=1000 HTTP/1.1"
+    assert "x-api-key: k" in lines
+    assert "anthropic-version: 2023-06-01" in lines
+
+    keys = {"AWS_ACCESS_KEY_ID": "AKID", "AWS_SECRET_ACCESS_KEY": "s", "AWS_REGION": "eu-west-1"}
+    bedrock = prepare("amazon-bedrock", ProviderSettings(), keys, listed=False)
+    transport = Scripted(Answer(200, b'{"modelSummaries": [{"modelId": "a.b"}]}'))
+    assert [one.id for one in await discover(bedrock, fetch_with(transport), Authority(Clock(), transport))] == ["a.b"]
+    assert [one.origin for one in transport.sent] == ["https://bedrock.eu-west-1.amazonaws.com"] * 2
+    assert b"GET /foundation-models?byOutputModality=TEXT HTTP/1.1" in transport.sent[0].head
+    assert all(b"\r\nauthorization: AWS4-HMAC-SHA256 Credential=AKID/" in one.head for one in transport.sent)
+
+
+async def test_a_list_that_wants_a_token() -> None:
+    account = google.Account(kind="authorized_user", client_id="c", client_secret="s", refresh_token="r")
+    credential = Credential(id="v#1", auth="google", secret="", account=account)
+    vertex = Provider(slug="v", name="V", base_url="https://h/v1", dialect="gemini", credentials=(credential,))
+    transport = Scripted(Answer(200, b'{"access_token": "t", "data": [{"id": "m"}]}'))
+    await discover(vertex, fetch_with(transport), Authority(Clock(), transport))
+    token, models = transport.sent
+    assert token.origin == "https://oauth2.googleapis.com"
+    assert b"\r\nauthorization: Bearer t\r\n" in models.head
+
+
 async def test_an_answer_that_is_no_200() -> None:
     transport = Scripted(Answer(401, b"{}"))
     with pytest.raises(UpstreamFailed, match="answered 401"):
-        await discover(ACME, fetch_with(transport))
+        await discover(ACME, fetch_with(transport), Authority(Clock(), transport))
     assert transport.answer.aborted
+
+
+NO_ONE = Authority(Clock(), Scripted(Answer(500, b"")))
+"""For providers without a credential."""
 
 
 def answering(answers: Mapping[str, bytes | Exception]) -> Fetch:
@@ -239,7 +410,12 @@ async def test_who_fails_keeps_what_was_known(caplog: pytest.LogCaptureFixture) 
     )
     before = {"gone": parse(body({"id": "old"}), ACME), "good": parse(body({"id": "old"}), ACME)}
     with caplog.at_level(logging.WARNING):
-        lists_ = await refresh([one("good"), one("gone"), one("odd"), one("fixed", known=("x",)), ACME], fetch, before)
+        lists_ = await refresh(
+            [one("good"), one("gone"), one("odd"), one("fixed", known=("x",)), one("none", lists=()), ACME],
+            fetch,
+            NO_ONE,
+            before,
+        )
     assert {slug: [model.id for model in models] for slug, models in lists_.items()} == {
         "good": ["new"],
         "gone": ["old"],
@@ -253,38 +429,13 @@ async def test_who_fails_keeps_what_was_known(caplog: pytest.LogCaptureFixture) 
 
 async def test_a_server_that_is_not_there(caplog: pytest.LogCaptureFixture) -> None:
     here = Provider(slug="ollama", name="Ollama", base_url="http://h/v1", dialect="chat", discover=True)
-    assert await probe([here], answering({"http://h/v1/models": UpstreamUnreachable("refused")})) == {}
+    assert await probe([here], answering({"http://h/v1/models": UpstreamUnreachable("refused")}), NO_ONE) == {}
     assert not caplog.records
-    found = await probe([here], answering({"http://h/v1/models": body({"id": "llama3:8b"})}))
+    found = await probe([here], answering({"http://h/v1/models": body({"id": "llama3:8b"})}), NO_ONE)
     assert [one.id for one in found["ollama"]] == ["llama3:8b"]
 
     async def silent(url: str, headers: Mapping[str, str]) -> bytes:
         await asyncio.sleep(60)
         raise AssertionError
 
-    assert await probe([here], silent) == {}
-
-
-@pytest.mark.parametrize("slug", compatible())
-def test_every_entry_of_the_table(slug: str) -> None:
-    entry = compatible()[slug]
-    assert slug == slug.lower()
-    assert entry.base_url.startswith("https://") or slug == "ollama"
-    assert not entry.base_url.endswith("/")
-    assert entry.source.startswith("https://")
-    assert entry.checked.year >= 2026
-    assert (entry.env is None) == (slug == "ollama")
-    assert entry.env is None or entry.env.endswith("_API_KEY")
-    assert all(pattern == pattern.lower() for pattern in entry.skip)
-    if entry.price_source is not None:
-        from genai_prices.data import providers
-
-        assert entry.price_source in {one.id for one in providers}
-
-
-def test_no_two_entries_share_a_variable_or_a_spelling() -> None:
-    entries = compatible()
-    variables = [entry.env for entry in entries.values() if entry.env]
-    assert len(variables) == len(set(variables))
-    spellings = [word for slug, entry in entries.items() for word in (slug, *entry.aka)]
-    assert len(spellings) == len(set(spellings))
+    assert await probe([here], silent, NO_ONE) == {}

@@ -1,6 +1,7 @@
 """What an upstream's status means (U17–U21), how long it asks us to wait (U18), and an error inside a 200."""
 
 import json
+from datetime import UTC, datetime
 from email.utils import formatdate
 from typing import Any
 
@@ -125,6 +126,10 @@ def test_content_policy_has_its_own_word() -> None:
     assert answer(400, told("nope")).kind == "invalid_request"
 
 
+def rfc_3339(seconds: int) -> str:
+    return datetime.fromtimestamp(NOW + seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
 @pytest.mark.parametrize(
     ("headers", "body", "wait"),
     [
@@ -156,6 +161,24 @@ def test_content_policy_has_its_own_word() -> None:
         ({"x-ratelimit-reset-tokens": "6m0s", "x-ratelimit-remaining-tokens": "0"}, "", 360.0),
         ({"x-ratelimit-reset-tokens": "1h", "x-ratelimit-remaining-tokens": "0"}, "", MAX_REST_S),
         ({"x-ratelimit-reset-tokens": "6m0s", "x-ratelimit-remaining-tokens": "5"}, "", None),
+        # Cerebras, by span of time
+        ({"x-ratelimit-reset-tokens-minute": "11.38", "x-ratelimit-remaining-tokens-minute": "0"}, "", 11.38),
+        ({"x-ratelimit-reset-requests-day": "33011.4", "x-ratelimit-remaining-requests-day": "14"}, "", None),
+        # Anthropic; the last limit to be whole again
+        (
+            {
+                "anthropic-ratelimit-requests-remaining": "0",
+                "anthropic-ratelimit-requests-reset": rfc_3339(5),
+                "anthropic-ratelimit-input-tokens-remaining": "0",
+                "anthropic-ratelimit-input-tokens-reset": rfc_3339(40),
+                "anthropic-ratelimit-output-tokens-remaining": "9",
+                "anthropic-ratelimit-output-tokens-reset": rfc_3339(60),
+            },
+            "",
+            40.0,
+        ),
+        ({"x-ratelimit-reset": "2026-13-99T00:00:00Z"}, "", None),
+        ({"x-ratelimit-reset": "2026-09-21"}, "", None),
         ({}, '{"details":[{"@type":"…RetryInfo","retryDelay": "17s"}]}', 17.0),
         ({}, '{"retryDelay":"0.5s"}', 0.5),
         ({}, '{"retryDelay":"soon"}', None),
@@ -212,3 +235,56 @@ def test_words_of_our_credential_do_not_reach_the_client() -> None:
         assert error.raw == "account org-secret", "for the record"
         assert b"org-secret" not in CHAT.error(error, None)
     assert b"words" in CHAT.error(answer(400, told()), None)
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "kind"),
+    [
+        # Gemini and xAI answer 400 to a key that they don't know; it is not the caller's fault.
+        (400, {"error": {"code": 400, "message": "API key not valid. Please pass a valid API key."}}, UpstreamDenied),
+        (400, {"error": {"message": "API key expired. Please renew the API key."}}, UpstreamDenied),
+        (
+            400,
+            {"code": "Client specified an invalid argument", "error": "Incorrect API key provided: xa***"},
+            UpstreamDenied,
+        ),
+        (400, {"error": {"message": "messages[0]: 'API key not valid' is no role"}}, UpstreamRejected),
+        # Alibaba: an unpaid bill. Moonshot and Z.AI: an empty account, which waiting does not fill.
+        (
+            400,
+            {"error": {"code": "Arrearage", "message": "Access denied, account not in good standing"}},
+            UpstreamDenied,
+        ),
+        (429, {"error": {"type": "exceeded_current_quota_error", "message": "check your billing"}}, UpstreamDenied),
+        (429, {"error": {"code": "1113", "message": "Insufficient balance or no resource package."}}, UpstreamDenied),
+        (429, {"error": {"code": "1302", "message": "High concurrency usage of this API"}}, UpstreamLimited),
+        (429, {"error": {"type": "rate_limit_reached_error", "message": "max RPM: 3"}}, UpstreamLimited),
+        (402, {"error": {"message": "Insufficient Balance", "type": "unknown_error"}}, UpstreamDenied),  # DeepSeek
+        # Mistral's validation, Perplexity's and llama.cpp's long prompts, Hugging Face's bare words, NVIDIA's problem.
+        (422, {"detail": [{"type": "extra_forbidden", "loc": ["body", "store"], "msg": "x"}]}, UpstreamRejected),
+        (
+            400,
+            {"error": {"type": "too_many_prompt_tokens", "message": "The total length of all messages is too long."}},
+            ContextTooLong,
+        ),
+        (
+            400,
+            {
+                "error": {
+                    "type": "exceed_context_size_error",
+                    "message": "request (9 tokens) exceeds the available context size",
+                }
+            },
+            ContextTooLong,
+        ),
+        (400, {"error": "The model does not exist."}, UpstreamRejected),
+        (404, {"status": 404, "title": "Not Found", "detail": "Function not found"}, UpstreamFailed),
+        (
+            498,
+            {"error": {"message": "Flex tier capacity exceeded", "type": "capacity_exceeded"}},
+            UpstreamFailed,
+        ),  # Groq
+    ],
+)
+def test_forms_of_single_providers(status: int, body: Any, kind: type[TrunklineError]) -> None:
+    assert type(answer(status, json.dumps(body).encode())) is kind

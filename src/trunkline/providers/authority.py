@@ -1,0 +1,160 @@
+"""How a credential becomes the headers of a request: as it is, as a signature, or as an access token.
+
+Tokens are the only state. One is fetched when it is first wanted, kept until shortly before its end, and fetched once
+however many calls wait for it; where the fetch fails, those that waited fail with it. A token that the provider refuses
+before its end is forgotten, if nobody has done so yet, and fetched anew (reliability §5, U45).
+"""
+
+import asyncio
+from collections.abc import Iterator
+from urllib.parse import urlsplit
+
+from trunkline import __version__
+from trunkline.model.errors import TrunklineError, UpstreamDenied, UpstreamFailed
+from trunkline.ports import Clock, Timeouts, Transport, UpstreamRequest
+from trunkline.providers import google
+from trunkline.providers.base import Credential, Provider
+from trunkline.providers.google import Account
+from trunkline.providers.sigv4 import sign
+
+MARGIN_S = 225.0
+"""A token is not used in the last seconds of its life: a long call may look at it late. As google-auth does."""
+MAX_TOKEN_BYTES = 64 * 1024
+SIGNED_SERVICE = "bedrock"
+TOKEN_TIMEOUTS = Timeouts(
+    connect_s=5, first_byte_s=10, first_content_s=10, idle_s=10, content_idle_s=10, total_s=15, pool_wait_s=5
+)
+
+
+class _State:
+    """The token of one account, and who waits for it."""
+
+    __slots__ = ("error", "failed_at", "lock", "token", "until")
+
+    def __init__(self) -> None:
+        self.lock = asyncio.Lock()
+        self.token = ""
+        self.until = 0.0
+        self.error: TrunklineError | None = None
+        self.failed_at = 0.0
+
+
+class Authority:
+    """Makes headers of credentials. One for the whole process: it outlives a reload of the configuration."""
+
+    def __init__(self, clock: Clock, transport: Transport) -> None:
+        self._clock = clock
+        self._transport = transport
+        self._states: dict[Account, _State] = {}
+
+    async def fields(
+        self, provider: Provider, credential: Credential, url: str, dialect: str
+    ) -> tuple[tuple[str, str], ...]:
+        """The headers that let a GET of *url* through.
+
+        Raises:
+            TrunklineError: there is no token to be had.
+        """
+        if credential.auth == "sigv4":
+            parts = urlsplit(url)
+            path = f"{parts.path or '/'}{'?' if parts.query else ''}{parts.query}"
+            return self.signature(provider, credential, "GET", parts.netloc, path, b"")
+        key = await self.token(credential) if credential.auth == "google" else credential.secret
+        return (provider.key_field(key, dialect),) if key else ()
+
+    def signature(
+        self, provider: Provider, credential: Credential, method: str, host: str, path: str, body: bytes
+    ) -> tuple[tuple[str, str], ...]:
+        """The headers that sign a request for *path*, its query included, as AWS wants it."""
+        path, _, query = path.partition("?")
+        return sign(
+            method=method,
+            host=host,
+            path=path,
+            query=query,
+            headers=(),
+            body=body,
+            access_key_id=credential.access_key_id,
+            secret_access_key=credential.secret,
+            session_token=credential.session_token or None,
+            region=provider.region,
+            service=SIGNED_SERVICE,
+            now=self._clock.now(),
+        )
+
+    async def token(self, credential: Credential, *, refused: str = "") -> str:
+        """An access token for *credential*, which is one of an account; another than *refused*.
+
+        Raises:
+            UpstreamDenied: the account is refused, or cannot sign.
+            TrunklineError: the token endpoint cannot be reached, or makes no sense.
+        """
+        account = credential.account
+        assert account is not None, "only a credential with an account is asked for a token"
+        state = self._states.get(account)
+        if state is None:
+            state = self._states[account] = _State()
+        asked = self._clock.monotonic()
+        if self._good(state, refused):
+            return state.token
+        async with state.lock:
+            if self._good(state, refused):
+                return state.token
+            if state.error is not None and state.failed_at >= asked:
+                raise _again(state.error)
+            try:
+                state.token, life = await self._fetch(account)
+            except TrunklineError as error:
+                state.error, state.failed_at = error, self._clock.monotonic()
+                raise
+            state.error = None
+            # A life shorter than the margin is used to its half.
+            state.until = self._clock.monotonic() + max(life - MARGIN_S, life / 2)
+            return state.token
+
+    def _good(self, state: _State, refused: str) -> bool:
+        return bool(state.token) and state.token != refused and self._clock.monotonic() < state.until
+
+    async def _fetch(self, account: Account) -> tuple[str, float]:
+        try:
+            body = google.form(account, self._clock.now())
+        except google.AccountUnusable as error:
+            raise UpstreamDenied(f"the service account cannot be used: {error}") from error
+        response = await self._transport.send(_question(account.token_uri, body))
+        answer = await response.read(MAX_TOKEN_BYTES)
+        if response.status in (400, 401, 403):
+            raw = answer[:1000].decode("utf-8", "replace")
+            raise UpstreamDenied(
+                "the provider's token endpoint refuses our account", raw=raw, upstream_status=response.status
+            )
+        if response.status != 200:
+            raise UpstreamFailed(
+                f"the provider's token endpoint answered with status {response.status}",
+                upstream_status=response.status,
+            )
+        try:
+            return google.token(answer)
+        except ValueError as error:
+            raise UpstreamFailed(str(error)) from error
+
+
+def _again(error: TrunklineError) -> TrunklineError:
+    """*error* for another caller: each is told of its own attempt."""
+    return type(error)(error.message, raw=error.raw, upstream_status=error.upstream_status)
+
+
+def _question(url: str, body: bytes) -> UpstreamRequest:
+    return UpstreamRequest(origin=_origin(url), head=b"".join(_head(url)), body=body, timeouts=TOKEN_TIMEOUTS)
+
+
+def _origin(url: str) -> str:
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc}"
+
+
+def _head(url: str) -> Iterator[bytes]:
+    parts = urlsplit(url)
+    yield f"POST {parts.path or '/'}{'?' if parts.query else ''}{parts.query} HTTP/1.1\r\n".encode()
+    yield f"host: {parts.netloc}\r\n".encode()
+    yield b"content-type: application/x-www-form-urlencoded\r\naccept: application/json\r\n"
+    yield f"user-agent: trunkline/{__version__}\r\n".encode()

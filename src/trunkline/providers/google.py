@@ -1,0 +1,221 @@
+"""Google's service accounts: from the JSON file to an access token, as functions of their arguments.
+
+A service account signs a JWT with its RSA key and exchanges it at the token endpoint for an access token of an hour
+(RFC 7523). The file that `gcloud auth application-default login` writes holds a refresh token in its place; it is
+taken too. Other kinds (workload identity federation) are named and refused. Signing needs the package `cryptography`,
+which the extra `trunkline[vertex]` brings.
+
+Sources: developers.google.com "Using OAuth 2.0 for Server to Server Applications", "Using OAuth 2.0 for Web Server
+Applications" (refreshing), the code of google-auth; read 2026-11-26.
+"""
+
+import base64
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Literal
+from urllib.parse import urlencode, urlsplit
+
+import msgspec
+from msgspec import Struct
+
+SCOPE = "https://www.googleapis.com/auth/cloud-platform"
+GRANT = "urn:ietf:params:oauth:grant-type:jwt-bearer"
+TOKEN_URI = "https://oauth2.googleapis.com/token"  # noqa: S105 - an address
+LIFETIME_S = 3600
+MAX_FILE_BYTES = 64 * 1024
+_HERE = frozenset({"127.0.0.1", "localhost", "::1"})
+
+
+class Account(Struct, frozen=True, kw_only=True):
+    """What the file says, as far as it is needed. `kind` names the fields that are filled."""
+
+    kind: Literal["service_account", "authorized_user"]
+    token_uri: str = TOKEN_URI
+    email: str = ""
+    key_id: str = ""
+    private_key: str = ""
+    client_id: str = ""
+    client_secret: str = ""
+    refresh_token: str = ""
+    project: str = ""
+    """The project that the file names; empty where it names none."""
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """What must never be shown."""
+        return tuple(one for one in (self.private_key, self.client_secret, self.refresh_token) if one)
+
+    def __repr__(self) -> str:
+        """Without secrets."""
+        return f"Account(kind={self.kind!r}, email={self.email!r})"
+
+
+class _File(Struct, frozen=True, kw_only=True):
+    type: str = ""
+    token_uri: str = TOKEN_URI
+    client_email: str = ""
+    private_key_id: str = ""
+    private_key: str = ""
+    client_id: str = ""
+    client_secret: str = ""
+    refresh_token: str = ""
+    project_id: str = ""
+    quota_project_id: str = ""
+
+
+class AccountUnusable(ValueError):
+    """A service account cannot be used; the message says why and shows nothing of it."""
+
+
+def load(said: str) -> Account:
+    """The account that *said* is: the JSON text itself, or the path of the file that holds it.
+
+    Raises:
+        AccountUnusable: it cannot be read, or is of a kind that is not supported.
+    """
+    text = said.strip()
+    if text.startswith("{"):
+        return parse(text.encode())
+    try:
+        with Path(text).expanduser().open("rb") as file:
+            return parse(file.read(MAX_FILE_BYTES))
+    except OSError as error:
+        raise AccountUnusable(f"the file cannot be read: {error.strerror}") from error
+
+
+def parse(text: bytes) -> Account:
+    """The account of a file's content.
+
+    Raises:
+        AccountUnusable: as `load`.
+    """
+    try:
+        said = msgspec.json.decode(text, type=_File)
+    except msgspec.MsgspecError:
+        raise AccountUnusable("it is not the JSON of a service account") from None
+    if not _address(said.token_uri):
+        raise AccountUnusable("its token_uri is no https address")
+    project = said.project_id or said.quota_project_id
+    if said.type == "service_account" and said.client_email and said.private_key:
+        if find_spec("cryptography") is None:
+            raise AccountUnusable("signing for it needs a package: pip install 'trunkline[vertex]'")
+        return Account(
+            kind="service_account",
+            token_uri=said.token_uri,
+            email=said.client_email,
+            key_id=said.private_key_id,
+            private_key=said.private_key,
+            project=project,
+        )
+    if said.type == "authorized_user" and said.client_id and said.client_secret and said.refresh_token:
+        return Account(
+            kind="authorized_user",
+            token_uri=said.token_uri,
+            client_id=said.client_id,
+            client_secret=said.client_secret,
+            refresh_token=said.refresh_token,
+            project=project,
+        )
+    if said.type in ("service_account", "authorized_user"):
+        raise AccountUnusable("a field of it is missing")
+    raise AccountUnusable("it is neither a service account nor a user's application-default credentials")
+
+
+def _address(url: str) -> bool:
+    """Whether the key's assertion may be sent there: over TLS, or to this machine."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return False
+    return bool(parts.hostname) and (parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in _HERE))
+
+
+def form(account: Account, now: float) -> bytes:
+    """The body of the POST that asks for a token, `application/x-www-form-urlencoded`. *now* is Unix seconds.
+
+    Raises:
+        AccountUnusable: its private key is none that can sign.
+    """
+    if account.kind == "authorized_user":
+        fields = {
+            "grant_type": "refresh_token",
+            "client_id": account.client_id,
+            "client_secret": account.client_secret,
+            "refresh_token": account.refresh_token,
+        }
+    else:
+        fields = {"grant_type": GRANT, "assertion": assertion(account, now)}
+    return urlencode(fields).encode()
+
+
+def assertion(account: Account, now: float) -> str:
+    """The signed JWT of a service account.
+
+    Raises:
+        AccountUnusable: its private key is none that can sign.
+    """
+    issued = int(now)
+    header = {"alg": "RS256", "typ": "JWT"} | ({"kid": account.key_id} if account.key_id else {})
+    claims = {
+        "iss": account.email,
+        "sub": account.email,
+        "aud": account.token_uri,
+        "iat": issued,
+        "exp": issued + LIFETIME_S,
+        "scope": SCOPE,
+    }
+    signed = f"{_encoded(msgspec.json.encode(header))}.{_encoded(msgspec.json.encode(claims))}"
+    return f"{signed}.{_encoded(_signature(account.private_key, signed.encode()))}"
+
+
+def _encoded(data: bytes) -> str:
+    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
+
+
+def _signature(private_key: str, data: bytes) -> bytes:
+    # Not at the top: an extra, and of use to one provider alone.
+    from cryptography.exceptions import UnsupportedAlgorithm
+    from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
+    from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
+    from cryptography.hazmat.primitives.hashes import SHA256
+    from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+    try:
+        key = load_pem_private_key(private_key.encode(), password=None)
+    except (ValueError, TypeError, UnsupportedAlgorithm):
+        raise AccountUnusable("its private key cannot be read") from None
+    if not isinstance(key, RSAPrivateKey):
+        raise AccountUnusable("its private key is not an RSA key")
+    return key.sign(data, PKCS1v15(), SHA256())
+
+
+class _Answer(Struct, frozen=True, kw_only=True):
+    access_token: str
+    expires_in: int = LIFETIME_S
+
+
+def token(body: bytes) -> tuple[str, float]:
+    """The access token that the endpoint answered with, and for how many seconds it holds.
+
+    Raises:
+        ValueError: there is none in it.
+    """
+    try:
+        said = msgspec.json.decode(body, type=_Answer)
+    except msgspec.MsgspecError:
+        raise ValueError("the token endpoint's answer holds no token") from None
+    if not said.access_token.isascii() or not said.access_token.isprintable() or " " in said.access_token:
+        raise ValueError("the token endpoint's token cannot be sent in a header")
+    return said.access_token, float(said.expires_in)
+
+
+def host(region: str) -> str:
+    """Where Vertex serves *region*: `us-central1`, the multi-regions `us` and `eu`, or `global`.
+
+    Source: docs.cloud.google.com, "Deployments and endpoints", read 2026-11-26.
+    """
+    if region == "global":
+        return "aiplatform.googleapis.com"
+    if region in ("us", "eu"):
+        return f"aiplatform.{region}.rep.googleapis.com"
+    return f"{region}-aiplatform.googleapis.com"

@@ -1,0 +1,296 @@
+"""From the configuration and the environment to providers that are ready to be called."""
+
+from collections.abc import Iterator, Mapping
+from typing import TypeAlias
+
+from trunkline.dialects.base import Quirks
+from trunkline.model.endpoint import DataPolicy
+from trunkline.providers import google
+from trunkline.providers.base import AUTH_HEADERS, BEARER, Auth, Credential, Provider
+from trunkline.providers.compatible import VALUE, Compatible, Dialect, Place, compatible
+from trunkline.providers.config import SUPPORTED, CredentialSettings, ProviderSettings
+
+AWS_KEY_ID, AWS_SECRET, AWS_SESSION = "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"
+GOOGLE_FILE = "GOOGLE_APPLICATION_CREDENTIALS"
+PLACES: tuple[Place, ...] = ("region", "project", "resource")
+
+Fault: TypeAlias = tuple[tuple[str | int, ...], str]
+"""Keys below the provider's slug, and what is wrong there."""
+
+
+class _Facts:
+    """What is known of a provider of the configuration, as far as it holds there.
+
+    How it is spoken to (the dialect, the quirks, the header of the key) holds wherever the provider is. What
+    `compatible.toml` says of its own address (the variable of the key, prices, the model list, further dialects) holds
+    there alone: a key is bound to its host. For a program that anybody runs, all of it holds at any address.
+    """
+
+    def __init__(self, slug: str, settings: ProviderSettings, environ: Mapping[str, str]) -> None:
+        self.slug = slug
+        self.settings = settings
+        self.environ = environ
+        self.known = known = compatible().get(slug)
+        url = settings.base_url
+        self.own: Compatible | None = known if known and (url is None or known.is_own(url)) else None
+        self.there: Compatible | None = known if known and (self.own or known.local) else None
+        self.auth: Auth = settings.auth or (known.auth if known else "header")
+        self.dialect: Dialect = settings.dialect or (known.dialect if known else "chat")
+
+    def place(self, name: Place) -> str:
+        """What is put into the address for *name*; empty where nobody says."""
+        said: str | None = getattr(self.settings, name)
+        if said is None and self.known:
+            said = next(filter(None, (self._variable(one) for one in self.known.places.get(name, ()))), None)
+        if said is None and self.known and name == "region":
+            said = self.known.region
+        return said or ""
+
+    def places(self, credentials: tuple[Credential, ...]) -> dict[str, str]:
+        """All that an address can have room for. A service account's project is the last resort."""
+        found: dict[str, str] = {name: self.place(name) for name in PLACES}
+        if not found["project"]:
+            projects = (one.account.project for one in credentials if one.account)
+            found["project"] = next(filter(None, projects), "")
+        return found
+
+    def base_url(self, places: Mapping[str, str]) -> str:
+        """Where it is, without a slash at the end."""
+        if self.settings.base_url is not None:
+            return self.settings.base_url.rstrip("/")
+        return self.known.filled(self.known.base_url, places) if self.known else ""
+
+    def also(self, places: Mapping[str, str], base_url: str) -> dict[str, str]:
+        """Further dialects and their base URLs."""
+        if self.settings.also is not None:
+            return {dialect: url.rstrip("/") for dialect, url in self.settings.also.items()}
+        if self.there is None:
+            return {}
+        known = self.there
+        said = {dialect: known.filled(url, places, base_url) for dialect, url in known.also.items()}
+        return {dialect: url for dialect, url in said.items() if dialect != self.dialect}
+
+    def also_auth(self) -> dict[str, tuple[str, str]]:
+        """The headers of keys that further dialects have of their own; the configuration's word holds for all."""
+        if self.there is None or self.settings.auth_header is not None:
+            return {}
+        return {dialect: (header, "") for dialect, header in self.there.also_auth.items()}
+
+    def key_field(self) -> tuple[str, str]:
+        """The header that carries a key, and what stands before the key in it."""
+        header, scheme = AUTH_HEADERS.get(self.dialect, BEARER) if self.auth == "header" else BEARER
+        if self.known and self.dialect == self.known.dialect:
+            header, scheme = self.known.key_field()
+        if self.settings.auth_header is not None:
+            header = self.settings.auth_header.lower()
+            scheme = BEARER[1] if header == BEARER[0] else ""
+        if self.settings.auth_scheme is not None:
+            said = self.settings.auth_scheme.strip()
+            scheme = f"{said} " if said else ""
+        return header, scheme
+
+    def credentials(self) -> tuple[Credential, ...]:
+        """Those of the configuration; where it has none, that of the environment, at the provider's own address.
+
+        Raises:
+            AccountUnusable: a service account's file cannot be used.
+        """
+        if self.settings.credentials:
+            return tuple(_credential(f"{self.slug}#{i}", one) for i, one in enumerate(self.settings.credentials, 1))
+        if self.own is None:
+            return ()
+        id_ = f"{self.slug}#1"
+        if self.own.env and (key := self._variable(self.own.env)):
+            return (Credential(id=id_, secret=key),)
+        key_id, secret = self._variable(AWS_KEY_ID), self._variable(AWS_SECRET)
+        if self.auth == "sigv4" and key_id and secret:
+            token = self._variable(AWS_SESSION)
+            return (Credential(id=id_, auth="sigv4", secret=secret, access_key_id=key_id, session_token=token),)
+        if self.auth == "google" and (file := self._variable(GOOGLE_FILE)):
+            return (Credential(id=id_, auth="google", secret="", account=google.load(file)),)
+        return ()
+
+    def variables(self) -> tuple[str, ...]:
+        """The variables that could hold a credential."""
+        kinds = {"sigv4": (AWS_KEY_ID,), "google": (GOOGLE_FILE,)}
+        env = (self.own.env,) if self.own and self.own.env else ()
+        return (*env, *kinds.get(self.auth, ()))
+
+    def _variable(self, name: str) -> str:
+        return self.environ.get(name, "").strip()
+
+
+def _credential(id_: str, said: CredentialSettings) -> Credential:
+    if said.service_account is not None:
+        return Credential(id=id_, auth="google", secret="", account=google.load(said.service_account))
+    if said.access_key_id is not None:
+        return Credential(
+            id=id_,
+            auth="sigv4",
+            secret=said.secret_access_key or "",
+            access_key_id=said.access_key_id,
+            session_token=said.session_token or "",
+        )
+    return Credential(id=id_, secret=said.api_key or "")
+
+
+def prepare(slug: str, settings: ProviderSettings, environ: Mapping[str, str], *, listed: bool) -> Provider:
+    """The provider that *settings* describe; *listed* says whether a model of it is configured.
+
+    What `compatible.toml` knows fills the gaps. `faults` has found nothing wrong with them.
+
+    Raises:
+        AccountUnusable: a service account's file cannot be used.
+    """
+    facts = _Facts(slug, settings, environ)
+    known, own, there = facts.known, facts.own, facts.there
+    credentials = facts.credentials()
+    places = facts.places(credentials)
+    base_url = facts.base_url(places)
+    has_list = own is not None and bool(own.lists or own.models)
+    header, scheme = facts.key_field()
+    return Provider(
+        slug=slug,
+        name=settings.name or (known.name if known else slug),
+        base_url=base_url,
+        dialect=facts.dialect,
+        also=facts.also(places, base_url),
+        credentials=credentials,
+        auth_header=header,
+        auth_scheme=scheme,
+        also_auth=facts.also_auth(),
+        region=places["region"],
+        headers=tuple((name.lower(), value) for name, value in settings.headers.items()),
+        quirks=settings.quirks or (known.quirks if known else Quirks()),
+        data_policy=DataPolicy(
+            training=settings.data_policy.training,
+            retention_days=settings.data_policy.retention_days,
+            zdr=settings.data_policy.zdr,
+        ),
+        discover=(settings.models or ("discover" if has_list and not listed else "listed")) == "discover",
+        lists=tuple(there.filled(url, places, base_url) for url in there.lists) if there else None,
+        max_connections=settings.max_connections,
+        author=known.author if known else "",
+        strip=known.strip if known else "",
+        skip=known.skip if known else (),
+        known=own.models if own else (),
+        list_prices=known.list_prices if known else "per_token",
+        price_source=own.price_source if own else None,
+    )
+
+
+def faults(slug: str, settings: ProviderSettings, environ: Mapping[str, str]) -> Iterator[Fault]:
+    """What is wrong with a provider's authentication and address that its types cannot say."""
+    facts = _Facts(slug, settings, environ)
+    for index, one in enumerate(settings.credentials):
+        fault = _wrong(one, facts.auth)
+        if fault is not None:
+            yield ("credentials", index, *fault[0]), fault[1]
+            return
+    try:
+        credentials = facts.credentials()
+    except google.AccountUnusable as error:
+        yield ("credentials",), f"the service account cannot be used: {error}"
+        return
+    variables = facts.variables()
+    if facts.own and variables and not credentials:
+        yield ("credentials",), f"missing, and the environment variable {' or '.join(variables)} is not set"
+        return
+    yield from _wrong_places(facts, facts.places(credentials))
+    for dialect in settings.also or {}:
+        if dialect not in SUPPORTED:
+            yield ("also", dialect), f"no dialect, expected one of {', '.join(SUPPORTED)}"
+        elif dialect == facts.dialect:
+            yield ("also", dialect), "is the provider's dialect already"
+
+
+def _wrong(said: CredentialSettings, auth: Auth) -> tuple[tuple[str, ...], str] | None:
+    """Why *said* is no credential of the kind *auth*, or of the plain kind, which all take."""
+    given = [name for name in said.__struct_fields__ if getattr(said, name) is not None]
+    kinds: dict[Auth, set[str]] = {
+        "header": {"api_key"},
+        "sigv4": {"access_key_id", "secret_access_key"},
+        "google": {"service_account"},
+    }
+    for kind in ("header", auth):
+        if kinds[kind] <= set(given) <= kinds[kind] | ({"session_token"} if kind == "sigv4" else set()):
+            for name in given:
+                if name != "service_account" and not sendable(getattr(said, name)):
+                    return (name,), "is empty, or has a space or a control character in it"
+            return None
+    wanted = " and ".join(name for name in said.__struct_fields__ if name in kinds[auth])
+    hint = f"expected {wanted}" if auth == "header" else f"expected api_key alone, or {wanted}"
+    return (), f"{hint}; found {', '.join(given) or 'nothing'} (auth is {auth})"
+
+
+def _wrong_places(facts: _Facts, places: Mapping[str, str]) -> Iterator[Fault]:
+    """What the address has room for and nobody says, or what cannot be in it."""
+    known, settings = facts.known, facts.settings
+    needed = [name for name in PLACES if known and settings.base_url is None and f"{{{name}}}" in known.base_url]
+    if facts.auth == "sigv4" and "region" not in needed:
+        needed.append("region")
+    for name in PLACES:
+        if places[name] and not VALUE.fullmatch(places[name]):
+            yield (name,), "is lower-case letters, digits, '-', '.' and ':' alone"
+        elif name in needed and not places[name]:
+            variables = known.places.get(name, ()) if known else ()
+            hint = f", and the environment variable {' or '.join(variables)} is not set" if variables else ""
+            yield (name,), f"missing{hint}"
+
+
+def sendable(secret: str) -> bool:
+    """Whether *secret* can be sent in a header."""
+    return bool(secret) and secret.isascii() and secret.isprintable() and " " not in secret
+
+
+def variables() -> frozenset[str]:
+    """Every variable of the environment that a provider of the list may look at."""
+    names = {AWS_KEY_ID, AWS_SECRET, AWS_SESSION, GOOGLE_FILE}
+    for entry in compatible().values():
+        names |= {entry.env} if entry.env else set()
+        names |= {name for some in entry.places.values() for name in some}
+    return frozenset(names)
+
+
+def from_environment(environ: Mapping[str, str]) -> dict[str, Provider]:
+    """The providers whose key variable is set and not empty, by slug, each asked for its models.
+
+    One whose address needs more than the environment says is left out. Credentials that are about for other reasons
+    (`AWS_ACCESS_KEY_ID`, `GOOGLE_APPLICATION_CREDENTIALS`) are used where the configuration names the provider, only.
+    """
+    return {
+        slug: prepare(slug, ProviderSettings(), environ, listed=False)
+        for slug, entry in compatible().items()
+        if entry.env and environ.get(entry.env, "").strip() and not any(faults(slug, ProviderSettings(), environ))
+    }
+
+
+def ollama(environ: Mapping[str, str]) -> Provider:
+    """An Ollama where `OLLAMA_HOST` says, or at its usual place; whether it is there is for `catalog.refresh.probe`.
+
+    The variable's forms, after Ollama's own reading: `host`, `host:port`, `:port`, `scheme://host:port`. The address
+    to listen on, `0.0.0.0`, is no address to connect to.
+    """
+    said = environ.get("OLLAMA_HOST", "").strip().strip("\"'").rstrip("/")
+    scheme, mark, rest = said.partition("://")
+    if not mark:
+        scheme, rest = "", said
+    host, port = _split(rest.partition("/")[0])
+    if host in ("", "0.0.0.0", "::"):  # noqa: S104 - compared, not bound
+        host = "127.0.0.1"
+    if not (port.isascii() and port.isdigit()):
+        port = {"http": "80", "https": "443"}.get(scheme, "11434")
+    base_url = f"{scheme or 'http'}://{f'[{host}]' if ':' in host else host}:{port}/v1"
+    own = base_url == compatible()["ollama"].base_url
+    return prepare("ollama", ProviderSettings(base_url=None if own else base_url, models="discover"), {}, listed=False)
+
+
+def _split(netloc: str) -> tuple[str, str]:
+    """Host without brackets and port, each as far as it is there."""
+    if netloc.startswith("["):
+        host, _, rest = netloc[1:].partition("]")
+        return host, rest.removeprefix(":")
+    if netloc.count(":") > 1:
+        return netloc, ""
+    host, _, port = netloc.partition(":")
+    return host, port
