@@ -26,6 +26,8 @@ SCRUBBER = Scrubber(frozenset({SECRET, "hunter2-(very+secret)-longer", "short"})
         ("AIzaSyA1234567890abcdefghijklmnopqrstuv", "[key]"),
         ("Authorization: Bearer abc.def", "Authorization: [key]"),
         ("AKIAIOSFODNN7EXAMPLE", "[key]"),
+        ("token ya29.c.b0AXv0zTP_x-y.z is old", "token [key] is old"),
+        ("ABSKQmVkcm9ja0FQSUtleS1leGFtcGxl+/A=", "[key]"),
         ("token eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.abc_def", "token [key]"),
         ("deadbeefdeadbeefdeadbeefdeadbeef", "[key]"),
         ("see https://api.acme.example:8443/v1/x?key=1 now", "see [address] now"),

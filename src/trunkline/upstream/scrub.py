@@ -7,7 +7,7 @@ from trunkline.providers.base import Provider
 
 _KEYLIKE = re.compile(
     r"\b(?:sk|pk|rk|gsk|xai|key|api|AIza|ya29|hf|r8|nvapi|pplx|csk|fw)[-_][A-Za-z0-9_\-.*]{6,}|"
-    r"\bAIza[A-Za-z0-9_\-]{20,}|\b(?:AKIA|ASIA)[A-Z0-9]{16}\b|\beyJ[A-Za-z0-9_\-]{10,}(?:\.[A-Za-z0-9_\-]+)*|\bBearer\s+\S+|\b[A-Fa-f0-9]{32,}\b",
+    r"\bAIza[A-Za-z0-9_\-]{20,}|\bya29\.[A-Za-z0-9_\-.]+|\bABSK[A-Za-z0-9+/=]{12,}|\b(?:AKIA|ASIA)[A-Z0-9]{16}\b|\beyJ[A-Za-z0-9_\-]{10,}(?:\.[A-Za-z0-9_\-]+)*|\bBearer\s+\S+|\b[A-Fa-f0-9]{32,}\b",
 )
 _ADDRESS = re.compile(r"\bhttps?://[^\s\"'<>]+|\b(?:\d{1,3}\.){3}\d{1,3}(?::\d+)?\b")
 _ACCOUNT = re.compile(r"\b(?:org|proj|user|acct)[-_][A-Za-z0-9]{6,}")
