@@ -1,0 +1,1 @@
+"""OpenAI Responses: requests and answers made of items."""

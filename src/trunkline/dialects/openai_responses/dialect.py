@@ -1,0 +1,84 @@
+"""The dialect as the others see it."""
+
+from collections.abc import Mapping
+
+from trunkline.dialects.base import Call, Converter, Decoder, Encoded, Encoder, Identity, Quirks
+from trunkline.dialects.openai_chat.errors import error_body, from_answer
+from trunkline.dialects.openai_responses import outgoing, relay
+from trunkline.dialects.openai_responses import request as requests
+from trunkline.dialects.openai_responses.count import counted
+from trunkline.dialects.openai_responses.decode import BodyDecoder, StreamDecoder
+from trunkline.dialects.openai_responses.encode import BodyEncoder, StreamEncoder
+from trunkline.dialects.sse import KEEP_ALIVE, is_stream
+from trunkline.model.endpoint import Endpoint
+from trunkline.model.errors import TrunklineError
+from trunkline.model.request import Request
+
+
+class ResponsesClient:
+    """Responses as clients speak it: `dialects.base.Client`."""
+
+    name = "responses"
+    keep_alive = KEEP_ALIVE
+
+    def parse(self, body: bytes) -> Call:
+        """As `Client.parse`."""
+        return requests.parse(body)
+
+    def decode(self, call: Call) -> Request:
+        """As `Client.decode`."""
+        return requests.decode(call)
+
+    def encoder(self, call: Call, identity: Identity) -> Encoder:
+        """As `Client.encoder`."""
+        return StreamEncoder(identity, call.envelope) if call.stream else BodyEncoder(identity, call.envelope)
+
+    def error(self, error: TrunklineError, generation_id: str | None) -> bytes:
+        """As `Client.error`: before there is a response its errors are chat's."""
+        return error_body(error, generation_id)
+
+    def counted(self, tokens: int, *, estimated: bool) -> bytes:
+        """As `Client.counted`."""
+        return counted(tokens)
+
+    def status(self, error: TrunklineError) -> int:
+        """As `Client.status`."""
+        return error.http_status
+
+
+class ResponsesUpstream:
+    """Responses as providers speak it: `dialects.base.Upstream`."""
+
+    name = "responses"
+
+    def path(self, model: str, *, stream: bool) -> str:
+        """As `Upstream.path`."""
+        return "/responses"
+
+    def streamed(self, start: bytes) -> bool | None:
+        """As `Upstream.streamed`."""
+        return is_stream(start)
+
+    def encode(self, request: Request, endpoint: Endpoint, quirks: Quirks) -> Encoded:
+        """As `Upstream.encode`."""
+        return outgoing.encode(request, endpoint, quirks)
+
+    def decoder(self, *, sse: bool) -> Decoder:
+        """As `Upstream.decoder`."""
+        return StreamDecoder() if sse else BodyDecoder()
+
+    def error(self, status: int, headers: Mapping[str, str], body: bytes, now: float) -> TrunklineError:
+        """As `Upstream.error`."""
+        return from_answer(status, headers, body, now)
+
+
+class ResponsesRelay:
+    """Responses on both sides: `dialects.base.Relay`."""
+
+    def request(self, call: Call, endpoint: Endpoint, quirks: Quirks) -> Encoded:
+        """As `Relay.request`."""
+        return outgoing.relay(call, endpoint, quirks)
+
+    def converter(self, call: Call, identity: Identity, *, sse: bool) -> Converter:
+        """As `Relay.converter`."""
+        return relay.converter(identity, call, sse=sse)

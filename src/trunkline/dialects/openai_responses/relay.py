@@ -1,0 +1,392 @@
+"""Responses to Responses: bytes pass, a meter reads usage off them, and what is ours is put in.
+
+Of a frame only the top level is looked at. Most hold a piece of text and leave as they came; those that hold the whole
+response get our id, our model's name and, in the last one, the cost. A frame is written anew where it must be: its
+number is not the next one, it has no `event:` line, or it lacks a field that the dialect promises.
+"""
+
+from typing import Any
+
+import msgspec
+from msgspec import Raw, Struct
+
+from trunkline.dialects.base import Call, Converter, Identity, Outcome
+from trunkline.dialects.openai_chat.decode import MAX_BODY_BYTES, load, text
+from trunkline.dialects.openai_chat.decode import value as leniently
+from trunkline.dialects.openai_responses import items
+from trunkline.dialects.openai_responses.decode import BodyDecoder, StreamDecoder, checked
+from trunkline.dialects.openai_responses.echo import STATUSES, head, null, output_text, told
+from trunkline.dialects.openai_responses.encode import TERMINAL, BodyEncoder, StreamEncoder, frame
+from trunkline.dialects.openai_responses.errors import failure, from_object
+from trunkline.dialects.openai_responses.read import reason
+from trunkline.dialects.openai_responses.usage import decode as decode_usage
+from trunkline.dialects.openai_responses.usage import encode as encode_usage
+from trunkline.dialects.sse import DONE, BlockReader, parse_block
+from trunkline.dialects.translate import Translation
+from trunkline.model.errors import TrunklineError, UpstreamFailed, UpstreamGarbled, UpstreamTruncated
+from trunkline.model.usage import Cost, Usage
+
+ENDS = frozenset({"response.completed", "response.incomplete", "response.failed", "response.cancelled"})
+EMPTY = frozenset({"message", "reasoning"})
+"""Items that say nothing by their beginning alone."""
+PROMISED: dict[str, tuple[str, Any]] = {
+    "response.output_text.delta": ("logprobs", []),
+    "response.output_text.done": ("logprobs", []),
+    "response.function_call_arguments.done": ("name", ""),
+}
+"""An event's type → a field that some providers leave out, OpenAI among them, and what stands for it."""
+
+_json = msgspec.json.Encoder()
+_raw = msgspec.json.Decoder(dict[str, Raw])
+_kind = msgspec.json.Decoder(str)
+
+
+class _Item(Struct):
+    """An item that has begun: as it came, and the pieces since, for an answer that ends in the midst of it."""
+
+    body: Any
+    pieces: list[tuple[str, int, Raw]]
+    name: str = ""
+    whole: bool = False
+
+
+class _Answer:
+    """What both relays keep of an answer, and how they write its response object."""
+
+    def __init__(self, identity: Identity, call: Call) -> None:
+        self.outcome = Outcome()
+        self._identity = identity
+        self._head = head(identity, call.envelope)
+
+    def _ours(self, response: dict[str, Any]) -> dict[str, Any]:
+        """*response* with what is ours put in; what it lacks is taken from the request."""
+        own = {"id": self._identity.id, "object": "response", "model": self._identity.model}
+        return {**told(self._head, response), **own}
+
+    def _learn(self, response: dict[str, Any]) -> None:
+        """Usage, and why the answer ended.
+
+        Raises:
+            TrunklineError: it failed, or there is nothing in it.
+        """
+        outcome = self.outcome
+        outcome.upstream_id = text(response.get("id")) or None
+        usage = decode_usage(response.get("usage"))
+        if usage is not None:
+            outcome.usage = usage
+        output = response.get("output") or ()
+        status = text(response.get("status"))
+        if status == "failed":
+            raise from_object(response.get("error"))
+        calls = any(isinstance(item, dict) and item.get("type") in items.CALLS for item in output)
+        ended = reason(response, status, calls=calls)
+        outcome.finish_reason, outcome.native_finish_reason = ended.reason, ended.native
+
+    def _last(
+        self, response: dict[str, Any], usage: Usage, cost: Cost, metadata: dict[str, Any] | None
+    ) -> dict[str, Any]:
+        last = self._ours(response)
+        output = [item for item in last["output"] or () if isinstance(item, dict)]
+        last["output"], last["output_text"] = output, output_text(output)
+        if last["status"] not in STATUSES:
+            last["status"] = "completed"
+        last["usage"] = encode_usage(usage, cost, same=True)
+        if metadata is not None:
+            last["openrouter_metadata"] = metadata
+        return last
+
+
+class StreamRelay(_Answer):
+    """A `Converter` for streams."""
+
+    def __init__(self, identity: Identity, call: Call) -> None:
+        super().__init__(identity, call)
+        self._blocks = BlockReader()
+        self._out: list[bytes] = []
+        self._number = 0
+        self._items: dict[int, _Item] = {}
+        self._response: dict[str, Any] | None = None
+        self._begun = False
+        self._committed = False
+
+    @property
+    def committed(self) -> bool:
+        """As `Converter.committed`."""
+        return self._committed
+
+    @property
+    def ended(self) -> bool:
+        """As `Converter.ended`."""
+        return self._response is not None
+
+    def feed(self, chunk: bytes) -> bytes:
+        """As `Converter.feed`."""
+        blocks = self._blocks.feed(chunk)
+        if blocks:
+            for block in blocks.split(b"\n\n"):
+                if block and self._response is None:
+                    self._block(block, last=False)
+        return self._take()
+
+    def close(self) -> bytes:
+        """As `Converter.close`."""
+        tail = self._blocks.close()
+        for block in tail.split(b"\n\n"):
+            if block and self._response is None:
+                self._block(block, last=True)
+        if self._response is None:
+            raise UpstreamTruncated("the provider's stream ended before its answer did")
+        return self._take()
+
+    def _take(self) -> bytes:
+        if not self._committed or not self._out:
+            return b""
+        out, self._out = b"".join(self._out), []
+        return out
+
+    def _block(self, block: bytes, *, last: bool) -> None:
+        found = parse_block(block)
+        data = b"" if found is None else found.data.strip()
+        if found is None or not data:
+            return
+        if data == b"[DONE]":
+            if not self._begun:
+                raise UpstreamFailed("the provider sent an empty stream")
+            raise UpstreamTruncated("the provider's stream ended before its answer did")
+        body = _read(data, last=last)
+        kind = text(leniently(body["type"])) if "type" in body else found.event
+        if kind == "error" or ("error" in body and "response" not in body and not null(body["error"])):
+            error = leniently(body["error"]) if "error" in body else None
+            raise from_object(error or {key: leniently(said) for key, said in body.items()})
+        if kind == "keepalive":
+            return
+        if "response" in body:
+            self._whole(kind, body)
+            return
+        if not self._begun:
+            self._begin({})
+        if not kind.endswith(".delta"):
+            self._event(kind, body)
+        elif "delta" in body:
+            self._piece(kind, body)
+        self._pass(block, kind, body)
+
+    def _begin(self, response: dict[str, Any]) -> None:
+        """The two events that a stream begins with, for a provider that has left them out."""
+        self._begun = True
+        for kind in ("response.created", "response.in_progress"):
+            self._emit(kind, {"response": self._ours(response)})
+
+    def _whole(self, kind: str, body: dict[str, Any]) -> None:
+        """A frame with the response in it."""
+        response: dict[str, Any] = _object(body["response"])
+        if kind in ENDS:
+            if not self._begun:
+                self._begin({})
+            response = {key: leniently(said) for key, said in response.items()}
+            response["status"] = text(response.get("status")) or kind.removeprefix("response.")
+            self._learn(response)
+            if not self._items and not response.get("output") and response["status"] == "completed":
+                raise UpstreamFailed("the provider sent an empty answer")
+            self._committed = True
+            self._response = response
+            return
+        if not self._begun:
+            self.outcome.upstream_id = text(leniently(response["id"])) or None if "id" in response else None
+            self._head = told(self._head, {key: said for key, said in response.items() if key not in ("id", "model")})
+        self._begun = True
+        self._emit(kind, {**body, "response": self._ours(response)})
+
+    def _piece(self, kind: str, body: dict[str, Any]) -> None:
+        """A frame with a piece of something."""
+        delta = body["delta"]
+        length = len(delta) - 2
+        if length > 0:
+            self._committed = True
+            self.outcome.content_bytes += length
+            self.outcome.pieces += 1
+        item = self._items.get(_index(body, "output_index"))
+        if item is not None:
+            at = _index(body, "summary_index" if "summary_index" in body else "content_index")
+            item.pieces.append((kind, at, delta))
+
+    def _event(self, kind: str, body: dict[str, Any]) -> None:
+        """A frame that is no piece: what it says of items is kept, and whether it says anything at all."""
+        at = _index(body, "output_index")
+        if "item" in body:
+            item = _object(body["item"])
+            name = text(leniently(item["type"])) if "type" in item else ""
+            if kind == "response.output_item.done":
+                self._items[at] = _Item(body["item"], [], whole=True)
+                self._committed = self._committed or name not in EMPTY or _says(item)
+            else:
+                called = text(leniently(item["name"])) if "name" in item else ""
+                self._items[at] = _Item(body["item"], [], called)
+                self._committed = self._committed or name not in EMPTY
+        elif kind == "response.output_text.annotation.added":
+            self._committed = True
+            self.outcome.pieces += 1
+        elif kind == "response.function_call_arguments.done" and "name" not in body and at in self._items:
+            body["name"] = self._items[at].name
+
+    def _pass(self, block: bytes, kind: str, body: dict[str, Any]) -> None:
+        """The frame as it came, where nothing in it must be other."""
+        promised = PROMISED.get(kind)
+        lacks = promised is not None and promised[0] not in body
+        told = body.get("sequence_number")
+        plain = block[:7] == b"event: " and told is not None and bytes(told) == b"%d" % self._number
+        if plain and not lacks and kind != "response.function_call_arguments.done":
+            self._number += 1
+            self._out.append(block + b"\n\n")
+            return
+        if lacks and promised is not None:
+            body[promised[0]] = promised[1]
+        self._emit(kind, body)
+
+    def _emit(self, kind: str, body: dict[str, Any]) -> None:
+        self._out.append(frame(kind, {"type": kind, **body, "sequence_number": self._number}))
+        self._number += 1
+
+    def finish(self, usage: Usage, cost: Cost, metadata: dict[str, Any] | None = None) -> bytes:
+        """The response as it is in the end, and [DONE]."""
+        assert self._response is not None
+        return self._terminal(self._last(self._response, usage, cost, metadata))
+
+    def fail(self, error: TrunklineError, usage: Usage | None, cost: Cost | None) -> bytes:
+        """As `Converter.fail`; what was ready before the error came is said first."""
+        if not self._begun:
+            self._begin({})
+        output = [_so_far(self._items[at]) for at in sorted(self._items)]
+        response = {**self._ours({"output": output, "output_text": output_text(output)}), **failure(error)}
+        if usage is not None and cost is not None:
+            response["usage"] = encode_usage(usage, cost, same=True)
+        return self._take() + self._terminal(response)
+
+    def _terminal(self, response: dict[str, Any]) -> bytes:
+        kind = f"response.{TERMINAL.get(response['status'], 'completed')}"
+        last = frame(kind, {"type": kind, "response": response, "sequence_number": self._number})
+        self._number += 1
+        return last + DONE
+
+
+def _read(data: bytes, *, last: bool) -> dict[str, Any]:
+    """The top level of the JSON object in *data*; what a strict reader refuses is made readable, or the error it is."""
+    try:
+        if not data.isascii():
+            data.decode()
+        return _raw.decode(data)
+    except (msgspec.DecodeError, RecursionError, ValueError):
+        return _raw.decode(_json.encode(load(data, last=last)))
+
+
+def _object(raw: Raw) -> dict[str, Any]:
+    try:
+        return _raw.decode(raw)
+    except (msgspec.DecodeError, RecursionError, ValueError) as error:
+        raise UpstreamGarbled("the provider sent an event whose response or item is no object") from error
+
+
+def _index(body: dict[str, Any], key: str) -> int:
+    found = bytes(body.get(key, b"0"))
+    return int(found) if found.isdigit() and len(found) < 9 else 0
+
+
+def _says(item: dict[str, Any]) -> bool:
+    """Whether a message or a thought, whole, has anything in it."""
+    return any(key in item and bytes(item[key]) not in (b"[]", b"null", b'""') for key in _CONTENT)
+
+
+_CONTENT = ("content", "summary", "encrypted_content", "signature")
+
+
+def _so_far(item: _Item) -> dict[str, Any]:
+    """*item* with the pieces that have come of it."""
+    body = leniently(item.body)
+    if item.whole or not isinstance(body, dict):
+        return body if isinstance(body, dict) else {}
+    if "status" in body:
+        body["status"] = "incomplete"
+    texts: dict[tuple[str, int], str] = {}
+    for kind, at, delta in item.pieces:
+        texts[kind, at] = texts.get((kind, at), "") + text(leniently(delta))
+    for (kind, _), said in sorted(texts.items()):
+        if (place := _PLACES.get(kind)) is not None:
+            key, part = place
+            if part is None:
+                body[key] = said
+            else:
+                body[key] = [*(body.get(key) or ()), {**part, "refusal" if part["type"] == "refusal" else "text": said}]
+    return body
+
+
+_PLACES: dict[str, tuple[str, dict[str, Any] | None]] = {
+    "response.output_text.delta": ("content", {"type": "output_text", "annotations": [], "logprobs": []}),
+    "response.refusal.delta": ("content", {"type": "refusal"}),
+    "response.reasoning_text.delta": ("content", {"type": "reasoning_text"}),
+    "response.reasoning_summary_text.delta": ("summary", {"type": "summary_text"}),
+    "response.function_call_arguments.delta": ("arguments", None),
+    "response.custom_tool_call_input.delta": ("input", None),
+}
+"""A piece's event → where in its item it goes, and the part that it is put into."""
+
+
+class BodyRelay(_Answer):
+    """A `Converter` for one JSON body."""
+
+    def __init__(self, identity: Identity, call: Call) -> None:
+        super().__init__(identity, call)
+        self._chunks: list[bytes] = []
+        self._size = 0
+        self._body: dict[str, Any] | None = None
+
+    @property
+    def committed(self) -> bool:
+        """Never: a body is given out whole, by `finish`."""
+        return False
+
+    @property
+    def ended(self) -> bool:
+        """As `Converter.ended`."""
+        return self._body is not None
+
+    def feed(self, chunk: bytes) -> bytes:
+        """Keeps *chunk*."""
+        self._size += len(chunk)
+        if self._size > MAX_BODY_BYTES:
+            raise UpstreamGarbled(f"the provider's answer is longer than {MAX_BODY_BYTES} bytes")
+        self._chunks.append(chunk)
+        return b""
+
+    def close(self) -> bytes:
+        """Reads the body, which is whole now."""
+        body = load(b"".join(self._chunks), last=False)
+        checked(body)
+        body["status"] = text(body.get("status")) or "completed"
+        self._learn(body)
+        if not body["output"] and body["status"] == "completed":
+            raise UpstreamFailed("the provider sent an empty answer")
+        self._body = body
+        return b""
+
+    def finish(self, usage: Usage, cost: Cost, metadata: dict[str, Any] | None = None) -> bytes:
+        """The body with what is ours put in."""
+        assert self._body is not None
+        return _json.encode(self._last(self._body, usage, cost, metadata))
+
+    def fail(self, error: TrunklineError, usage: Usage | None, cost: Cost | None) -> bytes:
+        """Nothing has left, so an error is an error body; this is not called for JSON."""
+        raise error
+
+
+def converter(identity: Identity, call: Call, *, sse: bool) -> Converter:
+    """What passes an answer on; *sse* is what the upstream sends.
+
+    Where that is what the client asked for, bytes are relayed. Providers answer JSON where a stream was asked for and
+    SSE where JSON was (U25, U26); that is translated.
+    """
+    if call.stream and sse:
+        return StreamRelay(identity, call)
+    if not call.stream and not sse:
+        return BodyRelay(identity, call)
+    encoder = StreamEncoder(identity, call.envelope) if call.stream else BodyEncoder(identity, call.envelope)
+    return Translation(StreamDecoder() if sse else BodyDecoder(), encoder, streamed=call.stream)
