@@ -18,6 +18,8 @@ AUTH_HEADERS: dict[str, tuple[str, str]] = {"messages": ("x-api-key", ""), "gemi
 BEARER = ("authorization", "Bearer ")
 DIALECT_HEADERS: dict[str, tuple[tuple[str, str], ...]] = {"messages": (("anthropic-version", "2023-06-01"),)}
 """What every request of a dialect says, whoever serves it."""
+EVERYWHERE = ("schema", "keep", "bills_after_cancel", "reasoning_format")
+"""Quirks of a provider that are the same in whatever dialect it is asked."""
 
 
 class Credential(Struct, frozen=True, kw_only=True):
@@ -58,7 +60,8 @@ class Provider(Struct, frozen=True, kw_only=True, eq=False):
     base_url: str
     dialect: str
     also: dict[str, str] = {}
-    """Further dialects that it speaks, each with its base URL: a client of one of them is relayed."""
+    """Further dialects that it speaks, each with its base URL: a client of one of them is relayed. Of the quirks only
+    `EVERYWHERE` holds in them: the others are about the spelling of the main one."""
     credentials: tuple[Credential, ...] = ()
     auth_header: str = "authorization"
     auth_scheme: str = "Bearer "
@@ -92,6 +95,12 @@ class Provider(Struct, frozen=True, kw_only=True, eq=False):
         """The dialect to ask in for a client that speaks *client*, the same where it can be, and its base URL."""
         url = None if client == self.dialect else self.also.get(client)
         return (self.dialect, self.base_url) if url is None else (client, url)
+
+    def quirks_of(self, dialect: str) -> Quirks:
+        """How its spelling of *dialect* departs from it."""
+        if dialect == self.dialect:
+            return self.quirks
+        return Quirks(**{name: getattr(self.quirks, name) for name in EVERYWHERE})
 
     def fields(self, dialect: str) -> tuple[tuple[str, str], ...]:
         """The headers of every request in *dialect* but those of a credential: the configuration's word goes first."""

@@ -54,7 +54,8 @@ class ProviderSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """The wire format it is asked in; default that of the list, or `chat`."""
     also: dict[Dialect, str] | None = None
     """Further wire formats it speaks, each with its base URL: `{responses: https://api.acme.example/v1}`. Clients of
-    one of them are relayed instead of translated; default those of the list, at the list's address."""
+    one of them are relayed instead of translated; default those of the list, at the list's address. Of `quirks` only
+    `schema`, `keep`, `bills_after_cancel` and `reasoning_format` hold in them."""
     auth: Auth | None = None
     """How a credential proves itself: `header`, the key as it is; `sigv4`, a signature on every request (AWS);
     `google`, an access token of a service account. Default that of the list, or `header`."""

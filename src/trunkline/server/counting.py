@@ -78,7 +78,7 @@ class Counting:
         provider = target.provider
         counter = COUNTERS[target.dialect.name]
         credential = world.credentials.pick(provider)
-        encoded = counter.encode(request, target.endpoint, provider.quirks)
+        encoded = counter.encode(request, target.endpoint, target.quirks)
         response = await target.send(world.transport, credential, encoded, TIMEOUTS, "count")
         body = await response.read(MAX_COUNT_BYTES)
         if response.status != 200:

@@ -229,10 +229,10 @@ class Answer:
         relay = RELAYS.get((ctx.client.name, target.dialect.name)) if self._world.relay else None
         if relay is not None:
             self._way = "relay"
-            return relay.request(ctx.call, target.endpoint, target.provider.quirks)
+            return relay.request(ctx.call, target.endpoint, target.quirks)
         self._way = "translate"
         request = restore(ctx.client.decode(ctx.call), partial(self._world.thoughts.find, ctx.key.id))
-        return target.dialect.encode(request, target.endpoint, target.provider.quirks)
+        return target.dialect.encode(request, target.endpoint, target.quirks)
 
     def _make_converter(self, *, sse: bool) -> Converter:
         ctx, target, identity = self._ctx, self._target, self._identity

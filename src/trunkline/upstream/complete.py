@@ -19,4 +19,4 @@ def says_all(world: Exchanges, ctx: Context, endpoint: Endpoint) -> bool:
     target = world.targets.of(endpoint, provider, ctx.client.name)
     if world.relay and (ctx.client.name, target.dialect.name) in RELAYS:
         return True
-    return not target.dialect.encode(request, endpoint, provider.quirks).losses
+    return not target.dialect.encode(request, endpoint, target.quirks).losses

@@ -30,11 +30,11 @@ class Target:
         "_host",
         "_prefix",
         "_query",
-        "_quirky",
         "dialect",
         "endpoint",
         "origin",
         "provider",
+        "quirks",
     )
 
     def __init__(
@@ -49,7 +49,7 @@ class Target:
         self._host = url.netloc.rpartition("@")[2]
         self._base = url.path.rstrip("/")
         self._query = f"?{url.query}" if url.query else ""
-        self._quirky = dialect == provider.dialect  # a quirk's path is one of the provider's own dialect
+        self.quirks = provider.quirks_of(dialect)
         lines = [
             f"host: {self._host}",
             "content-type: application/json",
@@ -64,7 +64,7 @@ class Target:
     @property
     def counts(self) -> bool:
         """Whether the provider counts tokens, in this dialect."""
-        return self.dialect.name in COUNTERS and not (self._quirky and self.provider.quirks.count_path == "")
+        return self.dialect.name in COUNTERS and self.quirks.count_path != ""
 
     def send(
         self, transport: Transport, credential: Credential, encoded: Encoded, timeouts: Timeouts, kind: Kind
@@ -114,7 +114,7 @@ class Target:
 
     def path(self, kind: Kind) -> str:
         """The path of a call, with the query of the base URL."""
-        quirks, model = self.provider.quirks, self.endpoint.upstream_model
+        quirks, model = self.quirks, self.endpoint.upstream_model
         said: str | None = None
         if kind == "count":
             path = COUNTERS[self.dialect.name].path(model)
@@ -122,7 +122,7 @@ class Target:
         else:
             path = self.dialect.path(model, stream=kind == "stream")
             said = (quirks.stream_path if kind == "stream" else None) or quirks.path
-        if said is not None and self._quirky:
+        if said is not None:
             path = said.replace("{model}", quote(model, "@"))
         mark, query = ("&", self._query[1:]) if "?" in path and self._query else ("", self._query)
         return f"{self._base}{path}{mark}{query}"

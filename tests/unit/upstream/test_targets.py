@@ -119,13 +119,14 @@ def test_a_further_dialect_has_its_own_address_header_and_version() -> None:
     made: dict[str, Any] = {
         "also": {"messages": "https://api.acme.example/anthropic/v1"},
         "also_auth": {"messages": ("x-api-key", "")},
-        "quirks": Quirks(path="/odd/{model}"),
+        "quirks": Quirks(path="/odd/{model}", body={"odd": 1}, drop=("store",), keep=("plugins",)),
     }
     found = head(target(client="messages", **made))
     assert found[0] == "POST /anthropic/v1/messages HTTP/1.1"
     assert "x-api-key: k" in found
     assert "anthropic-version: 2023-06-01" in found
     assert not any(line.startswith("authorization") for line in found)
+    assert target(client="messages", **made).quirks == Quirks(keep=("plugins",))
     chat = head(target(client="responses", **made))
     assert chat[0] == "POST /v1/odd/m HTTP/1.1", "a quirk's path is the main dialect's"
     assert "authorization: Bearer k" in chat
