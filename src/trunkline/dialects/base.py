@@ -40,6 +40,10 @@ class Quirks(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     (Z.AI, Moonshot, DeepSeek); `enable_thinking` with `thinking_budget` (Alibaba)."""
     schema: Literal["full", "openai_strict", "gemini", "plain"] = "full"
     """The subset of JSON Schema that it takes; see `dialects.schema`."""
+    cache_marks: Literal["cache_control", "prompt_cache_breakpoint"] | None = None
+    """Chat: how it spells the marks of what may be cached, on parts of messages; None: it takes none."""
+    custom_tools: bool = False
+    """Chat: takes tools of free-form input (`type: custom`); where False they leave as functions of one text."""
     bills_after_cancel: bool = False
     """Goes on generating, and bills it, when we hang up: its stream is read to the end so that usage is true."""
     drop: tuple[str, ...] = ()

@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from trunkline.dialects.base import Quirks
-from trunkline.dialects.openai_chat import request as requests
-from trunkline.dialects.openai_chat.request import DROPPABLE, OURS, SAMPLING
+from trunkline.dialects.openai_chat.read import PARTS, SAMPLING
+from trunkline.dialects.openai_chat.request import DROPPABLE, OURS
 from trunkline.dialects.openai_chat.wire import NEEDS, ChatBody
+from trunkline.dialects.openai_chat.write import to_wire
 from trunkline.dialects.registry import RELAYS, UPSTREAMS
 from trunkline.model.errors import InvalidRequest
 from trunkline.model.request import (
@@ -176,7 +177,7 @@ def bodies(draw: st.DrawFn) -> dict[str, Any]:
 @given(body=bodies())
 def test_what_a_client_said_comes_back(body: dict[str, Any]) -> None:
     call = CHAT.parse(msgspec.json.encode(body))
-    assert requests.to_wire(CHAT.decode(call)) == body
+    assert to_wire(CHAT.decode(call)) == body
 
 
 @given(
@@ -321,7 +322,8 @@ def test_a_request_of_another_dialect_is_written_from_the_vocabulary_alone() -> 
         tools=(Tool(kind="function", name="f", extra={"theirs": 1}),),
         extra={"theirs": 1},
     )
-    sent = msgspec.json.decode(UPSTREAMS["chat"].encode(request, ENDPOINT, Quirks()).body)
+    quirks = Quirks(reasoning_field="reasoning_details")
+    sent = msgspec.json.decode(UPSTREAMS["chat"].encode(request, ENDPOINT, quirks).body)
     assert b"theirs" not in msgspec.json.encode(sent)
     assert [part["type"] for part in sent["messages"][0]["content"]] == [
         "text", "image_url", "input_audio", "video_url", "file",
@@ -330,7 +332,7 @@ def test_a_request_of_another_dialect_is_written_from_the_vocabulary_alone() -> 
         "role": "assistant",
         "content": None,
         "tool_calls": [{"id": "id", "type": "function", "function": {"name": "f", "arguments": "{}"}}],
-        "reasoning_details": [{"type": "reasoning.text", "text": "hm", "signature": "s"}],
+        "reasoning_details": [{"type": "reasoning.text", "text": "hm", "signature": "s", "index": 0}],
     }
     assert sent["max_completion_tokens"] == 5
     CHAT.parse(msgspec.json.encode(sent))
@@ -346,5 +348,5 @@ def test_a_value_nobody_can_hold_is_the_callers_fault_on_either_way() -> None:
 def test_tables_are_total() -> None:
     known = set(ChatBody.__struct_fields__)
     assert set(SAMPLING) <= known
-    assert set(NEEDS) == set(requests.PARTS)
+    assert set(NEEDS) == set(PARTS)
     assert OURS - known <= {"gateway", "x_search_filter"}

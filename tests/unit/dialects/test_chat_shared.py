@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from trunkline.dialects.base import Quirks
 from trunkline.dialects.openai_chat.decode import BodyDecoder, StreamDecoder
-from trunkline.dialects.openai_chat.request import OURS, to_wire
+from trunkline.dialects.openai_chat.request import OURS
+from trunkline.dialects.openai_chat.write import to_wire
 from trunkline.dialects.registry import RELAYS, UPSTREAMS
 from trunkline.model.errors import TrunklineError, UpstreamTruncated
 from trunkline.model.events import check

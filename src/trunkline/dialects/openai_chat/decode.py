@@ -294,9 +294,8 @@ class Reader:
         if form in ("encrypted", "server_tool_call") or (id_ and state.detail and id_ != state.detail):
             yield from self._close(state)  # these come whole: the next one is another one
         state.detail = id_
-        yield from self._text_part(
-            number, state, "reasoning", form, at, form=form, format=text(detail.get("format")) or None, id=id_, extra=extra,
-        )  # fmt: skip
+        format_ = text(detail.get("format")) or None
+        yield from self._text_part(number, state, "reasoning", form, at, form=form, format=format_, id=id_, extra=extra)
         if form != "server_tool_call":
             yield Delta(state.open[-1], text(said), signature=signature if isinstance(signature, str) else None)
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from trunkline.dialects.base import Call, Converter, Decoder, Encoded, Encoder, Identity, Quirks
-from trunkline.dialects.openai_chat import relay
+from trunkline.dialects.openai_chat import read, relay
 from trunkline.dialects.openai_chat import request as requests
 from trunkline.dialects.openai_chat.decode import BodyDecoder, StreamDecoder
 from trunkline.dialects.openai_chat.encode import BodyEncoder, StreamEncoder
@@ -26,7 +26,7 @@ class ChatClient:
 
     def decode(self, call: Call) -> Request:
         """As `Client.decode`."""
-        return requests.decode(call)
+        return read.decode(call)
 
     def encoder(self, call: Call, identity: Identity) -> Encoder:
         """As `Client.encoder`."""

@@ -97,6 +97,20 @@ class CallShape(Struct):
     custom: CustomCall | None = None
 
 
+class AudioShape(Struct):
+    """`{id?, data?, transcript?}`: audio that the assistant said."""
+
+    id: str | None = None
+    data: str | None = None
+    transcript: str | None = None
+
+
+class SaidImage(Struct):
+    """`{image_url}`: an image that the assistant made."""
+
+    image_url: ImageUrl
+
+
 class MessageShape(Struct):
     """Any message."""
 
@@ -106,8 +120,12 @@ class MessageShape(Struct):
     tool_calls: list[CallShape] | None = None
     tool_call_id: str | None = None
     reasoning: str | None = None
+    reasoning_content: str | None = None
     reasoning_details: list[dict[str, Any]] | None = None
     refusal: str | None = None
+    function_call: FunctionCall | None = None
+    audio: AudioShape | None = None
+    images: list[SaidImage] | None = None
 
 
 class FunctionShape(Struct):
@@ -119,11 +137,35 @@ class FunctionShape(Struct):
     strict: bool | None = None
 
 
+class CustomShape(Struct):
+    """A tool of free-form input."""
+
+    name: Name64
+    description: str | None = None
+    format: dict[str, Any] | None = None
+
+
 class ToolShape(Struct):
-    """Any tool. Mistral's clients leave the type of a function out."""
+    """Any tool. Mistral's clients leave the type of a function out; Cursor's are flat, as those of Responses are."""
 
     type: str = "function"
     function: FunctionShape | None = None
+    custom: CustomShape | None = None
+    name: Name64 | None = None
+    description: str | None = None
+    parameters: dict[str, Any] | None = None
+    strict: bool | None = None
+
+    @property
+    def flat(self) -> bool:
+        """Whether what should stand under the type's name stands beside it."""
+        return self.name is not None and self.type in ("function", "custom") and getattr(self, self.type) is None
+
+
+class FunctionName(Struct):
+    """`{name}`: the legacy way to want one function."""
+
+    name: str
 
 
 class JsonSchema(Struct):
@@ -151,6 +193,8 @@ class ReasoningShape(Struct):
     max_tokens: Count | None = None
     exclude: bool | None = None
     enabled: bool | None = None
+    context: str | None = None
+    mode: str | None = None
 
 
 class StreamOptions(Struct):
@@ -213,6 +257,8 @@ class ChatBody(Struct, kw_only=True):
     stop: str | Annotated[list[str], Meta(max_length=4)] | None = None
     tools: Annotated[list[ToolShape], Meta(max_length=MAX_TOOLS)] | None = None
     tool_choice: str | dict[str, Any] | None = None
+    functions: Annotated[list[FunctionShape], Meta(max_length=MAX_TOOLS)] | None = None
+    function_call: Literal["none", "auto"] | FunctionName | None = None
     parallel_tool_calls: bool | None = None
     response_format: FormatShape | None = None
     prediction: Prediction | None = None
@@ -264,6 +310,8 @@ def check(body: bytes) -> ChatBody:
             _check_parts(message, f"messages[{at}].content")
         if message.role == "tool" and not message.tool_call_id:
             raise _missing(f"messages[{at}].tool_call_id", "a tool message needs it")
+        if message.role == "function" and not message.name:
+            raise _missing(f"messages[{at}].name", "a function message needs it")
     if shape.tools is not None:
         _check_tools(shape.tools)
     if shape.tool_choice is not None:
@@ -297,7 +345,7 @@ def _check_parts(message: MessageShape, where: str) -> None:
 
 def _check_tools(tools: list[ToolShape]) -> None:
     for at, tool in enumerate(tools):
-        if tool.type == "function" and tool.function is None:
+        if tool.type == "function" and tool.function is None and not tool.flat:
             raise _missing(f"tools[{at}].function", "a tool of type function needs it")
 
 
@@ -309,10 +357,10 @@ def _check_choice(choice: str | dict[str, Any]) -> None:
     kind = choice.get("type")
     if not isinstance(kind, str):
         raise _missing("tool_choice.type", "an object needs it")
-    if kind == "function":
-        function = choice.get("function")
-        if not isinstance(function, dict) or not isinstance(function.get("name"), str):
-            raise _missing("tool_choice.function.name", "a choice of type function needs it")
+    if kind in ("function", "custom"):
+        inner = choice.get(kind)
+        if not isinstance(inner, dict) or not isinstance(inner.get("name"), str):
+            raise _missing(f"tool_choice.{kind}.name", f"a choice of type {kind} needs it")
 
 
 def _check_metadata(metadata: dict[str, str]) -> None:
