@@ -123,17 +123,73 @@ def frames(out: bytes) -> list[tuple[str, Any]]:
     return [(one.event, "[DONE]" if one.data == b"[DONE]" else msgspec.json.decode(one.data)) for one in found]
 
 
+LEAF = ("type", "enum", "const", "minimum", "maximum", "minLength", "maxLength", "pattern")
+"""What is checked of a value that holds no others."""
+
+
 class Schemas:
-    """The official document's schemas, strict: of a union the member that the discriminator names is the one."""
+    """The official document's schemas, and what is wrong with a value by them.
+
+    Of a union the member that the discriminator, or the member's own `type`, names is the one that is judged by. Where
+    `allOf` overrides a property of its base (the document is made from classes), the later one counts.
+    """
 
     def __init__(self, document: Path) -> None:
         self._schemas: dict[str, Any] = yaml.load(document.read_bytes(), yaml.CSafeLoader)["components"]["schemas"]
-        self._validators: dict[str, Any] = {}
 
     def problems(self, name: str, value: Any) -> Iterator[str]:
-        """What is wrong with *value* as the schema *name*."""
-        if name not in self._validators:
-            root = {"$ref": f"#/components/schemas/{name}", "components": {"schemas": self._schemas}}
-            self._validators[name] = Draft202012Validator(root)
-        for error in self._validators[name].iter_errors(value):
-            yield f"{'/'.join(map(str, error.instance_path))}: {error.message[:300]}"
+        """What is wrong with *value* as the schema *name*; a kind that the document does not know is `unknown kind`."""
+        for path, problem in self._explain(self._schemas[name], value):
+            yield f"{'/'.join(map(str, path))}: {problem}"
+
+    def _resolved(self, schema: dict[str, Any]) -> dict[str, Any]:
+        while "$ref" in schema:
+            schema = self._schemas[schema["$ref"].rpartition("/")[2]]
+        if "allOf" not in schema:
+            return schema
+        merged: dict[str, Any] = {key: value for key, value in schema.items() if key != "allOf"}
+        properties: dict[str, Any] = {}
+        required: list[str] = []
+        for one in map(self._resolved, schema["allOf"]):
+            properties |= one.get("properties", {})
+            required += one.get("required", [])
+            merged = {**one, **merged}
+        return {**merged, "properties": properties, "required": required}
+
+    def _explain(self, schema: dict[str, Any], value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, str]]:
+        schema = self._resolved(schema)
+        if "oneOf" in schema or "anyOf" in schema:
+            yield from self._union(schema, value, path)
+        elif isinstance(value, dict) and ("properties" in schema or schema.get("type") == "object"):
+            yield from self._object(schema, value, path)
+        elif isinstance(value, list) and "items" in schema:
+            for at, item in enumerate(value):
+                yield from self._explain(schema["items"], item, (*path, at))
+        else:
+            leaf = {key: said for key, said in schema.items() if key in LEAF}
+            for error in Draft202012Validator(leaf).iter_errors(value):
+                yield path, error.message[:200]
+
+    def _union(self, schema: dict[str, Any], value: Any, path: tuple[Any, ...]) -> Iterator[tuple[Any, str]]:
+        members = [self._resolved(one) for one in schema.get("oneOf") or schema["anyOf"]]
+        if any(not list(self._explain(member, value, path)) for member in members):
+            return
+        kind = value.get("type") if isinstance(value, dict) else None
+        named = [one for one in members if kind in one.get("properties", {}).get("type", {}).get("enum", ())]
+        if named:
+            yield from self._explain(named[0], value, path)
+        else:
+            yield path, f"unknown kind {kind}" if kind is not None else f"{str(value)[:60]} is none of the union"
+
+    def _object(
+        self, schema: dict[str, Any], value: dict[str, Any], path: tuple[Any, ...]
+    ) -> Iterator[tuple[Any, str]]:
+        properties = schema.get("properties", {})
+        for name in schema.get("required", ()):
+            if name not in value:
+                yield path, f"{name} is missing"
+        for name, inner in value.items():
+            if name in properties:
+                yield from self._explain(properties[name], inner, (*path, name))
+            elif schema.get("additionalProperties") is False:
+                yield path, f"{name} is forbidden"
