@@ -266,7 +266,8 @@ region of Vertex. Quirks are explained in the [configuration](configuration.md#p
 **Amazon Bedrock** takes a Bedrock API key (`AWS_BEARER_TOKEN_BEDROCK`, or `api_key`), or signs each request (SigV4)
 with an access key: `credentials: [{access_key_id: …, secret_access_key: …, session_token: …}]`, or
 `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY` and `AWS_SESSION_TOKEN`. These three are looked at only where the
-configuration names the provider: `providers: {amazon-bedrock: {region: us-east-1}}`.
+configuration names the provider: `providers: {amazon-bedrock: {region: us-east-1}}`. A region is a must; without one,
+`AWS_BEARER_TOKEN_BEDROCK` alone makes no provider.
 
 **Vertex** (`google-vertex` for Gemini, `google-vertex-anthropic` for Claude) takes a service account:
 `credentials: [{service_account: /path/to/key.json}]`, the JSON itself by `${VARIABLE}`, or the file that

@@ -24,6 +24,7 @@ import msgspec
 import yaml
 from msgspec import Meta, Struct
 from msgspec.inspect import (
+    AnyType,
     BoolType,
     DecimalType,
     DictType,
@@ -340,8 +341,26 @@ class _Reader:
                 return {key: self._value(value, inner, (*path, key)) for key, value in self._items(node, path)}
             case VarTupleType(item_type=inner):
                 return self._list(node, kind, inner, path)
+            case AnyType():
+                return self._any(node, kind, path)
             case _:
                 return self._scalar(node, kind, path)
+
+    def _any(self, node: yaml.Node, kind: Type, path: Path_) -> Any:
+        """What others are sent as it is: a scalar is what it looks like; in quotes or out of a variable it is text."""
+        if isinstance(node, yaml.MappingNode):
+            return {key: self._value(value, kind, (*path, key)) for key, value in self._items(node, path)}
+        if isinstance(node, yaml.SequenceNode):
+            return [self._value(item, kind, (*path, index)) for index, item in enumerate(node.value)]
+        if not isinstance(node, yaml.ScalarNode) or self._is_null(node):
+            return None
+        text, expanded = self._expand(node.value, path)
+        if node.style is None and not expanded:
+            for one in (BoolType(), IntType(), FloatType()):
+                found = _typed(text, node.tag.rpartition(":")[2], plain=True, kind=one)
+                if found is not _WRONG:
+                    return found
+        return text
 
     def _count(self, nodes: int, path: Path_) -> None:
         self._nodes += nodes

@@ -15,6 +15,7 @@ from faults_upstream import Good, check_refusal, check_whole
 from faults_wire import Gateway, ask, chat
 
 from trunkline.providers.sigv4 import sign
+from trunkline.testing.gateway import MODEL
 from trunkline.testing.scripted import Exchange, Json, Script, ScriptedUpstream, Seen
 
 KEY = rsa.generate_private_key(public_exponent=65537, key_size=2048)
@@ -129,12 +130,40 @@ async def test_every_call_is_signed(gateway: Gateway, stream: bool) -> None:
         assert dict(again)["authorization"] == seen.headers["authorization"], "what left is what was signed"
 
 
+ANSWER: Any = {
+    "id": "resp_1",
+    "object": "response",
+    "created_at": 1_700_000_000,
+    "status": "completed",
+    "model": "x",
+    "output": [
+        {
+            "type": "message",
+            "id": "msg_1",
+            "status": "completed",
+            "role": "assistant",
+            "content": [{"type": "output_text", "text": "Hello there", "annotations": []}],
+        }
+    ],
+    "usage": {"input_tokens": 7, "output_tokens": 3, "total_tokens": 10},
+}
+
+
 async def test_a_further_dialect_is_relayed_to_its_own_address(gateway: Gateway) -> None:
-    """A client that speaks the provider's dialect goes to `base_url`, whatever further ones there are."""
-    also = {"also": {"messages": "http://127.0.0.1:9/anthropic/v1"}}
-    async with (
-        ScriptedUpstream([Good()]) as upstream,
-        gateway({"a": f"{upstream.origin}/v1"}, provider=also) as running,
-    ):
-        check_whole(await ask(running.port, chat(stream=False)), stream=False)
-        assert upstream.seen[0].path == "/v1/chat/completions"
+    def choose(seen: Seen) -> Script:
+        return [Json(ANSWER)] if seen.path == "/responses-here/v1/responses" else [Good()]
+
+    async with ScriptedUpstream(choose=choose) as upstream:
+        also = {"also": {"responses": f"{upstream.origin}/responses-here/v1"}, "quirks": {"body": {"odd": 1}}}
+        async with gateway({"a": f"{upstream.origin}/v1"}, provider=also) as running:
+            check_whole(await ask(running.port, chat(stream=False)), stream=False)
+            body = {"model": MODEL, "input": "Say hello.", "store": False}
+            answer = await ask(running.port, body, path="/api/v1/responses")
+            assert answer.status == 200, answer.body
+            assert answer.json["output"][0]["content"][0]["text"] == "Hello there"
+        chat_, responses = upstream.seen
+        assert (chat_.path, responses.path) == ("/v1/chat/completions", "/responses-here/v1/responses")
+        assert json.loads(chat_.body)["odd"] == 1
+        assert "odd" not in json.loads(responses.body), "a quirk of the main dialect"
+        assert json.loads(responses.body)["input"] == "Say hello."
+        assert chat_.headers["authorization"] == responses.headers["authorization"]

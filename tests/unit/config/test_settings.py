@@ -188,6 +188,29 @@ def test_an_ollama_that_is_named_is_there_before_it_answers() -> None:
     assert "ollama" not in read("").catalog(now=0).providers
 
 
+def test_a_quirk_that_is_sent_as_it_is() -> None:
+    text = """
+providers:
+  acme:
+    base_url: https://h
+    quirks:
+      body: {a: true, b: 3, c: 0.5, d: 'true', e: "3", f: word, g: null, h: [1, {i: x}], j: "${V}", k: 010, l: '$${V}'}
+"""
+    assert read(text, V="7").providers["acme"].quirks.body == {
+        "a": True,
+        "b": 3,
+        "c": 0.5,
+        "d": "true",
+        "e": "3",
+        "f": "word",
+        "g": None,
+        "h": [1, {"i": "x"}],
+        "j": "7",
+        "k": "010",
+        "l": "${V}",
+    }
+
+
 def test_the_file_of_the_current_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     assert load(None, {}).file is None
