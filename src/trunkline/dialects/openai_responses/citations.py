@@ -4,6 +4,8 @@ from typing import Any
 
 from trunkline.model.citation import Citation
 
+LACKING = frozenset({"title", "start_index", "end_index"})
+
 
 def decode(found: dict[str, Any]) -> Citation:
     """One annotation in our words."""
@@ -38,7 +40,7 @@ def encode(citation: Citation, *, same: bool, length: int) -> dict[str, Any] | N
     say what of the text it is for, it is for all of it.
     """
     if same and citation.native:
-        return citation.native
+        return complete(citation.native, length)
     begin = citation.begin or 0
     if citation.url is not None:
         body: dict[str, Any] = {
@@ -55,6 +57,13 @@ def encode(citation: Citation, *, same: bool, length: int) -> dict[str, Any] | N
         filename = citation.filename or citation.title or ""
         return {"type": "file_citation", "file_id": citation.file_id, "filename": filename, "index": begin}
     return None
+
+
+def complete(note: dict[str, Any], length: int) -> dict[str, Any]:
+    """*note* with what an address must have, and xAI leaves out; *length* is that of the citing text."""
+    if note.get("type") != "url_citation" or note.keys() >= LACKING:
+        return note
+    return {"title": "", "start_index": 0, "end_index": length, **note}
 
 
 def _text(value: Any) -> str | None:

@@ -35,6 +35,7 @@ GIVEN = ("top_logprobs", "prompt", "prompt_cache_options")
 
 REASONING = ("effort", "summary", "context", "mode")
 STATUSES = frozenset({"completed", "incomplete", "in_progress", "failed", "cancelled", "queued"})
+_NULLABLE = ("function", "namespace")
 NOT_NULL = frozenset({"usage", "top_logprobs"})
 _NULL = b"null"
 _any = msgspec.json.Decoder()
@@ -101,7 +102,25 @@ def head(identity: Identity, envelope: dict[str, Raw]) -> dict[str, Any]:
 def told(head: dict[str, Any], upstream: dict[str, Any]) -> dict[str, Any]:
     """*head* with what an upstream of this dialect says of its answer; some of its nulls the schema does not have."""
     found = {key: value for key, value in upstream.items() if key not in NOT_NULL or not null(value)}
+    for key in ("text", "tools"):
+        if key in found and not null(found[key]):
+            found[key] = _without_nulls(found[key])
     return {**head, **found}
+
+
+def _without_nulls(said: Any) -> Any:
+    """A format or tools as upstreams repeat them, without the nulls that the schema has only of functions."""
+    found = _any.decode(said) if isinstance(said, Raw) else said
+    if isinstance(found, dict):
+        form = found.get("format")
+        return {**found, "format": _some(form)} if isinstance(form, dict) else found
+    if not isinstance(found, list):
+        return found
+    return [tool if not isinstance(tool, dict) or tool.get("type") in _NULLABLE else _some(tool) for tool in found]
+
+
+def _some(fields: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in fields.items() if value is not None}
 
 
 def null(value: Any) -> bool:

@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 
 from trunkline.dialects.openai_chat.decode import arguments_text
+from trunkline.dialects.openai_responses.citations import complete as complete_note
 
 SERVER_TOOLS = {
     "web_search_call": "web_search",
@@ -48,6 +49,25 @@ def meta(item: dict[str, Any]) -> dict[str, Any]:
     taken = _ALWAYS.get(kind, frozenset()) if isinstance(kind, str) else frozenset()
     full = _FULL.get(kind, ()) if isinstance(kind, str) else ()
     return {key: value for key, value in item.items() if key not in taken and not (key in full and value)}
+
+
+def complete(item: dict[str, Any]) -> dict[str, Any]:
+    """*item* with what the dialect promises and some providers leave out, OpenAI among them."""
+    content, action = item.get("content"), item.get("action")
+    if item.get("type") == "message" and isinstance(content, list):
+        return {**item, "content": [complete_part(part) if isinstance(part, dict) else part for part in content]}
+    if isinstance(action, dict) and action.get("type") == "search" and "query" not in action:
+        return {**item, "action": {**action, "query": ""}}
+    return item
+
+
+def complete_part(part: dict[str, Any]) -> dict[str, Any]:
+    """*part*, of a message's content, in the same way."""
+    notes, text = part.get("annotations"), part.get("text")
+    if not isinstance(notes, list) or not isinstance(text, str):
+        return part
+    told = [complete_note(note, len(text)) if isinstance(note, dict) else note for note in notes]
+    return {**part, "annotations": told}
 
 
 def arguments(item: dict[str, Any]) -> str:

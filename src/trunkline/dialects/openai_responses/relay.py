@@ -14,6 +14,7 @@ from trunkline.dialects.base import Call, Converter, Identity, Outcome
 from trunkline.dialects.openai_chat.decode import MAX_BODY_BYTES, load, text
 from trunkline.dialects.openai_chat.decode import value as leniently
 from trunkline.dialects.openai_responses import items
+from trunkline.dialects.openai_responses.citations import complete
 from trunkline.dialects.openai_responses.decode import BodyDecoder, StreamDecoder, checked
 from trunkline.dialects.openai_responses.echo import STATUSES, head, null, output_text, told
 from trunkline.dialects.openai_responses.encode import TERMINAL, BodyEncoder, StreamEncoder, frame
@@ -27,6 +28,8 @@ from trunkline.model.errors import TrunklineError, UpstreamFailed, UpstreamGarbl
 from trunkline.model.usage import Cost, Usage
 
 ENDS = frozenset({"response.completed", "response.incomplete", "response.failed", "response.cancelled"})
+UNTOLD = frozenset({"keepalive", "response.queued"})
+"""Events that OpenAI sends and our clients' dialect does not have."""
 EMPTY = frozenset({"message", "reasoning"})
 """Items that say nothing by their beginning alone."""
 PROMISED: dict[str, tuple[str, Any]] = {
@@ -86,7 +89,7 @@ class _Answer:
         self, response: dict[str, Any], usage: Usage, cost: Cost, metadata: dict[str, Any] | None
     ) -> dict[str, Any]:
         last = self._ours(response)
-        output = [item for item in last["output"] or () if isinstance(item, dict)]
+        output = [items.complete(item) for item in last["output"] or () if isinstance(item, dict)]
         last["output"], last["output_text"] = output, output_text(output)
         if last["status"] not in STATUSES:
             last["status"] = "completed"
@@ -158,7 +161,7 @@ class StreamRelay(_Answer):
         if kind == "error" or ("error" in body and "response" not in body and not null(body["error"])):
             error = leniently(body["error"]) if "error" in body else None
             raise from_object(error or {key: leniently(said) for key, said in body.items()})
-        if kind == "keepalive":
+        if kind in UNTOLD:
             return
         if "response" in body:
             self._whole(kind, body)
@@ -216,6 +219,8 @@ class StreamRelay(_Answer):
         if "item" in body:
             item = _object(body["item"])
             name = text(leniently(item["type"])) if "type" in item else ""
+            if b'"action"' in bytes(body["item"]) or b'"url_citation"' in bytes(body["item"]):
+                body["item"] = _written(items.complete(leniently(body["item"])), body["item"])
             if kind == "response.output_item.done":
                 self._items[at] = _Item(body["item"], [], whole=True)
                 self._committed = self._committed or name not in EMPTY or _says(item)
@@ -226,6 +231,11 @@ class StreamRelay(_Answer):
         elif kind == "response.output_text.annotation.added":
             self._committed = True
             self.outcome.pieces += 1
+            note = leniently(body["annotation"]) if "annotation" in body else None
+            if isinstance(note, dict):
+                body["annotation"] = _written(complete(note, 0), body["annotation"])
+        elif kind == "response.content_part.done" and b'"url_citation"' in bytes(body.get("part", b"")):
+            body["part"] = _written(items.complete_part(leniently(body["part"])), body["part"])
         elif kind == "response.function_call_arguments.done" and "name" not in body and at in self._items:
             body["name"] = self._items[at].name
 
@@ -235,7 +245,7 @@ class StreamRelay(_Answer):
         lacks = promised is not None and promised[0] not in body
         told = body.get("sequence_number")
         plain = block[:7] == b"event: " and told is not None and bytes(told) == b"%d" % self._number
-        if plain and not lacks and kind != "response.function_call_arguments.done":
+        if plain and not lacks and all(isinstance(said, Raw) for said in body.values()):
             self._number += 1
             self._out.append(block + b"\n\n")
             return
@@ -284,6 +294,11 @@ def _object(raw: Raw) -> dict[str, Any]:
         return _raw.decode(raw)
     except (msgspec.DecodeError, RecursionError, ValueError) as error:
         raise UpstreamGarbled("the provider sent an event whose response or item is no object") from error
+
+
+def _written(mended: Any, raw: Raw) -> Any:
+    """*mended*, or the bytes *raw* that it was read from where nothing in it is other."""
+    return raw if mended == leniently(raw) else mended
 
 
 def _index(body: dict[str, Any], key: str) -> int:

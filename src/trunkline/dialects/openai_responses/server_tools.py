@@ -31,7 +31,6 @@ PROGRESS = {
     "web_search_call": ("in_progress", "searching", "completed"),
     "code_interpreter_call": ("in_progress", "interpreting", "completed"),
     "image_generation_call": ("in_progress", "generating", "completed"),
-    "file_search_call": ("in_progress", "searching", "completed"),
 }
 """What a stream says of an item between its beginning and its end, where nobody else did."""
 

@@ -16,6 +16,7 @@ from trunkline.dialects.ids import made_up
 from trunkline.dialects.openai_responses import pieces, server_tools
 from trunkline.dialects.openai_responses.citations import encode as encode_citation
 from trunkline.dialects.openai_responses.echo import STATUSES, head, output_text, told
+from trunkline.dialects.openai_responses.items import complete
 from trunkline.dialects.openai_responses.names import Names
 from trunkline.dialects.openai_responses.names import read as read_names
 from trunkline.dialects.openai_responses.pieces import NO_WORD
@@ -188,7 +189,7 @@ class Writer:
         slot = self.slot = Slot(body, len(self.output), key, own, tool=part.id, status=meta.get("status"))
         self.output.append(body)
         shown = {name: copied(name, value) for name, value in body.items()}
-        self.emit("output_item.added", output_index=slot.index, item=shown)
+        self.emit("output_item.added", output_index=slot.index, item=complete(shown))
 
     def own(self, part: PartStarted) -> bool:
         """Whether *part* is of an item that came in this dialect."""
