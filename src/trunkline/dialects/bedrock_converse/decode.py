@@ -16,7 +16,7 @@ Sources: Bedrock API reference, "Converse", "ConverseStream" and the types that 
 from base64 import b64decode
 from binascii import Error as NotBase64
 from collections.abc import Generator, Iterator
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 import msgspec
 from msgspec import Struct
@@ -64,6 +64,7 @@ _OWN_TOOL = (None, "tool_use")
 _EXCEPTIONS = ("exception", "error")
 
 Events: TypeAlias = Iterator[Event]
+Json: TypeAlias = dict[str, Any]
 
 
 def finish_reason(native: Any) -> FinishReason | None:
@@ -197,7 +198,7 @@ class Reader:
         if not isinstance(data, str):
             yield Delta(block.part, extra=said if isinstance(said, dict) else {"image": said})
             return
-        yield Delta(block.part, data if block.said else f"data:image/{block.whatat or 'png'};base64,{data}")
+        yield Delta(block.part, data if block.said else f"data:image/{block.format or 'png'};base64,{data}")
         block.said = True
 
     def end(self, index: int) -> Events:
@@ -270,12 +271,10 @@ class StreamDecoder:
 
     def feed(self, chunk: bytes) -> Events:
         """As `Decoder.feed`."""
-        if self._done:
-            return
-        for frame in self._frames.feed(chunk):
+        for frame in () if self._done else self._frames.feed(chunk):
             yield from self._on(frame)
             if self._done:
-                return
+                break
 
     def close(self) -> Events:
         """As `Decoder.close`. Where nobody said how the answer was, its end is end enough."""
@@ -345,16 +344,16 @@ class BodyDecoder:
         body = load(data, last=False)
         match body.get("output"):
             case {"message": {"content": list(content), **message}, **rest}:
-                extra = {"output": rest} if rest else {}
+                extra = {**_rest(cast("Json", message), "role"), **({"output": rest} if rest else {})}
             case _:
                 raise from_frame(named(body.get("__type")) or "", data)
         reader = Reader()
-        yield from reader.start({**_rest(message, "role"), **extra})
+        yield from reader.start(extra)
         for index, block in enumerate(content):
             yield from _block(reader, index, block)
-        beside = {key: body[key] for key in ("stopReason", "additionalModelResponseFields") if key in body}
-        yield from reader.stop(beside)
-        yield from reader.told(_rest(body, "output", *beside))
+        fields = body.get("additionalModelResponseFields")
+        yield from reader.stop({"stopReason": body.get("stopReason"), "additionalModelResponseFields": fields})
+        yield from reader.told(_rest(body, "output", "stopReason", "additionalModelResponseFields"))
         yield Finished()
 
 

@@ -1,0 +1,39 @@
+"""The dialect as the others see it."""
+
+from collections.abc import Mapping
+from urllib.parse import quote
+
+from trunkline.dialects.base import Decoder, Encoded, Quirks
+from trunkline.dialects.bedrock_converse import request as requests
+from trunkline.dialects.bedrock_converse.decode import BodyDecoder, StreamDecoder
+from trunkline.dialects.bedrock_converse.errors import from_answer
+from trunkline.dialects.sse import is_stream
+from trunkline.model.endpoint import Endpoint
+from trunkline.model.errors import TrunklineError
+from trunkline.model.request import Request
+
+
+class ConverseUpstream:
+    """Converse as Bedrock speaks it: `dialects.base.Upstream`."""
+
+    name = "converse"
+
+    def path(self, model: str, *, stream: bool) -> str:
+        """As `Upstream.path`. A model may be an ARN, whose colons and slashes are quoted."""
+        return f"/model/{quote(model, safe='')}/{'converse-stream' if stream else 'converse'}"
+
+    def streamed(self, start: bytes) -> bool | None:
+        """As `Upstream.streamed`. A frame begins with its length, the first byte of which is zero below 16 MB."""
+        return True if start[:1] in (b"\x00", b"\x01") else is_stream(start)
+
+    def encode(self, request: Request, endpoint: Endpoint, quirks: Quirks) -> Encoded:
+        """As `Upstream.encode`."""
+        return requests.encode(request, endpoint, quirks)
+
+    def decoder(self, *, sse: bool) -> Decoder:
+        """As `Upstream.decoder`."""
+        return StreamDecoder() if sse else BodyDecoder()
+
+    def error(self, status: int, headers: Mapping[str, str], body: bytes, now: float) -> TrunklineError:
+        """As `Upstream.error`."""
+        return from_answer(status, headers, body, now)
