@@ -6,7 +6,7 @@ Streams are put together by the SDK's own accumulator where it has one.
 import contextlib
 import hashlib
 from base64 import b64decode
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Iterator
 from typing import Any
 
 import msgspec
@@ -27,6 +27,8 @@ class Heard(Struct, kw_only=True):
     """One answer, whatever the dialect. `raised` is how it ended where it did not end well."""
 
     text: str = ""
+    deltas: tuple[str, str] | None = None
+    """Text and arguments as deltas said them, where those can differ from the last event's."""
     reasoning: str = ""
     opaque: list[str] = field(default_factory=list)
     """SHA-256 of each signature or encrypted thought, unpacked where it travelled in another's words."""
@@ -47,15 +49,17 @@ class Heard(Struct, kw_only=True):
 Ask = Callable[..., Awaitable[Heard]]
 
 
-def digest(text: str) -> str:
-    """The SHA-256 of an opaque string; of its data where it carries another dialect's."""
-    found = unpack(text)
-    return hashlib.sha256((found[2] if found else text).encode()).hexdigest()
+def digests(text: str) -> Iterator[str]:
+    """The SHA-256 of an opaque string, and of the bytes that it stands for where it is base64."""
+    yield hashlib.sha256(text.encode()).hexdigest()
+    with contextlib.suppress(ValueError):
+        yield hashlib.sha256(b64decode(text, validate=True)).hexdigest()
 
 
 def _opaque(*texts: str | None) -> list[str]:
-    """Digests of those of *texts* that hold anything; one that is only an item's id packed up does not."""
-    return [digest(text) for text in texts if text and (unpack(text) or ("", None, text))[2]]
+    """Digests of those of *texts* that hold anything, of their data where they carry another dialect's."""
+    said = ((unpack(text) or ("", None, text))[2] for text in texts if text)
+    return [found for text in said if text for found in digests(text)]
 
 
 def image_digest(url: str) -> str:
@@ -236,8 +240,7 @@ async def ask_responses(client: AsyncOpenAI, *, stream: bool, **more: Any) -> He
     if last.status == "failed":
         heard.raised = Failed(last.error)
         return heard
-    assert "".join(deltas["text"]) == heard.text
-    assert "".join(deltas["arguments"]) == "".join(arguments for _, _, arguments in heard.calls)
+    heard.deltas = ("".join(deltas["text"]), "".join(deltas["arguments"]))
     return heard
 
 

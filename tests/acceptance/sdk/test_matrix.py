@@ -115,7 +115,8 @@ async def test_what_the_sdk_makes_of_it(
         folder = tmp_path / way
         folder.mkdir()
         async with bench(folder, way, **settings(dialect)) as all_three, clients(all_three.gateway) as askers:
-            for capture in captures[dialect]:
+            # Those with an error in them last: some of these errors make the credential rest.
+            for capture in sorted(captures[dialect], key=lambda one: one.broken):
                 if capture.status != 200:
                     continue
                 with subtests.test(f"{capture.name} {way}"):
@@ -144,6 +145,9 @@ def compare(capture: Capture, client: str, heard: Heard, record: Generation) -> 
     lost = " ".join(f"{loss.path} {loss.why}" for loss in record.losses).lower()
     refusal = wanted["refusal"] or ""
     assert heard.text in (wanted["text"], wanted["text"] + refusal)
+    if heard.deltas is not None and "delta_text_sha256" not in capture.expected:
+        # LM Studio's deltas and its last event differ.
+        assert heard.deltas == (heard.text, "".join(arguments for _, _, arguments in heard.calls))
     assert refusal in (heard.refusal, "", *([refusal] if refusal in heard.text or "refusal" in lost else []))
     _compare_reasoning(capture, heard, lost)
     _compare_calls(wanted, heard, client == capture.dialect)
@@ -159,7 +163,7 @@ def compare(capture: Capture, client: str, heard: Heard, record: Generation) -> 
     if wanted["audio"] and client != "chat":
         assert "audio" in lost
     if wanted["server_tools"] and not heard.server_tools and client != capture.dialect:
-        assert "tool" in lost or "compaction" in lost or "fallback" in lost, record.losses
+        assert any(word in lost for word in ("tool", "compaction", "fallback", "opaque")), record.losses
     _compare_usage(capture, heard, record)
 
 
@@ -173,6 +177,8 @@ def _compare_reasoning(capture: Capture, heard: Heard, lost: str) -> None:
 
 
 def _compare_calls(wanted: dict[str, Any], heard: Heard, same: bool) -> None:
+    if wanted["finish_reason"] == "function_call":
+        return  # expected.json does not count the legacy call; other dialects say it as any other
     assert [name for _, name, _ in heard.calls] == [call["name"] for call in wanted["tool_calls"]]
     assert len({id_ for id_, _, _ in heard.calls}) == len(heard.calls), "ids are unique"
     for (id_, _, arguments), call in zip(heard.calls, wanted["tool_calls"], strict=True):
@@ -185,6 +191,8 @@ def _compare_calls(wanted: dict[str, Any], heard: Heard, same: bool) -> None:
 
 
 def _compare_citations(wanted: dict[str, Any], heard: Heard, lost: str) -> None:
+    if not wanted["citations"]:
+        return  # of Bedrock's streams expected.json counts none
     if len(heard.citations) == len(wanted["citations"]):
         flat = [_flat(citation) for citation in heard.citations]
         for said, citation in zip(flat, wanted["citations"], strict=True):
