@@ -72,7 +72,8 @@ def to_wire(request: Request, endpoint: Endpoint, quirks: Quirks, losses: Losses
     for empty in ("inferenceConfig", "additionalModelRequestFields"):
         if not body.get(empty) and empty not in request.extra:
             body.pop(empty, None)
-    _output(body, request.response_format, kind, quirks, losses)
+    if request.response_format is not None:
+        _output(body, request.response_format, quirks, losses, takes=kind.structured or same)
     _beside(body, request, losses)
     if not same:
         _cache(body, request.cache, kind, losses)
@@ -142,13 +143,14 @@ def _own_fields(request: Request, endpoint: Endpoint, kind: Family, losses: Loss
     return said
 
 
-def _output(body: Json, shape: ResponseFormat | None, kind: Family, quirks: Quirks, losses: Losses) -> None:
-    if shape is None or shape.kind == "text":
+def _output(body: Json, shape: ResponseFormat, quirks: Quirks, losses: Losses, *, takes: bool) -> None:
+    """The shape of the answer, for a model that *takes* one."""
+    if shape.kind == "text":
         return
     if shape.kind != "json_schema" or shape.schema is None:
         losses.add("response_format", NO_WORD)
         return
-    if not kind.structured:
+    if not takes:
         losses.add("response_format", "the model takes no schema for its answer")
         return
     schema, gone = subset(shape.schema, quirks.schema)
