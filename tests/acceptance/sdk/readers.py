@@ -5,7 +5,7 @@ Streams are put together by the SDK's own accumulator where it has one.
 
 import contextlib
 import hashlib
-from base64 import b64decode
+from base64 import b64decode, b64encode
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Iterator
 from typing import Any
 
@@ -50,10 +50,9 @@ Ask = Callable[..., Awaitable[Heard]]
 
 
 def digests(text: str) -> Iterator[str]:
-    """The SHA-256 of an opaque string, and of the bytes that it stands for where it is base64."""
+    """The SHA-256 of an opaque string, and of that as the bytes of a blob, which is what Bedrock calls it."""
     yield hashlib.sha256(text.encode()).hexdigest()
-    with contextlib.suppress(ValueError):
-        yield hashlib.sha256(b64decode(text, validate=True)).hexdigest()
+    yield hashlib.sha256(b64encode(text.encode())).hexdigest()
 
 
 def _opaque(*texts: str | None) -> list[str]:
