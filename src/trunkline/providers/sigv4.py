@@ -55,4 +55,5 @@ def sign(
 def _query(query: str) -> str:
     """The query with its fields in order; a field without a value has an empty one."""
     fields = (field.partition("=") for field in query.split("&") if field)
-    return "&".join(sorted(f"{name}={value}" for name, _, value in fields))
+    # By name first: `a-b=1` is less than `a=2` as text, and comes behind it.
+    return "&".join(f"{name}={value}" for name, value in sorted((name, value) for name, _, value in fields))

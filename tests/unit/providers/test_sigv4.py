@@ -62,6 +62,35 @@ def test_list_users() -> None:
     )
 
 
+def test_get_vanilla_query_order_key_case() -> None:
+    proof = signed(query="Param2=value2&Param1=value1")["authorization"]
+    assert proof.endswith("Signature=b97d918cfa904a5beff61c982a1b6f458b799221646efd99d3219ec94cdf2500")
+
+
+def test_a_query_is_in_the_order_of_its_names() -> None:
+    """As botocore 1.44 signs it: `a` before `a-b`, and a field without a value."""
+    proof = signed(query="a-b=1&a=2&aB=3&empty")["authorization"]
+    assert proof.endswith("Signature=5626b721162084b4239abaf64bf4023837adc5b5136b8c045a50dafe717ea468")
+
+
+def test_a_model_that_is_an_arn() -> None:
+    """As botocore 1.44 signs it: what is quoted in the path is quoted once more."""
+    found = signed(
+        "POST",
+        host="bedrock-runtime.us-east-1.amazonaws.com",
+        path="/model/arn%3Aaws%3Abedrock%3Aus-east-1%3A123456789012%3Aapplication-inference-profile%2Fabc123"
+        "/converse-stream",
+        headers=(("content-type", "application/json"),),
+        body=b'{"messages":[]}',
+        session_token="t/o==",
+        service="bedrock",
+    )
+    assert found["authorization"].endswith(
+        "SignedHeaders=content-type;host;x-amz-date;x-amz-security-token, "
+        "Signature=ab76ce177ebfe52ddd2c0edceeab481f0a54ada8c340c2ad5ff91da17d821042"
+    )
+
+
 def test_a_session_is_part_of_what_is_signed() -> None:
     found = signed(session_token="t")
     assert found["x-amz-security-token"] == "t"
