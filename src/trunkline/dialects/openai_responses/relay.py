@@ -39,6 +39,18 @@ PROMISED: dict[str, tuple[str, Any]] = {
 }
 """An event's type → a field that some providers leave out, OpenAI among them, and what stands for it."""
 
+WHOLE: dict[str, tuple[str, str]] = {
+    "response.output_text.done": ("response.output_text.delta", "text"),
+    "response.refusal.done": ("response.refusal.delta", "refusal"),
+    "response.reasoning_text.done": ("response.reasoning_text.delta", "text"),
+    "response.reasoning_summary_text.done": ("response.reasoning_summary_text.delta", "text"),
+    "response.function_call_arguments.done": ("response.function_call_arguments.delta", "arguments"),
+    "response.custom_tool_call_input.done": ("response.custom_tool_call_input.delta", "input"),
+}
+"""The event that tells something whole → the event of its pieces, and the field it is in."""
+
+PLACE = frozenset({"item_id", "output_index", "content_index", "summary_index"})
+
 _json = msgspec.json.Encoder()
 _raw = msgspec.json.Decoder(dict[str, Raw])
 _kind = msgspec.json.Decoder(str)
@@ -170,6 +182,8 @@ class StreamRelay(_Answer):
             self._begin({})
         if not kind.endswith(".delta"):
             self._event(kind, body)
+            if kind in WHOLE:
+                self._catch_up(kind, body)
         elif "delta" in body:
             self._piece(kind, body)
         self._pass(block, kind, body)
@@ -238,6 +252,20 @@ class StreamRelay(_Answer):
             body["part"] = _written(items.complete_part(leniently(body["part"])), body["part"])
         elif kind == "response.function_call_arguments.done" and "name" not in body and at in self._items:
             body["name"] = self._items[at].name
+
+    def _catch_up(self, kind: str, body: dict[str, Any]) -> None:
+        """The whole of what no piece was told of (LM Studio's arguments) is told as one piece first."""
+        delta, field = WHOLE[kind]
+        item, said = self._items.get(_index(body, "output_index")), body.get(field, b"")
+        at = _index(body, "summary_index" if "summary_index" in body else "content_index")
+        if item is None or len(bytes(said)) <= 2 or any(found[:2] == (delta, at) for found in item.pieces):
+            return
+        piece = {key: found for key, found in body.items() if key in PLACE}
+        piece["delta"] = said
+        if delta in PROMISED:
+            piece["logprobs"] = []
+        self._piece(delta, piece)
+        self._emit(delta, piece)
 
     def _pass(self, block: bytes, kind: str, body: dict[str, Any]) -> None:
         """The frame as it came, where nothing in it must be other."""
