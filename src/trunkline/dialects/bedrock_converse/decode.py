@@ -82,6 +82,8 @@ class _Block(Struct):
     """Of an image: `png` …"""
     results: list[Any] = []
     """What a tool that Bedrock runs has said so far."""
+    known: Json = {}
+    """What was said so far of a block of a kind that we do not know."""
 
 
 class Reader:
@@ -125,6 +127,7 @@ class Reader:
     def opaque(self, index: int, block: dict[str, Any]) -> Events:
         """The block *index*, of a kind that we do not know, begins as *block*."""
         yield from self._begin(index, "opaque", "opaque", extra=block)
+        self._blocks[index].known.update(block)
 
     def _call(self, index: int, use: dict[str, Any]) -> Events:
         yield from self._begin(
@@ -164,7 +167,8 @@ class Reader:
                     yield from self._image(index, said)
                 case _:
                     block = yield from self._is(index, "opaque", "opaque")
-                    yield Delta(block.part, extra={kind: said})
+                    block.known[kind] = _grown(block.known.get(kind), said)
+                    yield Delta(block.part, extra={kind: block.known[kind]})
 
     def _thought(self, index: int, said: dict[str, Any], *, whole: bool) -> Events:
         for kind, piece in said.items():
@@ -249,7 +253,7 @@ class Reader:
     def _begin(self, index: int, kind: PartKind, what: str, **more: Any) -> Events:
         yield from self.end(index)
         yield from self._end_text()
-        self._blocks[index] = _Block(self._next, what, results=[])
+        self._blocks[index] = _Block(self._next, what, results=[], known={})
         yield PartStarted(self._next, kind, **more)
         self._next += 1
 
@@ -400,6 +404,15 @@ def _arguments(value: Any) -> str:
     if value is None:
         return ""
     return value if isinstance(value, str) else msgspec.json.encode(value).decode()
+
+
+def _grown(known: Any, said: Any) -> Any:
+    """*said* behind what was *known* of the same thing: texts and lists go on, objects key by key."""
+    if isinstance(known, dict) and isinstance(said, dict):
+        return {**known, **{key: _grown(known.get(key), value) for key, value in said.items()}}
+    if (isinstance(known, str) and isinstance(said, str)) or (isinstance(known, list) and isinstance(said, list)):
+        return known + said
+    return said
 
 
 def unwrapped(data: str) -> str:
