@@ -117,6 +117,7 @@ BEGUN = (
 )
 def test_exceptions_within_a_stream(name: str, body: dict[str, Any], expected: type[TrunklineError]) -> None:
     events, found = decode(StreamDecoder(), [frames(*BEGUN, (name, body))])
+    assert isinstance(found, TrunklineError)
     assert type(found) is expected
     assert found.provider_code == name
     assert len(events) == 3, "what came before it is given out"

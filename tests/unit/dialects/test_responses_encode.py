@@ -1,7 +1,7 @@
 """Answers of other dialects as Responses, and what of them comes back with the next request."""
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from openai.types.responses import Response
@@ -327,4 +327,4 @@ def test_a_stream_that_fails_at_once_has_its_beginning() -> None:
 
 
 def test_every_kind_of_part_is_written() -> None:
-    assert STARTS.keys() == ENDS.keys() == set(PartKind.__args__)
+    assert STARTS.keys() == ENDS.keys() == set(get_args(PartKind))

@@ -410,8 +410,10 @@ def _grown(known: Any, said: Any) -> Any:
     """*said* behind what was *known* of the same thing: texts and lists go on, objects key by key."""
     if isinstance(known, dict) and isinstance(said, dict):
         return {**known, **{key: _grown(known.get(key), value) for key, value in said.items()}}
-    if (isinstance(known, str) and isinstance(said, str)) or (isinstance(known, list) and isinstance(said, list)):
+    if isinstance(known, str) and isinstance(said, str):
         return known + said
+    if isinstance(known, list) and isinstance(said, list):
+        return [*known, *said]
     return said
 
 
