@@ -283,6 +283,25 @@ def test_openrouters_way_to_think() -> None:
     assert relayed({"reasoning": {"max_tokens": 800}}, Quirks(keep=("reasoning",)))["reasoning"] == {"max_tokens": 800}
 
 
+def test_anthropics_marks_leave_as_openais() -> None:
+    items = [{"role": "user", "content": [
+        {"type": "input_text", "text": "A", "cache_control": {"type": "ephemeral", "ttl": "1h"}},
+        {"type": "input_text", "text": "B", "prompt_cache_breakpoint": {"mode": "explicit"}},
+    ]}]  # fmt: skip
+    tools = [{"type": "function", "name": "f", "parameters": None, "cache_control": {"type": "ephemeral"}}]
+    call = call_of({"input": items, "tools": tools})
+    for model, told in (("gpt-5.6", {"mode": "explicit", "ttl": "12h"}), ("gpt-5", None)):
+        endpoint = replace(ENDPOINT, upstream_model=model)
+        body = msgspec.json.decode(RELAY.request(call, endpoint, Quirks()).body)
+        first, second = body["input"][0]["content"]
+        assert first.get("prompt_cache_breakpoint") == told
+        assert "cache_control" not in first
+        assert second["prompt_cache_breakpoint"] == {"mode": "explicit"}
+        assert body["tools"] == [{"type": "function", "name": "f", "parameters": None}]
+    kept = msgspec.json.decode(RELAY.request(call, ENDPOINT, Quirks(keep=("cache_control",))).body)
+    assert kept["input"] == items
+
+
 def test_parameters_that_the_endpoint_does_not_take() -> None:
     endpoint = replace(ENDPOINT, parameters=frozenset({"top_p", "reasoning"}))
     call = call_of({"temperature": 1, "top_p": 0.5})

@@ -95,6 +95,11 @@ def takes_marks(model: str) -> bool:
     return found is not None and (int(found[1]), int(found[2] or 0)) >= (5, 6)
 
 
+def lifetime(ttl: str | None) -> str | None:
+    """How long OpenAI is to keep what was to be kept for *ttl*, the nearest that it has; None leaves it to it."""
+    return "12h" if ttl in ("1h", "12h") else None if ttl is None else "30m"
+
+
 def _leading(messages: list[Message]) -> list[Message]:
     """The system messages that everything begins with, as far as they are plain text without marks."""
     found: list[Message] = []
@@ -262,8 +267,7 @@ class _Items:
     def _mark(self, body: Body, mark: CacheMark) -> None:
         """A cache mark, where the model takes any; OpenAI's others cache without being told."""
         if self._marks and body["type"] in ("input_text", "input_image", "input_file"):
-            ttl = "12h" if mark.ttl in ("1h", "12h") else "30m" if mark.ttl is not None else None
-            body["prompt_cache_breakpoint"] = {"mode": "explicit", **some({"ttl": ttl})}
+            body["prompt_cache_breakpoint"] = {"mode": "explicit", **some({"ttl": lifetime(mark.ttl)})}
 
     def _extra(self, where: str, extra: Body) -> None:
         for key, said in extra.items():

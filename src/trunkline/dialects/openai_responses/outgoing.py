@@ -10,6 +10,7 @@ from itertools import groupby
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
 from trunkline.dialects.base import Call, Encoded, Quirks
 from trunkline.dialects.openai_responses import foreign
@@ -18,7 +19,17 @@ from trunkline.dialects.openai_responses.spell import Body, call, choice, mark, 
 from trunkline.dialects.reasoning import OPENAI, unpack
 from trunkline.model.endpoint import Endpoint
 from trunkline.model.loss import Losses
-from trunkline.model.request import Message, OpaquePart, Part, ReasoningPart, Request, TextPart, ToolCallPart
+from trunkline.model.request import (
+    CacheMark,
+    Message,
+    OpaquePart,
+    Part,
+    ReasoningPart,
+    RefusalPart,
+    Request,
+    TextPart,
+    ToolCallPart,
+)
 
 OURS = frozenset(
     {"models", "route", "provider", "plugins", "preset", "session_id", "trace", "debug", "transforms",
@@ -37,6 +48,8 @@ _MENDED = re.compile(
     rb'"encrypted_content"\s*:\s*"[a-z0-9-]{1,32}:|"signature"\s*:\s*"|"format"\s*:\s*"[a-z-]+-v1"|"cache_control"'
 )
 """What we put into items, or clients of ours do, and OpenAI does not take."""
+_FLAT = re.compile(rb'"function"\s*:\s*\{|"cache_control"')
+"""The same of tools: chat's shape, and marks."""
 _NO_THOUGHTS = re.compile(r"(?:^|/)(?:gpt-3|gpt-4|chatgpt-4|gpt-5(?:\.\d)?-chat)")
 _json = msgspec.json.Encoder()
 
@@ -45,6 +58,8 @@ def encode(request: Request, endpoint: Endpoint, quirks: Quirks) -> Encoded:
     """As `Upstream.encode`."""
     losses = Losses()
     if request.dialect == "responses":
+        if "cache_control" not in quirks.keep:
+            request = _marked(request, takes=foreign.takes_marks(endpoint.upstream_model))
         fields = to_wire(request, accepted(quirks), losses)
         for key in ("top_k", "stop"):
             if fields.get(key) is not None and key not in quirks.keep:
@@ -58,7 +73,7 @@ def encode(request: Request, endpoint: Endpoint, quirks: Quirks) -> Encoded:
 def relay(asked: Call, endpoint: Endpoint, quirks: Quirks) -> Encoded:
     """As `Relay.request`: the bytes as they came, unless something in them must be mended."""
     given, tools = asked.envelope.get("input"), asked.envelope.get("tools")
-    if (given is not None and _MENDED.search(given)) or (tools is not None and b'"function":{' in _tight(tools)):
+    if (given is not None and _MENDED.search(given)) or (tools is not None and _FLAT.search(tools)):
         return encode(decode(asked), endpoint, quirks)
     losses = Losses()
     for key in ("top_k", "stop"):
@@ -67,8 +82,26 @@ def relay(asked: Call, endpoint: Endpoint, quirks: Quirks) -> Encoded:
     return Encoded(body=leave(dict(asked.envelope), endpoint, quirks), losses=losses.found())
 
 
-def _tight(raw: msgspec.Raw) -> bytes:
-    return bytes(raw).replace(b" ", b"").replace(b"\n", b"")
+def _marked(request: Request, *, takes: bool) -> Request:
+    """*request* with Anthropic's cache marks as OpenAI spells them, where the model *takes* any; without, elsewhere.
+
+    Nothing is lost with them: models that take none cache without being told.
+    """
+    messages = tuple(
+        replace(message, parts=tuple(_unmarked(part, takes=takes) for part in message.parts))
+        for message in request.messages
+    )
+    tools_ = None if request.tools is None else tuple(replace(tool, cache=None) for tool in request.tools)
+    return replace(request, messages=messages, tools=tools_)
+
+
+def _unmarked(part: Part, *, takes: bool) -> Part:
+    if isinstance(part, OpaquePart | ReasoningPart | RefusalPart) or part.cache is None:
+        return part
+    if part.cache.spelling != "cache_control":
+        return part
+    ttl = foreign.lifetime(part.cache.ttl)
+    return replace(part, cache=CacheMark(ttl, "prompt_cache_breakpoint") if takes else None)
 
 
 def accepted(quirks: Quirks) -> frozenset[str]:

@@ -94,7 +94,7 @@ def _thought_piece(writer: "Writer", opened: Open, text: str, probs: list[Any]) 
     summary = opened.part.form == "summary"
     if opened.number < 0:
         found = writer.slot.body.setdefault("summary" if summary else "content", [])
-        if found is None:
+        if not isinstance(found, list):
             found = writer.slot.body["summary" if summary else "content"] = []
         opened.number = len(found)
         found.append(thought(summary, ""))

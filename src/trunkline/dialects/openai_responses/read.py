@@ -42,7 +42,9 @@ RESPONSE = frozenset(
 """Fields of a response that have a name of ours, or none of their own."""
 
 _TEXT = frozenset({"type", "text", "annotations", "logprobs", "refusal"})
-_PLACE = frozenset({"sequence_number", "item_id", "output_index", "obfuscation"})
+PLACE = frozenset({"item_id", "output_index"})
+"""Where an event says which item it is about."""
+_BESIDE = PLACE | {"sequence_number", "obfuscation"}
 Body = dict[str, Any]
 Key = tuple[str, int]
 
@@ -102,17 +104,11 @@ class Reader:
             else:
                 yield from self._added(_number(body, "output_index", len(self._items)), item)
             return
-        handler = HANDLERS.get(kind)
-        known = self._which(body, None)
-        if handler is not None and known is not None:
+        known, handler = self._which(body, None), HANDLERS.get(kind)
+        if known is not None and handler is not None:
             yield from handler(self, known, body)
-        elif known is not None and known.pieces:
-            said = {key: value for key, value in body.items() if key not in _PLACE}
-            yield (
-                Delta(known.pieces[next(reversed(known.pieces))].part, extra={"~event": said})
-                if known.open
-                else Noted({"~event": body})
-            )
+        elif known is not None and known.open is not None and not PLACE.isdisjoint(body):
+            yield from self.on_other(known, body)
         elif kind != "keepalive":
             yield Noted({"~event": {key: value for key, value in body.items() if key != "sequence_number"}})
 
@@ -418,7 +414,7 @@ class Reader:
     def on_other(self, item: Item, body: Body) -> Iterator[Event]:
         """Progress of a tool, an image on its way, anything that has no name of ours: passed on where it stands."""
         if item.open is not None:
-            said = {key: value for key, value in body.items() if key not in _PLACE}
+            said = {key: value for key, value in body.items() if key not in _BESIDE}
             yield Delta(item.pieces[item.open].part, extra={"~event": said})
 
     def on_nothing(self, item: Item, body: Body) -> Iterator[Event]:

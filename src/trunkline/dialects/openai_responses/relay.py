@@ -22,6 +22,7 @@ from trunkline.dialects.openai_responses.errors import failure, from_object
 from trunkline.dialects.openai_responses.read import reason
 from trunkline.dialects.openai_responses.usage import decode as decode_usage
 from trunkline.dialects.openai_responses.usage import encode as encode_usage
+from trunkline.dialects.openai_responses.write import whole
 from trunkline.dialects.sse import DONE, BlockReader, parse_block
 from trunkline.dialects.translate import Translation
 from trunkline.model.errors import TrunklineError, UpstreamFailed, UpstreamGarbled, UpstreamTruncated
@@ -49,6 +50,8 @@ WHOLE: dict[str, tuple[str, str]] = {
 }
 """The event that tells something whole → the event of its pieces, and the field it is in."""
 
+LAST = frozenset({"id", "model", "status", "output", "output_text", "usage", "error", "incomplete_details"})
+"""Fields of a response that are ours, or are not known before the end."""
 PLACE = frozenset({"item_id", "output_index", "content_index", "summary_index"})
 
 _json = msgspec.json.Encoder()
@@ -78,8 +81,8 @@ class _Answer:
         own = {"id": self._identity.id, "object": "response", "model": self._identity.model}
         return {**told(self._head, response), **own}
 
-    def _learn(self, response: dict[str, Any]) -> None:
-        """Usage, and why the answer ended.
+    def _learn(self, response: dict[str, Any], *, told: bool) -> None:
+        """Usage, and why the answer ended; *told* says that something of it has come before.
 
         Raises:
             TrunklineError: it failed, or there is nothing in it.
@@ -93,6 +96,8 @@ class _Answer:
         status = text(response.get("status"))
         if status == "failed":
             raise from_object(response.get("error"))
+        if not told and not output and status == "completed":
+            raise UpstreamFailed("the provider sent an empty answer")
         calls = any(isinstance(item, dict) and item.get("type") in items.CALLS for item in output)
         ended = reason(response, status, calls=calls)
         outcome.finish_reason, outcome.native_finish_reason = ended.reason, ended.native
@@ -194,25 +199,37 @@ class StreamRelay(_Answer):
         for kind in ("response.created", "response.in_progress"):
             self._emit(kind, {"response": self._ours(response)})
 
+    def _meet(self, response: dict[str, Any]) -> None:
+        """What the first *response* says of the answer."""
+        self.outcome.upstream_id = text(leniently(response["id"])) or None if "id" in response else None
+        self._head = told(self._head, {key: said for key, said in response.items() if key not in LAST})
+
     def _whole(self, kind: str, body: dict[str, Any]) -> None:
         """A frame with the response in it."""
         response: dict[str, Any] = _object(body["response"])
         if kind in ENDS:
             if not self._begun:
+                self._meet(response)
                 self._begin({})
             response = {key: leniently(said) for key, said in response.items()}
             response["status"] = text(response.get("status")) or kind.removeprefix("response.")
-            self._learn(response)
-            if not self._items and not response.get("output") and response["status"] == "completed":
-                raise UpstreamFailed("the provider sent an empty answer")
+            self._learn(response, told=bool(self._items))
             self._committed = True
+            self._untold(response)
             self._response = response
             return
         if not self._begun:
-            self.outcome.upstream_id = text(leniently(response["id"])) or None if "id" in response else None
-            self._head = told(self._head, {key: said for key, said in response.items() if key not in ("id", "model")})
+            self._meet(response)
         self._begun = True
         self._emit(kind, {**body, "response": self._ours(response)})
+
+    def _untold(self, response: dict[str, Any]) -> None:
+        """Items that stand in the last event and were never told of: they are told now."""
+        output = response.get("output")
+        for at, item in enumerate(output if isinstance(output, list) else ()):
+            if isinstance(item, dict) and at not in self._items and len(self._items) <= at:
+                for event in whole(at, item, self._identity):
+                    self._emit(event.pop("type"), event)
 
     def _piece(self, kind: str, body: dict[str, Any]) -> None:
         """A frame with a piece of something."""
@@ -344,7 +361,7 @@ _CONTENT = ("content", "summary", "encrypted_content", "signature")
 
 def _so_far(item: _Item) -> dict[str, Any]:
     """*item* with the pieces that have come of it."""
-    body = leniently(item.body)
+    body = leniently(item.body) if isinstance(item.body, Raw) else item.body
     if item.whole or not isinstance(body, dict):
         return body if isinstance(body, dict) else {}
     if "status" in body:
@@ -405,9 +422,7 @@ class BodyRelay(_Answer):
         body = load(b"".join(self._chunks), last=False)
         checked(body)
         body["status"] = text(body.get("status")) or "completed"
-        self._learn(body)
-        if not body["output"] and body["status"] == "completed":
-            raise UpstreamFailed("the provider sent an empty answer")
+        self._learn(body, told=False)
         self._body = body
         return b""
 

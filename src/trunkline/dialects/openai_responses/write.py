@@ -20,6 +20,7 @@ from trunkline.dialects.openai_responses.items import complete
 from trunkline.dialects.openai_responses.names import Names
 from trunkline.dialects.openai_responses.names import read as read_names
 from trunkline.dialects.openai_responses.pieces import NO_WORD
+from trunkline.dialects.openai_responses.read import Reader
 from trunkline.dialects.openai_responses.state import LISTS, Body, Open, Slot, content, copied, thought
 from trunkline.model.events import (
     ChoiceEnded,
@@ -184,7 +185,9 @@ class Writer:
             del body["status"]
         body.update({name: copied(name, value) for name, value in TEMPLATES.get(kind, {}).items()})
         # Lists are filled as the item goes on; those of the event stay as they are.
-        body.update({name: copied(name, value) for name, value in meta.items() if name not in ("id", "status")})
+        for name, value in meta.items():
+            if name not in ("id", "status") and not (isinstance(body.get(name), list) and not isinstance(value, list)):
+                body[name] = copied(name, value)
         body.update(fields)
         slot = self.slot = Slot(body, len(self.output), key, own, tool=part.id, status=meta.get("status"))
         self.output.append(body)
@@ -331,6 +334,17 @@ class Writer:
         elif self.same and native in STATUSES:
             response["status"] = native
         return response["status"], response
+
+
+def whole(at: int, item: Body, identity: Identity) -> list[Body]:
+    """The events of *item*, number *at* of an answer in this dialect, without their sequence numbers."""
+    writer = Writer(identity, {})
+    writer.same = True
+    writer.output = [{} for _ in range(at)]
+    for event in Reader().whole(at, item):
+        writer.on(event)
+    writer.close("completed")
+    return writer.take()
 
 
 def _probs(logprobs: Body, *, same: bool) -> list[Any]:
