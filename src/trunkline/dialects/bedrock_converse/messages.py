@@ -45,6 +45,8 @@ HOIST = "a system message within the conversation stands before all of it"
 _ID = re.compile(r"[a-zA-Z0-9_.:-]{1,64}")
 _NOT_ID = re.compile(r"[^a-zA-Z0-9_.:-]+")
 _THOUGHTS = frozenset({"reasoning", "reasoning_content", "reasoning_details"})
+_DETAIL = frozenset({"index", "type"})
+"""What numbers a thought, or names its form, says nothing more."""
 _any = msgspec.json.Decoder()
 
 
@@ -105,7 +107,7 @@ class Writer:
             self._losses.add(f"{where}.name", NO_WORD)
         if not self._same:
             told = any(isinstance(part, ReasoningPart) for part in message.parts)
-            self._losses.extra(where, message.extra, NO_WORD, but=_THOUGHTS if told else ())
+            self._extra(where, message.extra, but=_THOUGHTS if told else frozenset())
         blocks = [
             block
             for at, part in enumerate(message.parts)
@@ -124,6 +126,11 @@ class Writer:
         else:
             self._turns.say("assistant" if message.role == "assistant" else "user", blocks, where)
 
+    def _extra(self, where: str, extra: Json, but: frozenset[str]) -> None:
+        """What another dialect says in fields of its own is lost; SDKs send empty ones, which say nothing."""
+        said = {key: value for key, value in extra.items() if value not in ([], {}, "")}
+        self._losses.extra(where, said, NO_WORD, but=but)
+
     def _result(self, message: Message, blocks: list[Json], where: str) -> None:
         inner = [block for block in blocks if "cachePoint" not in block]
         body: Json = {"toolUseId": call_id(message.tool_call_id or "")}
@@ -140,7 +147,7 @@ class Writer:
 
     def _part(self, part: Part, message: Message, where: str) -> list[Json]:
         if not self._same and not isinstance(part, OpaquePart):
-            self._losses.extra(where, part.extra, NO_WORD)
+            self._extra(where, part.extra, but=_DETAIL if isinstance(part, ReasoningPart) else frozenset())
         match part:
             case TextPart():
                 blocks = self._text(part, message, where)
