@@ -47,7 +47,8 @@ class StreamDecoder:
         kind = text(body.get("type")) or event
         if kind == "error" or (body.get("error") and "response" not in body):
             raise from_object(body.get("error") or body)
-        yield from self._reader.event(kind, body)
+        if kind:
+            yield from self._reader.event(kind, {**body, "type": kind})
 
 
 class BodyDecoder:

@@ -130,10 +130,11 @@ def null(value: Any) -> bool:
 
 def output_text(output: list[Any]) -> str:
     """All text of *output*, joined."""
+    messages = (item.get("content") for item in output if isinstance(item, dict) and item.get("type") == "message")
     return "".join(
         part["text"]
-        for item in output
-        if isinstance(item, dict) and item.get("type") == "message"
-        for part in item.get("content") or ()
+        for content in messages
+        if isinstance(content, list)
+        for part in content
         if isinstance(part, dict) and part.get("type") == "output_text" and isinstance(part.get("text"), str)
     )

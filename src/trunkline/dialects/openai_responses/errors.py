@@ -36,7 +36,7 @@ ERROR_TYPES = frozenset(
 
 def from_object(found: Any) -> TrunklineError:
     """What the `error` of a failed response, or of an `error` event, means."""
-    if isinstance(found, dict) and found.get("code") in REQUEST_FAULTS:
+    if isinstance(found, dict) and isinstance(found.get("code"), str) and found["code"] in REQUEST_FAULTS:
         # Chat's reader knows the class by its type; the code is kept for the record.
         found = {**found, "type": "invalid_request_error"}
     return from_chat(found)

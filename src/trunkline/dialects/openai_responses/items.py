@@ -39,8 +39,8 @@ _FULL = {
     "reasoning": ("summary", "content", "encrypted_content", "signature"),
 }
 """Of these items what is empty is kept as it is, since it may be missing altogether."""
-STARTING = frozenset({"completed", "incomplete", "failed"})
-"""Statuses of an item that has ended."""
+WORDS = frozenset({"id", "type", "status"})
+"""Fields that are strings, or are not there."""
 
 
 def meta(item: dict[str, Any]) -> dict[str, Any]:
@@ -48,7 +48,18 @@ def meta(item: dict[str, Any]) -> dict[str, Any]:
     kind = item.get("type")
     taken = _ALWAYS.get(kind, frozenset()) if isinstance(kind, str) else frozenset()
     full = _FULL.get(kind, ()) if isinstance(kind, str) else ()
-    return {key: value for key, value in item.items() if key not in taken and not (key in full and value)}
+    return {
+        key: value
+        for key, value in item.items()
+        if key not in taken and not (key in full and value) and (key not in WORDS or isinstance(value, str))
+    }
+
+
+def listed(output: Any) -> list[dict[str, Any]]:
+    """The items of *output*; what is none, or does not say of what kind it is, is left out."""
+    if not isinstance(output, list):
+        return []
+    return [item for item in output if isinstance(item, dict) and isinstance(item.get("type"), str)]
 
 
 def complete(item: dict[str, Any]) -> dict[str, Any]:

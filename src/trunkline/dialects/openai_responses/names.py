@@ -1,14 +1,17 @@
 """The client's own words for its tools, for upstreams that know neither namespaces nor free-form input.
 
 Codex puts the functions of a server into a namespace and wants a call's name and namespace apart; a dialect without
-namespaces makes one name of the two. Free-form input goes to such a dialect as a function with one text, and comes back
-as JSON around it.
+namespaces makes one name of the two, and cuts a name to what it takes. Free-form input goes to such a dialect as a
+function with one text, and comes back as JSON around it.
 """
 
+from collections.abc import Iterator
 from typing import Any
 
 import msgspec
 from msgspec import Raw, Struct
+
+from trunkline.dialects.openai_chat.names import fit
 
 JOINS = ("__", "_", ".", "-", "")
 """What may stand between a namespace and a name where somebody made one of both."""
@@ -18,7 +21,7 @@ _any = msgspec.json.Decoder()
 class Names(Struct, frozen=True):
     """What the client calls its tools: one name → namespace and name; the names of tools of free-form input."""
 
-    spaced: dict[str, tuple[str, str]] = {}
+    spaced: dict[str, tuple[str | None, str]] = {}
     custom: frozenset[str] = frozenset()
 
 
@@ -28,38 +31,42 @@ NO_NAMES = Names()
 def read(envelope: dict[str, Raw]) -> Names:
     """The names of the tools in a request with this top level."""
     raw = envelope.get("tools")
-    if raw is None or (b'"namespace"' not in bytes(raw) and b'"custom"' not in bytes(raw)):
+    if raw is None:
         return NO_NAMES
-    spaced: dict[str, tuple[str, str]] = {}
-    plain: set[str] = set()
-    custom: set[str] = set()
-    for tool in _any.decode(raw) or ():
+    found = list(_tools(_any.decode(raw) or ()))
+    plain = {name for space, name, _ in found if space is None}
+    spaced: dict[str, tuple[str | None, str]] = {}
+    for space, name, _ in found:
+        if space is None:
+            if fit(name) != name:
+                spaced[fit(name)] = (None, name)
+            continue
+        _spaced(spaced, space, name)
+    custom = frozenset(name for _, name, kind in found if kind == "custom")
+    return Names({name: told for name, told in spaced.items() if name not in plain}, custom)
+
+
+def _tools(tools: Any) -> Iterator[tuple[str | None, str, str]]:
+    """Namespace, name and kind of each tool that has a name."""
+    for tool in tools:
+        inner = tool.get("function")
         if tool.get("type") == "namespace":
-            for inner in tool.get("tools") or ():
-                _spaced(spaced, str(tool.get("name")), inner)
-                if inner.get("type") == "custom":
-                    custom.add(str(inner.get("name")))
-        else:
-            plain.add(_name(tool))
-            if tool.get("type") == "custom":
-                custom.add(_name(tool))
-    return Names({name: found for name, found in spaced.items() if name not in plain}, frozenset(custom))
+            for one in tool.get("tools") or ():
+                yield str(tool.get("name")), str(one.get("name")), one.get("type", "function")
+        elif name := (inner if isinstance(inner, dict) else tool).get("name"):
+            yield None, str(name), tool.get("type", "function")
 
 
-def _name(tool: dict[str, Any]) -> str:
-    inner = tool.get("function")
-    return str((inner if isinstance(inner, dict) else tool).get("name"))
-
-
-def _spaced(spaced: dict[str, tuple[str, str]], space: str, tool: dict[str, Any]) -> None:
-    name = _name(tool)
+def _spaced(spaced: dict[str, tuple[str | None, str]], space: str, name: str) -> None:
     for join in JOINS:
-        spaced[f"{space}{join}{name}"] = (space, name)
+        made = f"{space}{join}{name}"
+        spaced[made] = spaced[fit(made)] = (space, name)
     # A name that two namespaces have says nothing of which is meant.
-    if spaced.get(name, (space,))[0] == space:
-        spaced[name] = (space, name)
-    else:
-        del spaced[name]
+    for bare in {name, fit(name)}:
+        if spaced.get(bare, (space,))[0] == space:
+            spaced[bare] = (space, name)
+        else:
+            del spaced[bare]
 
 
 def free_text(arguments: str) -> str:

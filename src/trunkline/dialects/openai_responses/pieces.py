@@ -164,7 +164,7 @@ def _call(writer: "Writer", part: PartStarted) -> None:
     if not writer.own(part):
         space = writer.names.spaced.get(name)
         if space is not None:
-            fields["namespace"], name = space
+            fields, name = {} if space[0] is None else {"namespace": space[0]}, space[1]
         custom = custom or name in writer.names.custom
     id_ = part.id
     if not id_ or id_ in writer.ids:

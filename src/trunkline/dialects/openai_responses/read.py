@@ -97,8 +97,10 @@ class Reader:
             return
         if not self.begun:
             yield from self.top({})
-        item = body.get("item")
-        if isinstance(item, dict):
+        if "item" in body:
+            if not items.listed([body["item"]]):
+                return
+            item: Body = body["item"]
             if kind == "response.output_item.done":
                 yield from self._done(self._which(body, item), item)
             else:
@@ -150,14 +152,12 @@ class Reader:
         Raises:
             TrunklineError: it failed.
         """
-        output = response.get("output")
-        for at, found in enumerate(output if isinstance(output, list) else ()):
-            if isinstance(found, dict):
-                known = self._same(at, found)
-                if known is None:
-                    yield from self.whole(at, found)
-                elif not known.done:
-                    yield from self._done(known, found)
+        for at, found in enumerate(items.listed(response.get("output"))):
+            known = self._same(at, found)
+            if known is None:
+                yield from self.whole(at, found)
+            elif not known.done:
+                yield from self._done(known, found)
         usage = decode_usage(response.get("usage"))
         if usage is not None:
             yield Reported(usage)

@@ -92,13 +92,13 @@ class _Answer:
         usage = decode_usage(response.get("usage"))
         if usage is not None:
             outcome.usage = usage
-        output = response.get("output") or ()
+        output = items.listed(response.get("output"))
         status = text(response.get("status"))
         if status == "failed":
             raise from_object(response.get("error"))
         if not told and not output and status == "completed":
             raise UpstreamFailed("the provider sent an empty answer")
-        calls = any(isinstance(item, dict) and item.get("type") in items.CALLS for item in output)
+        calls = any(item["type"] in items.CALLS for item in output)
         ended = reason(response, status, calls=calls)
         outcome.finish_reason, outcome.native_finish_reason = ended.reason, ended.native
 
@@ -106,7 +106,7 @@ class _Answer:
         self, response: dict[str, Any], usage: Usage, cost: Cost, metadata: dict[str, Any] | None
     ) -> dict[str, Any]:
         last = self._ours(response)
-        output = [items.complete(item) for item in last["output"] or () if isinstance(item, dict)]
+        output = [items.complete(item) for item in items.listed(last["output"])]
         last["output"], last["output_text"] = output, output_text(output)
         if last["status"] not in STATUSES:
             last["status"] = "completed"
@@ -178,13 +178,15 @@ class StreamRelay(_Answer):
         if kind == "error" or ("error" in body and "response" not in body and not null(body["error"])):
             error = leniently(body["error"]) if "error" in body else None
             raise from_object(error or {key: leniently(said) for key, said in body.items()})
-        if kind in UNTOLD:
+        if not kind or kind in UNTOLD:
             return
         if "response" in body:
             self._whole(kind, body)
             return
         if not self._begun:
             self._begin({})
+        if "item" in body and not items.listed([leniently(body["item"])]):
+            return
         if not kind.endswith(".delta"):
             self._event(kind, body)
             if kind in WHOLE:
@@ -225,9 +227,8 @@ class StreamRelay(_Answer):
 
     def _untold(self, response: dict[str, Any]) -> None:
         """Items that stand in the last event and were never told of: they are told now."""
-        output = response.get("output")
-        for at, item in enumerate(output if isinstance(output, list) else ()):
-            if isinstance(item, dict) and at not in self._items and len(self._items) <= at:
+        for at, item in enumerate(items.listed(response.get("output"))):
+            if at not in self._items and len(self._items) <= at:
                 for event in whole(at, item, self._identity):
                     self._emit(event.pop("type"), event)
 
@@ -289,7 +290,7 @@ class StreamRelay(_Answer):
         promised = PROMISED.get(kind)
         lacks = promised is not None and promised[0] not in body
         told = body.get("sequence_number")
-        plain = block[:7] == b"event: " and told is not None and bytes(told) == b"%d" % self._number
+        plain = told is not None and bytes(told) == b"%d" % self._number and block.startswith(_name(kind))
         if plain and not lacks and all(isinstance(said, Raw) for said in body.values()):
             self._number += 1
             self._out.append(block + b"\n\n")
@@ -299,7 +300,7 @@ class StreamRelay(_Answer):
         self._emit(kind, body)
 
     def _emit(self, kind: str, body: dict[str, Any]) -> None:
-        self._out.append(frame(kind, {"type": kind, **body, "sequence_number": self._number}))
+        self._out.append(frame(kind, {"type": kind, **body} | {"type": kind, "sequence_number": self._number}))
         self._number += 1
 
     def finish(self, usage: Usage, cost: Cost, metadata: dict[str, Any] | None = None) -> bytes:
@@ -341,6 +342,10 @@ def _object(raw: Raw) -> dict[str, Any]:
         raise UpstreamGarbled("the provider sent an event whose response or item is no object") from error
 
 
+def _name(kind: str) -> bytes:
+    return b"event: %s\n" % kind.encode()
+
+
 def _written(mended: Any, raw: Raw) -> Any:
     """*mended*, or the bytes *raw* that it was read from where nothing in it is other."""
     return raw if mended == leniently(raw) else mended
@@ -375,7 +380,9 @@ def _so_far(item: _Item) -> dict[str, Any]:
             if part is None:
                 body[key] = said
             else:
-                body[key] = [*(body.get(key) or ()), {**part, "refusal" if part["type"] == "refusal" else "text": said}]
+                before = body.get(key)
+                one = {**part, "refusal" if part["type"] == "refusal" else "text": said}
+                body[key] = [*(before if isinstance(before, list) else ()), one]
     return body
 
 

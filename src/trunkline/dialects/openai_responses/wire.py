@@ -38,6 +38,10 @@ PARTS: dict[str, Needs] = {
 }
 """A part's type → the same."""
 
+FILE = ("file_data", "file_url", "filename", "file_id")
+MARKS = {"cache_control": ("type", "ephemeral"), "prompt_cache_breakpoint": ("mode", "explicit")}
+"""A cache mark, and what it must say."""
+
 WORDS: dict[type, str] = {str: "a string", list: "a list", dict: "an object"}
 
 
@@ -183,6 +187,8 @@ def _check_input(items: list[dict[str, Any]]) -> None:
         if not isinstance(kind, str):
             raise _missing(f"{where}.type") if kind is None else _wrong(f"{where}.type", "expected a string")
         _need(item, ITEMS.get(kind, {}), where)
+        if kind in ITEMS and item.get("namespace") is not None and not isinstance(item["namespace"], str):
+            raise _wrong(f"{where}.namespace", "expected a string")
         if kind == "message":
             _check_message(item, where)
         elif kind == "reasoning":
@@ -234,6 +240,23 @@ def _check_parts(parts: list[Any], where: str) -> None:
             _need(part["input_audio"], {"data": TEXT, "format": TEXT}, f"{here}.input_audio")
         if part["type"] == "input_image":
             _check_image(part, here)
+        notes = part.get("annotations")
+        if notes is not None and not (isinstance(notes, list) and all(isinstance(note, dict) for note in notes)):
+            raise _wrong(f"{here}.annotations", "expected a list of objects")
+        if part["type"] == "input_file":
+            _need(part, {key: TEXT for key in FILE if part.get(key) is not None}, here)
+        for key in MARKS.keys() & part.keys():
+            _check_mark(part[key], key, here)
+
+
+def _check_mark(mark: Any, key: str, where: str) -> None:
+    name, word = MARKS[key]
+    if mark is None:
+        return
+    if not isinstance(mark, dict) or mark.get(name) != word:
+        raise _wrong(f"{where}.{key}", f'expected {{"{name}":"{word}"}}')
+    if not isinstance(mark.get("ttl"), str | None):
+        raise _wrong(f"{where}.{key}.ttl", "expected a string")
 
 
 def _check_image(part: dict[str, Any], where: str) -> None:
@@ -255,9 +278,13 @@ def _check_tool(tool: dict[str, Any], where: str) -> None:
         _check_function(tool, where)
     elif kind == "namespace":
         _need(tool, {"name": TEXT, "tools": (list,)}, where)
+        if tool.get("description") is not None:
+            _need(tool, {"description": TEXT}, where)
         for at, found in enumerate(tool["tools"]):
             if not isinstance(found, dict):
                 raise _wrong(f"{where}.tools[{at}]", "expected an object")
+            if not isinstance(found.get("type", "function"), str):
+                raise _wrong(f"{where}.tools[{at}].type", "expected a string")
             _check_function(found, f"{where}.tools[{at}]")
 
 

@@ -21,7 +21,7 @@ from trunkline.dialects.openai_responses.names import Names
 from trunkline.dialects.openai_responses.names import read as read_names
 from trunkline.dialects.openai_responses.pieces import NO_WORD
 from trunkline.dialects.openai_responses.read import Reader
-from trunkline.dialects.openai_responses.state import LISTS, Body, Open, Slot, content, copied, thought
+from trunkline.dialects.openai_responses.state import Body, Open, Slot, content, copied, thought
 from trunkline.model.events import (
     ChoiceEnded,
     Delta,
@@ -265,7 +265,7 @@ class Writer:
         for key, value in meta.items():
             if key == "status":
                 slot.status = value
-            elif not (key in LISTS and not value and body.get(key)) and key != "id":
+            elif key != "id" and not (isinstance(body.get(key), list) and (not value or not isinstance(value, list))):
                 body[key] = copied(key, value)
 
     def _cite(self, opened: Open, event: Delta) -> None:

@@ -1,0 +1,101 @@
+"""Responses from upstreams and clients that send anything at all: never an error of ours, and always well-formed."""
+
+import random
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from chat_help import cases
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from responses_help import CLIENT, ENDPOINT, RELAY, UPSTREAM, WAYS, carry, read, wire
+from test_responses_request import EVERYTHING
+
+from trunkline.dialects.base import Quirks
+from trunkline.dialects.openai_responses.outgoing import to_wire
+from trunkline.model.errors import InvalidRequest
+
+JUNK: list[Any] = [None, 7, -1, True, "", [], {}, "x", ["x"], [{}], {"x": 1}, [None], 1.5]
+STREAMS = cases("streams/responses/*.sse")
+REQUESTS: list[Any] = [msgspec.json.decode(case.read_bytes()) for case in cases("requests/responses/*.json")]
+MANY = settings(max_examples=60)
+
+
+def spoiled(chance: random.Random, value: Any, share: float) -> Any:
+    """*value* with a *share* of what is in it gone, or something else."""
+    if chance.random() < share:
+        return chance.choice(JUNK)
+    if isinstance(value, dict):
+        return {key: spoiled(chance, inner, share) for key, inner in value.items() if chance.random() > share / 2}
+    return [spoiled(chance, inner, share) for inner in value] if isinstance(value, list) else value
+
+
+def spoiled_stream(chance: random.Random, case: Path) -> bytes:
+    share = chance.choice([0.01, 0.03, 0.1])
+    lines = [line[6:] for line in case.read_bytes().splitlines() if line.startswith(b"data: {")]
+    frames = [msgspec.json.encode(spoiled(chance, msgspec.json.decode(line), share)) for line in lines]
+    if chance.random() < 0.3:
+        chance.shuffle(frames)
+    if chance.random() < 0.3:
+        frames.pop(chance.randrange(len(frames)))
+    return b"".join(b"data: %s\n\n" % frame for frame in frames)
+
+
+@MANY
+@given(seed=st.integers(0, 2**32))
+def test_answers(seed: int) -> None:
+    chance = random.Random(seed)
+    body = spoiled_stream(chance, chance.choice(STREAMS))
+    for way in WAYS:
+        for stream in (True, False):
+            answer = carry(way, [body], sse=True, stream=stream)
+            if answer.out:
+                read(answer.out, stream=stream)
+                if stream:
+                    wire(answer.out)
+
+
+@MANY
+@given(seed=st.integers(0, 2**32))
+def test_requests(seed: int) -> None:
+    """What is taken leaves, and what leaves is what came."""
+    chance = random.Random(seed)
+    whole = {"model": "m", "input": EVERYTHING, "text": {"format": {"type": "text"}}}
+    body = spoiled(chance, chance.choice([*REQUESTS, whole]), chance.choice([0.0, 0.01, 0.05]))
+    if not isinstance(body, dict):
+        return
+    try:
+        call = CLIENT.parse(msgspec.json.encode(body))
+    except InvalidRequest:
+        return
+    request = CLIENT.decode(call)
+    assert request.dialect == "responses"
+    RELAY.request(call, ENDPOINT, Quirks())
+    UPSTREAM.encode(request, ENDPOINT, Quirks())
+    back = msgspec.json.decode(msgspec.json.encode(to_wire(request)))
+    for key in body.keys() - {"tools"}:  # a tool without its type is a function, and says so
+        assert back[key] == body[key], key
+
+
+@pytest.mark.parametrize("name", ["id", "type", "status", "call_id", "name", "arguments"])
+@pytest.mark.parametrize("junk", JUNK, ids=repr)
+def test_calls_are_well_formed(name: str, junk: Any) -> None:
+    """U38, as far as this dialect has it: ids are there and differ, arguments are text."""
+    call = {
+        "id": "fc_1",
+        "type": "function_call",
+        "status": "completed",
+        "call_id": "c",
+        "name": "f",
+        "arguments": "{}",
+    }
+    output = [{**call, name: junk}, call]
+    body = msgspec.json.encode({"status": "completed", "output": output})
+    answer = carry("translate", [body], sse=False, stream=False)
+    assert answer.error is None
+    calls = [item for item in msgspec.json.decode(answer.out)["output"] if item["type"] == "function_call"]
+    assert calls
+    assert len({item["call_id"] for item in calls}) == len(calls)
+    for item in calls:
+        assert all(isinstance(item[key], str) for key in ("id", "call_id", "name", "arguments"))
