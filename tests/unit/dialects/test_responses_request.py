@@ -500,3 +500,19 @@ def test_the_question_how_many_tokens() -> None:
             counter.decode(wrong)
     told = msgspec.json.decode(CLIENT.counted(11, estimated=False))
     assert told == {"object": "response.input_tokens", "input_tokens": 11}
+
+
+def test_a_thought_that_was_put_back() -> None:
+    """Of an answer, as `dialects.thoughts` remembers it: its parts say of which item they were, and no request's."""
+    meta = {"type": "reasoning", "id": "rs_1", "summary": []}
+    thoughts = (
+        ReasoningPart(form="summary", text="T", id="rs_1", format=OPENAI, extra={"~item": meta, "~at": 0}),
+        ReasoningPart(form="encrypted", text="gAAA", id="rs_1", format=OPENAI, extra={"~item": meta, "~at": 0}),
+    )
+    call = {"type": "function_call", "id": "fc_1", "call_id": "c1", "name": "f", "arguments": "{}"}
+    request = CLIENT.decode(call_of({"input": [call]}))
+    (turn,) = request.messages
+    body, losses = sent(replace(request, messages=(replace(turn, parts=(*thoughts, *turn.parts)),)))
+    thought = {"type": "reasoning", "id": "rs_1", "summary": [{"type": "summary_text", "text": "T"}]}
+    assert body["input"] == [{**thought, "encrypted_content": "gAAA"}, call]
+    assert losses == []

@@ -233,7 +233,9 @@ def _items(message: Message, taken: frozenset[str] | None, losses: Losses | None
 
 def _place(number: int, part: Part) -> Any:
     """Which item a part is of; a part without one is an item of its own."""
-    at = None if isinstance(part, OpaquePart) else part.extra.get("~at")
+    at = None if isinstance(part, OpaquePart) else part.extra.get("~place")
+    if at is None and isinstance(part, ReasoningPart) and part.id is not None:
+        return part.id  # one that was put back, of an answer
     return (number, None) if at is None else at
 
 
@@ -242,7 +244,7 @@ def _item(parts: list[Part], taken: frozenset[str] | None, losses: Losses | None
     first = parts[0]
     if isinstance(first, OpaquePart):
         return [first.body["~item"]] if "~item" in first.body else []
-    told = first.extra.get("~item")
+    told = first.extra.get("~sent")
     known: Body = told if isinstance(told, dict) else {}
     if isinstance(first, ReasoningPart):
         return _thought([part for part in parts if isinstance(part, ReasoningPart)], known, taken, losses)

@@ -1,8 +1,8 @@
 """A Responses request, read. Source: wire-responses §1–§4.
 
 The items of one turn of the model are one message of ours: its thoughts, what it said, its calls, in their order.
-Each part's `extra` says which item it was of: `~at` is the item's place in the input, and the first part of an item
-has the item itself as `~item`, so that an upstream of this dialect gets it back field by field. `~plain` marks a
+Each part's `extra` says which item it was of: `~place` is the item's in the input, and the first part of an item
+has the item itself as `~sent`, so that an upstream of this dialect gets it back field by field. `~plain` marks a
 content that was a bare string, `~empty` the lists of a text that were there and empty, `~spelled` a text's type where
 it is not the usual one.
 """
@@ -197,7 +197,7 @@ def _role(kind: str, item: Body) -> Role:
 
 
 def _assistant(kind: str, item: Body, at: int) -> list[Part]:
-    place: Body = {"~item": item, "~at": at}
+    place: Body = {"~sent": item, "~place": at}
     if kind == "reasoning":
         return _thought(item, place)
     if kind in ("function_call", "custom_tool_call"):
@@ -211,7 +211,7 @@ def _assistant(kind: str, item: Body, at: int) -> list[Part]:
     if content and all(part["type"] in PARTS for part in content):
         parts = [_part(part, "output_text") for part in content]
         return [
-            msgspec.structs.replace(part, extra={**part.extra, **(place if number == 0 else {"~at": at})})
+            msgspec.structs.replace(part, extra={**part.extra, **(place if number == 0 else {"~place": at})})
             for number, part in enumerate(parts)
             if not isinstance(part, OpaquePart)
         ]
@@ -252,7 +252,9 @@ def _thought(item: Body, place: Body) -> list[Part]:
     if not parts:
         parts.append(ReasoningPart(form="summary", **shared))
     return [
-        msgspec.structs.replace(cast("ReasoningPart", part), extra=place if number == 0 else {"~at": place["~at"]})
+        msgspec.structs.replace(
+            cast("ReasoningPart", part), extra=place if number == 0 else {"~place": place["~place"]}
+        )
         for number, part in enumerate(parts)
     ]
 
