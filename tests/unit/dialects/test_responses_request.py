@@ -196,6 +196,13 @@ def test_what_leaves_is_no_fault_of_form() -> None:
         assert all(key.startswith("~") for key in part.extra)
 
 
+def test_what_goes_without_saying_is_lost_nowhere() -> None:
+    body = {"store": False, "background": False, "truncation": "disabled", "include": []}
+    request = CLIENT.decode(call_of(body))
+    assert [key for key in request.extra if not key.startswith("~")] == ["include"]
+    assert to_wire(request) == {"model": "acme/small", "input": "Hi", **body}
+
+
 def test_cursors_tools() -> None:
     body = {
         "tools": [{"type": "function", "function": {"name": "f", "parameters": SCHEMA}}, {"name": "g"}],

@@ -270,9 +270,14 @@ class _Items:
             body["prompt_cache_breakpoint"] = {"mode": "explicit", **some({"ttl": lifetime(mark.ttl)})}
 
     def _extra(self, where: str, extra: Body) -> None:
-        for key, said in extra.items():
-            if said is not None:
-                self._losses.add(f"{where}.{key}", NO_FIELD)
+        _report(self._losses, f"{where}.", extra)
+
+
+def _report(losses: Losses, where: str, extra: Body) -> None:
+    """Every field of *extra* is lost; a null says nothing, nor does what is no field of the wire."""
+    for key, said in extra.items():
+        if said is not None and key[:1] != "~":
+            losses.add(f"{where}{key}", NO_FIELD)
 
 
 def _filename(url: str) -> str:
@@ -297,9 +302,7 @@ def _tool(tool: Tool, where: str, request: Request, quirks: Quirks, losses: Loss
         return replace(tool, extra={}, cache=None)
     if tool.kind != "function" or not tool.name:
         return _server_tool(tool, where, losses)
-    for key, said in tool.extra.items():
-        if said is not None:
-            losses.add(f"{where}.{key}", NO_FIELD)
+    _report(losses, f"{where}.", tool.extra)
     parameters = tool.parameters or {"type": "object", "properties": {}}
     strict = bool(tool.strict)
     kind = "openai_strict" if strict and request.dialect != "chat" else quirks.schema
@@ -408,9 +411,7 @@ def _lost(request: Request, losses: Losses) -> None:
         losses.add("n", "a response has one choice")
     if request.modalities is not None and set(request.modalities) != {"text"}:
         losses.add("modalities", NO_FIELD)
-    for key, said in request.extra.items():
-        if said is not None and key not in KNOWN:
-            losses.add(key, NO_FIELD)
+    _report(losses, "", {key: said for key, said in request.extra.items() if key not in KNOWN})
 
 
 KNOWN: Iterable[str] = frozenset(

@@ -165,7 +165,8 @@ def to_wire(request: Request, taken: frozenset[str] | None = None, losses: Losse
 
     *taken* are the formats of the thoughts that may go; where it is None all go as they came.
     """
-    body: Body = dict(request.extra)
+    body: Body = {key: said for key, said in request.extra.items() if key != "~told"}
+    body.update(request.extra.get("~told", {}))
     if request.stream or "stream" in request.spelling:
         body["stream"] = request.stream
     messages = list(request.messages)

@@ -58,6 +58,8 @@ ROLES: dict[str, Role] = {
 }
 """Whose turn an item is that we have no words for; of others the name tells: an output is the user's."""
 
+SILENT: dict[str, Any] = {"store": False, "background": False, "truncation": "disabled"}
+"""Fields that clients send and that say nothing: nothing is lost with them anywhere."""
 _MARK = "prompt_cache_breakpoint"
 _any = msgspec.json.Decoder()
 Body = dict[str, Any]
@@ -133,9 +135,15 @@ def decode(call: Call) -> Request:
         modalities=None if modalities is None else tuple(modalities),
         cache=None if mark is None else CacheMark(mark.get("ttl")),
         **{key: take(key) for key in SAME},
-        extra={**fields, **({"text": text.rest} if text.rest is not None else {})},
+        extra=_beside({**fields, **({"text": text.rest} if text.rest is not None else {})}),
         spelling=spelling,
     )
+
+
+def _beside(fields: Body) -> Body:
+    """*fields* that have no name of ours; those that say what goes without saying stand apart, under `~told`."""
+    told = {key: said for key, said in SILENT.items() if key in fields and fields[key] == said}
+    return {**rest(fields, *told), "~told": told} if told else fields
 
 
 class Taker:
