@@ -6,6 +6,8 @@ from typing import Any
 import msgspec
 import pytest
 from converse_help import frames
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from trunkline.dialects.bedrock_converse import eventstream
 from trunkline.dialects.bedrock_converse.decode import FINISH, BodyDecoder, StreamDecoder
@@ -317,3 +319,48 @@ def test_a_guardrails_trace_is_kept() -> None:
                 ("metadata", {"usage": USED, "trace": trace}))],
     )[0]  # fmt: skip
     assert fold(events).extra == {"trace": trace}
+
+
+KEYS = (
+    "text", "toolUse", "toolResult", "reasoningContent", "reasoningText", "redactedContent", "signature", "citation",
+    "citationsContent", "citations", "content", "image", "source", "bytes", "format", "input", "name", "toolUseId",
+    "type", "location", "web", "documentChar", "documentIndex", "sourceContent", "url", "start", "delta", "stopReason",
+    "contentBlockIndex", "usage", "inputTokens", "cacheDetails", "additionalModelResponseFields", "message",
+)  # fmt: skip
+NAMES = ("messageStart", "contentBlockStart", "contentBlockDelta", "contentBlockStop", "messageStop", "metadata", "new")
+SCALARS = st.one_of(st.none(), st.booleans(), st.integers(-3, 3), st.floats(allow_nan=False), st.text(max_size=3))
+VALUES: st.SearchStrategy[Any] = st.recursive(
+    SCALARS,
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=3), st.dictionaries(st.sampled_from(KEYS), inner, min_size=1, max_size=3)
+    ),
+    max_leaves=8,
+)
+BODIES = st.dictionaries(st.sampled_from(KEYS), VALUES, max_size=4)
+INDEXED = st.builds(
+    lambda name, index, key, value: (name, {"contentBlockIndex": index, key: value}),
+    st.sampled_from(NAMES),
+    st.integers(0, 2),
+    st.sampled_from(("start", "delta", "stopReason", "usage")),
+    st.dictionaries(st.sampled_from(KEYS), VALUES, max_size=2),
+)
+
+
+@settings(max_examples=300)
+@given(said=st.lists(st.one_of(st.tuples(st.sampled_from(NAMES), BODIES), INDEXED), max_size=8))
+def test_whatever_a_stream_says_it_is_read_or_refused(said: list[tuple[str, Json]]) -> None:
+    """No exception but ours, and never a stream of events that is none."""
+    events, error = decode(StreamDecoder(), [frames(*said, STOP)])
+    if error is None:
+        check(events)
+        fold(events)
+
+
+@settings(max_examples=300)
+@given(content=st.lists(VALUES, max_size=4), beside=BODIES)
+def test_whatever_a_body_says_it_is_read_or_refused(content: list[Any], beside: Json) -> None:
+    body = {"output": {"message": {"content": content}}, **beside}
+    events, error = decode(BodyDecoder(), [msgspec.json.encode(body)])
+    if error is None:
+        check(events)
+        fold(events)

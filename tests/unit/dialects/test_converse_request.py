@@ -508,10 +508,48 @@ def test_the_tables_are_total() -> None:
             assert nearest(effort, one.efforts) in one.efforts
 
 
+@pytest.mark.parametrize(
+    ("model", "thinking", "shows", "one_sampler", "structured"),
+    [
+        ("anthropic.claude-3-5-sonnet-20240620-v1:0", "budget", False, False, False),
+        ("us.anthropic.claude-3-7-sonnet-20250219-v1:0", "budget", False, False, False),
+        ("global.anthropic.claude-sonnet-4-20250514-v1:0", "budget", False, False, False),
+        ("us.anthropic.claude-opus-4-1-20250805-v1:0", "budget", False, True, False),
+        ("us.anthropic.claude-sonnet-4-5-20250929-v1:0", "budget", False, True, True),
+        ("us.anthropic.claude-opus-4-5-20251101-v1:0", "budget", False, True, True),
+        ("us.anthropic.claude-opus-4-6-v1", "adaptive", False, True, True),
+        ("anthropic.claude-opus-4-7", "adaptive", True, True, True),
+        ("anthropic.claude-sonnet-5", "adaptive", True, True, True),
+        ("anthropic.claude-mythos-preview", "adaptive", True, True, True),
+        ("us.amazon.nova-2-lite-v1:0", "nova", False, False, False),
+        ("amazon.nova-pro-v1:0", "none", False, False, False),
+        ("openai.gpt-oss-20b-1:0", "reasoning_effort", False, False, True),
+        ("global.openai.gpt-5.6-sol", "reasoning", False, False, True),
+        ("moonshot.kimi-k2-thinking", "reasoning_effort", False, False, True),
+        ("us.deepseek.r1-v1:0", "none", False, False, False),
+        ("deepseek.v3-v1:0", "none", False, False, True),
+        ("zai.glm-4.7-flash", "none", False, False, True),
+        ("mistral.mistral-large-3-675b-instruct", "none", False, False, True),
+        ("cohere.command-r-v1:0", "none", False, False, False),
+    ],
+)
+def test_which_family_a_model_is_of(
+    model: str, thinking: str, shows: bool, one_sampler: bool, structured: bool
+) -> None:
+    found = family(endpoint(model))
+    assert (found.thinking, found.shows, found.one_sampler, found.structured) == (
+        thinking,
+        shows,
+        one_sampler,
+        structured,
+    )
+    assert found.claude is ("claude" in model)
+
+
 def test_an_arn_is_known_by_our_own_name() -> None:
     arn = endpoint("arn:aws:bedrock:us-east-1:123456789012:application-inference-profile/abc")
     assert not family(arn).claude
-    assert family(msgspec.structs.replace(arn, model="anthropic/claude-opus-4-7")).shows
+    assert family(msgspec.structs.replace(arn, model="anthropic/claude-opus-4.7")).shows
 
 
 # Tools.
@@ -587,6 +625,14 @@ def test_tools_of_others() -> None:
         "anthropic_beta": ["computer-use-2025-01-24"],
     }
     assert list(encode(dialect="messages", tools=(bash,), model=NOVA)[1]) == ["tools[0]"]
+
+
+def test_tools_that_bedrock_runs() -> None:
+    search = Tool(kind="web_search_20250305", name="web_search", extra={"max_uses": 3})
+    body, lost = encode(tools=(search, Tool(kind="web_search"), Tool(kind="code_interpreter"), LOOK), model=NOVA_2)
+    names = [next(iter(tool.values()))["name"] for tool in body["toolConfig"]["tools"]]
+    assert names == ["nova_grounding", "nova_code_interpreter", "look"]
+    assert list(lost) == ["tools[0].max_uses"]
 
 
 # Cache.

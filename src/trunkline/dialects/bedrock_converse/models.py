@@ -47,26 +47,35 @@ class Family(Struct, frozen=True, kw_only=True):
     """Takes a temperature or `topP`, not both."""
     structured: bool = False
     """Takes a schema for its answer."""
+    runs: tuple[tuple[str, str], ...] = ()
+    """Tools that Bedrock runs for it: the beginning of what other dialects call one → its name here."""
 
 
 _MARKS = frozenset({"tools", "system", "messages"})
 
 FAMILIES = (
     Family(
-        ids=r"claude-(?:opus|sonnet)-4-6", claude=True, thinking="adaptive", efforts=("low", "medium", "high", "max"),
+        ids=r"claude-(?:opus|sonnet)-4[.-]6", claude=True, thinking="adaptive", efforts=("low", "medium", "high", "max"),
         top_k="top_k", cache=_MARKS, one_tool=True, one_sampler=True, structured=True,
     ),
     Family(
-        ids=r"claude-(?:(?:opus|sonnet|haiku)-(?:4-[7-9]|[5-9])|mythos|fable)", claude=True, thinking="adaptive",
+        ids=r"claude-(?:(?:opus|sonnet|haiku)-(?:4[.-][7-9]|[5-9])|mythos|fable)", claude=True, thinking="adaptive",
         efforts=LOW_TO_MAX, shows=True, top_k="top_k", cache=_MARKS, one_tool=True, one_sampler=True, structured=True,
     ),
     Family(
-        ids=r"claude-(?:(?:opus|sonnet|haiku)-4-5|opus-4-1)", claude=True, thinking="budget", top_k="top_k",
-        cache=_MARKS, one_tool=True, one_sampler=True, structured=True,
+        ids=r"claude-(?:opus|sonnet|haiku)-4[.-]5", claude=True, thinking="budget", top_k="top_k", cache=_MARKS,
+        one_tool=True, one_sampler=True, structured=True,
+    ),
+    Family(
+        ids=r"claude-opus-4[.-]1", claude=True, thinking="budget", top_k="top_k", cache=_MARKS, one_tool=True,
+        one_sampler=True,
     ),
     Family(ids=r"claude", claude=True, thinking="budget", top_k="top_k", cache=_MARKS, one_tool=True),
     Family(
         ids=r"nova-2", thinking="nova", top_k="topK", cache=frozenset({"system", "messages"}), one_tool=True,
+        runs=(("web_search", "nova_grounding"), ("openrouter:web_search", "nova_grounding"),
+              ("google_search", "nova_grounding"), ("code_execution", "nova_code_interpreter"),
+              ("code_interpreter", "nova_code_interpreter")),
     ),
     Family(ids=r"amazon[./]nova", top_k="topK", cache=frozenset({"system", "messages"}), one_tool=True),
     Family(ids=r"gpt-oss", thinking="reasoning_effort", structured=True),

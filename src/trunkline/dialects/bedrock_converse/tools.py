@@ -66,18 +66,28 @@ def _entries(request: Request, family: Family, quirks: Quirks, losses: Losses) -
         if _is_own(tool, request, family):
             continue
         if tool.kind in ("function", "custom") and tool.name:
-            found.append({"toolSpec": _spec(tool, where, quirks, losses, same=same)})
-        elif same:
-            found.append({tool.kind: tool.extra})
+            entry: Json | None = {"toolSpec": _spec(tool, where, quirks, losses, same=same)}
         else:
-            losses.add(where, "a tool that this provider would have to run, and does not have")
+            entry = {tool.kind: tool.extra} if same else _system_tool(tool, where, family, losses)
+        if entry is None or entry in found:
             continue
+        found.append(entry)
         if tool.cache is not None:
             if "tools" in family.cache or same:
                 found.append(cache_point(tool.cache))
             else:
                 losses.add(f"{where}.{tool.cache.spelling}", "the model takes no cache marks there")
     return found
+
+
+def _system_tool(tool: Tool, where: str, family: Family, losses: Losses) -> Json | None:
+    """A tool that Bedrock runs itself, which takes no settings; None where it has none like *tool*."""
+    for start, name in family.runs:
+        if tool.kind.startswith(start):
+            losses.extra(where, tool.extra, NO_WORD)
+            return {"systemTool": {"name": name}}
+    losses.add(where, "a tool that this provider would have to run, and does not have")
+    return None
 
 
 def _spec(tool: Tool, where: str, quirks: Quirks, losses: Losses, *, same: bool) -> Json:
