@@ -1,18 +1,25 @@
 """Which dialects there are, by the names the configuration uses."""
 
+from trunkline.dialects.anthropic_messages.count import MessagesCounter
+from trunkline.dialects.anthropic_messages.dialect import MessagesClient, MessagesRelay, MessagesUpstream
 from trunkline.dialects.base import Client, Counter, Relay, Upstream
 from trunkline.dialects.bedrock_converse.dialect import ConverseUpstream
 from trunkline.dialects.openai_chat.dialect import ChatClient, ChatRelay, ChatUpstream
 from trunkline.dialects.openai_responses.count import ResponsesCounter
 from trunkline.dialects.openai_responses.dialect import ResponsesClient, ResponsesRelay, ResponsesUpstream
 
-CLIENTS: dict[str, Client] = {"chat": ChatClient(), "responses": ResponsesClient()}
+CLIENTS: dict[str, Client] = {"chat": ChatClient(), "messages": MessagesClient(), "responses": ResponsesClient()}
 UPSTREAMS: dict[str, Upstream] = {
     "converse": ConverseUpstream(),
     "chat": ChatUpstream(),
+    "messages": MessagesUpstream(),
     "responses": ResponsesUpstream(),
 }
-RELAYS: dict[tuple[str, str], Relay] = {("chat", "chat"): ChatRelay(), ("responses", "responses"): ResponsesRelay()}
+RELAYS: dict[tuple[str, str], Relay] = {
+    ("chat", "chat"): ChatRelay(),
+    ("messages", "messages"): MessagesRelay(),
+    ("responses", "responses"): ResponsesRelay(),
+}
 """(client's dialect, upstream's dialect) → the way past translation, where there is one."""
-COUNTERS: dict[str, Counter] = {"responses": ResponsesCounter()}
+COUNTERS: dict[str, Counter] = {"messages": MessagesCounter(), "responses": ResponsesCounter()}
 """An upstream's dialect → how it counts tokens, where it does."""

@@ -1,0 +1,151 @@
+"""Blocks of a Messages answer from parts. Source: wire-messages §8, §9."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import msgspec
+
+from trunkline.dialects.anthropic_messages.citations import encode as encode_citation
+from trunkline.dialects.anthropic_messages.decode import SERVER_CALLS
+from trunkline.dialects.base import Identity
+from trunkline.dialects.ids import made_up
+from trunkline.dialects.reasoning import ANTHROPIC, OPENAI, pack
+from trunkline.model.events import Delta, PartStarted
+from trunkline.model.loss import Losses
+
+NO_WORD = "Messages has no word for it"
+NO_MEDIA = "a Messages answer has no such part"
+FREE_TEXT = '{"input":"'
+"""What stands before free-form input, which has to be an object here."""
+DIRECT = {"type": "direct"}
+"""Who calls a tool where nobody said: the model itself."""
+
+_any = msgspec.json.Decoder()
+
+
+def arguments(text: str) -> Any:
+    """A call's input: what *text* holds, or the text itself where that is no JSON."""
+    if not text:
+        return {}
+    try:
+        return _any.decode(text)
+    except (msgspec.DecodeError, RecursionError, ValueError):
+        return text
+
+
+class Writer:
+    """Writes the blocks of one answer. `same`: the upstream speaks this dialect, and its extras are ours."""
+
+    def __init__(self, identity: Identity, losses: Losses, *, same: bool = False) -> None:
+        self._identity = identity
+        self._losses = losses
+        self._ids: set[str] = set()
+        self._calls = 0
+        self._custom: set[int] = set()
+        """Calls of free-form input that are under way."""
+        self.same = same
+
+    def says(self, part: PartStarted) -> bool:
+        """Whether the dialect can say *part* at all; if not, that is a loss."""
+        if part.choice:
+            return False
+        if part.kind in ("image", "audio"):
+            self._losses.add(part.kind if part.kind == "audio" else "images", NO_MEDIA)
+            return False
+        if self.same:
+            return True
+        if part.kind == "opaque":
+            self._losses.add(f"opaque.{part.extra.get('type') or next(iter(part.extra), '')}", NO_WORD)
+            return False
+        if part.kind == "reasoning" and part.form == "server_tool_call":
+            self._losses.add("reasoning_details.server_tool_call", NO_WORD)
+            return False
+        if part.kind == "server_tool_result":
+            self._losses.add(f"server_tool_result.{part.name}", "the result of the provider's own tool")
+            return False
+        return True
+
+    def whole(self, part: PartStarted) -> bool:
+        """Whether the block of *part* comes whole at its beginning."""
+        return part.kind == "server_tool_result" or (part.kind == "reasoning" and part.form == "encrypted")
+
+    def block(self, part: PartStarted, deltas: Sequence[Delta]) -> dict[str, Any]:
+        """The block of *part*, empty; or whole, of all its *deltas*, where `whole` says so."""
+        extra = part.extra if self.same else {}
+        if not self.same and part.kind != "opaque":
+            self._losses.extra(part.kind, part.extra, NO_WORD, but=("index", "type"))
+        match part.kind:
+            case "text" | "refusal":
+                return {"type": "text", "text": "", "citations": None, **extra}
+            case "reasoning" if part.form == "encrypted":
+                data = "".join(delta.text for delta in deltas)
+                if part.format != ANTHROPIC:
+                    data = pack(part.format, part.id, data)
+                return {"type": "redacted_thinking", "data": data, **extra}
+            case "reasoning":
+                return {"type": "thinking", "thinking": "", "signature": "", **extra}
+            case "tool_call":
+                return {"type": "tool_use", **self._named(part), "input": {}, "caller": DIRECT, **extra}
+            case "server_tool_call":
+                kind = extra.get("type") if extra.get("type") in SERVER_CALLS else "server_tool_use"
+                return {"type": kind, **self._named(part), "input": {}, **extra}
+            case _:
+                for delta in deltas:
+                    extra = {**extra, **(delta.extra or {})}
+                return dict(extra)
+
+    def _named(self, part: PartStarted) -> dict[str, Any]:
+        id_ = part.id
+        if not id_ or id_ in self._ids:
+            id_ = made_up(self._identity, "toolu", self._calls)
+        self._calls += 1
+        self._ids.add(id_)
+        if part.form == "custom":
+            self._losses.add("tool_use.input", "free-form input stands in an object, under `input`")
+        return {"id": id_, "name": part.name or ""}
+
+    def delta(self, part: PartStarted, event: Delta) -> Iterator[dict[str, Any]]:
+        """What *event* adds to the open block of *part*."""
+        if event.logprobs is not None:
+            self._losses.add("logprobs", NO_WORD)
+        match part.kind:
+            case "text" | "refusal":
+                if event.text:
+                    yield {"type": "text_delta", "text": event.text}
+                for citation in event.citations or ():
+                    said = encode_citation(citation, same=self.same)
+                    if said is None:
+                        self._losses.add(f"citations.{citation.kind}", "Messages cites no such source")
+                    else:
+                        yield {"type": "citations_delta", "citation": said}
+            case "reasoning":
+                if event.text:
+                    yield {"type": "thinking_delta", "thinking": event.text}
+                if event.signature is not None:
+                    foreign = part.format not in (ANTHROPIC, None)
+                    signature = pack(part.format, part.id, event.signature) if foreign else event.signature
+                    yield {"type": "signature_delta", "signature": signature}
+            case "tool_call" | "server_tool_call":
+                if event.text and part.form == "custom":
+                    begun = part.index in self._custom
+                    self._custom.add(part.index)
+                    text = msgspec.json.encode(event.text).decode()[1:-1]
+                    yield {"type": "input_json_delta", "partial_json": text if begun else FREE_TEXT + text}
+                elif event.text:
+                    yield {"type": "input_json_delta", "partial_json": event.text}
+            case "opaque" if event.extra and "content" in event.extra:
+                yield {"type": "compaction_delta", **event.extra}
+            case _:
+                pass
+
+    def last(self, part: PartStarted, *, said: bool) -> Iterator[dict[str, Any]]:
+        """What the block of *part* still needs before it ends; *said*: text of it has come."""
+        if part.kind == "reasoning" and part.form == "summary" and part.id:
+            # So that it comes back as the item that it is.
+            yield {"type": "signature_delta", "signature": pack(part.format or OPENAI, part.id, "")}
+        if part.kind == "tool_call" and part.form == "custom":
+            begun = part.index in self._custom
+            self._custom.discard(part.index)
+            yield {"type": "input_json_delta", "partial_json": '"}' if begun else FREE_TEXT + '"}'}
+        elif part.kind == "tool_call" and not said:
+            yield {"type": "input_json_delta", "partial_json": "{}"}

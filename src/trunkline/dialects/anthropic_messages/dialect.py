@@ -1,0 +1,83 @@
+"""The dialect as the others see it."""
+
+from collections.abc import Mapping
+
+from trunkline.dialects.anthropic_messages import errors, outgoing, relay
+from trunkline.dialects.anthropic_messages import request as requests
+from trunkline.dialects.anthropic_messages.count import counted
+from trunkline.dialects.anthropic_messages.decode import NAME, BodyDecoder, StreamDecoder
+from trunkline.dialects.anthropic_messages.encode import BodyEncoder, StreamEncoder, frame
+from trunkline.dialects.base import Call, Converter, Decoder, Encoded, Encoder, Identity, Quirks
+from trunkline.dialects.sse import is_stream
+from trunkline.model.endpoint import Endpoint
+from trunkline.model.errors import TrunklineError
+from trunkline.model.request import Request
+
+
+class MessagesClient:
+    """Messages as clients speak it: `dialects.base.Client`."""
+
+    name = NAME
+    keep_alive = frame("ping", {})
+
+    def parse(self, body: bytes) -> Call:
+        """As `Client.parse`."""
+        return requests.parse(body)
+
+    def decode(self, call: Call) -> Request:
+        """As `Client.decode`."""
+        return requests.decode(call)
+
+    def encoder(self, call: Call, identity: Identity) -> Encoder:
+        """As `Client.encoder`."""
+        return StreamEncoder(identity) if call.stream else BodyEncoder(identity)
+
+    def error(self, error: TrunklineError, generation_id: str | None) -> bytes:
+        """As `Client.error`."""
+        return errors.error_body(error, generation_id)
+
+    def counted(self, tokens: int, *, estimated: bool) -> bytes:
+        """As `Client.counted`."""
+        return counted(tokens)
+
+    def status(self, error: TrunklineError) -> int:
+        """As `Client.status`."""
+        return errors.status(error)
+
+
+class MessagesUpstream:
+    """Messages as providers speak it: `dialects.base.Upstream`."""
+
+    name = NAME
+
+    def path(self, model: str, *, stream: bool) -> str:
+        """As `Upstream.path`."""
+        return "/messages"
+
+    def streamed(self, start: bytes) -> bool | None:
+        """As `Upstream.streamed`."""
+        return is_stream(start)
+
+    def encode(self, request: Request, endpoint: Endpoint, quirks: Quirks) -> Encoded:
+        """As `Upstream.encode`."""
+        return outgoing.encode(request, endpoint, quirks)
+
+    def decoder(self, *, sse: bool) -> Decoder:
+        """As `Upstream.decoder`."""
+        return StreamDecoder() if sse else BodyDecoder()
+
+    def error(self, status: int, headers: Mapping[str, str], body: bytes, now: float) -> TrunklineError:
+        """As `Upstream.error`."""
+        return errors.from_answer(status, headers, body, now)
+
+
+class MessagesRelay:
+    """Messages on both sides: `dialects.base.Relay`."""
+
+    def request(self, call: Call, endpoint: Endpoint, quirks: Quirks) -> Encoded:
+        """As `Relay.request`."""
+        return outgoing.relay(call, endpoint, quirks)
+
+    def converter(self, call: Call, identity: Identity, *, sse: bool) -> Converter:
+        """As `Relay.converter`."""
+        return relay.converter(identity, call, sse=sse)

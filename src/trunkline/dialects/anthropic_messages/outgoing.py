@@ -1,0 +1,271 @@
+"""A request as it leaves for a provider that speaks Messages. Source: wire-messages §1–§6, openrouter-semantics §10–§14.
+
+A Messages client's own request leaves as it came, but for what is ours and for thoughts of other providers' models. A
+request of another dialect is said in this one's words; what it has no word for is a loss.
+"""
+
+from typing import Any, TypeAlias
+
+import msgspec
+
+from trunkline.dialects.anthropic_messages import thinking
+from trunkline.dialects.anthropic_messages.decode import NAME
+from trunkline.dialects.anthropic_messages.history import NO_WORD, Writer, cache_control
+from trunkline.dialects.anthropic_messages.request import decode
+from trunkline.dialects.base import Call, Encoded, Quirks
+from trunkline.dialects.bedrock_converse.models import family
+from trunkline.dialects.schema import subset
+from trunkline.model.endpoint import Endpoint
+from trunkline.model.loss import Losses
+from trunkline.model.request import Request, Tool, ToolChoice
+
+Json: TypeAlias = dict[str, Any]
+
+OURS = frozenset(
+    {"models", "fallbacks", "route", "provider", "plugins", "session_id", "trace", "stop_server_tools_when",
+     "deferred_tools", "gateway", "safeguards", "preset", "debug", "usage", "max_tool_calls"}
+)  # fmt: skip
+"""Fields that tell us what to do and no upstream of this dialect; a provider's `keep` makes exceptions."""
+NOT_LOST = OURS | {
+    "stream_options", "transforms", "include_reasoning", "reasoning", "structured_outputs", "prompt_cache_options",
+    "store", "include", "background", "speed", "x_search_filter",
+}  # fmt: skip
+"""What other dialects say to us, or to nobody here: nothing is lost with it."""
+UNSAID = (
+    "top_a", "min_p", "frequency_penalty", "presence_penalty", "repetition_penalty", "seed", "logit_bias", "logprobs",
+    "top_logprobs",
+)  # fmt: skip
+"""Sampling parameters that Messages has no word for."""
+USUAL_OUTPUT = 8192
+"""The output limit, which a provider must be told, where neither the client nor the configuration says one."""
+FREE_TEXT: Json = {"type": "object", "properties": {"input": {"type": "string"}}, "required": ["input"]}
+"""The schema that stands for a tool of free-form input."""
+NO_SCHEMA: Json = {"type": "object", "properties": {}}
+STRUCTURED = "structured-outputs-2025-11-13"
+"""The beta without which strict tools and schemas of answers are refused."""
+FOREIGN = (b"-v1:", b'"unknown:', b'"signature":""', b'"signature": ""')
+"""What a thought of another provider's model has in it, in the shape in which we gave it to the client."""
+TIERS = {"auto": "auto", "default": "standard_only", "standard": "standard_only", "standard_only": "standard_only"}
+
+_json = msgspec.json.Encoder()
+
+
+def relay(call: Call, endpoint: Endpoint, quirks: Quirks) -> Encoded:
+    """As `Relay.request`: the client's own body, unless there are thoughts in it that are not this provider's."""
+    messages = bytes(call.envelope["messages"])
+    if any(mark in messages for mark in FOREIGN):
+        return encode(decode(call), endpoint, quirks)
+    fields: Json = {key: said for key, said in call.envelope.items() if key not in OURS or key in quirks.keep}
+    if call.max_output is None:
+        fields["max_tokens"] = limit(endpoint)
+    return _leave(fields, endpoint, quirks, call.betas, Losses())
+
+
+def encode(request: Request, endpoint: Endpoint, quirks: Quirks) -> Encoded:
+    """As `Upstream.encode`."""
+    losses = Losses()
+    body = to_wire(request, endpoint, quirks, losses)
+    betas = request.betas
+    structured = "format" in (body.get("output_config") or {}) or any(
+        "strict" in tool for tool in body.get("tools", ())
+    )
+    if structured and request.dialect != NAME and STRUCTURED not in betas:
+        betas = (*betas, STRUCTURED)
+    return _leave(body, endpoint, quirks, betas, losses)
+
+
+def limit(endpoint: Endpoint) -> int:
+    """The output limit where the client gave none."""
+    return endpoint.max_output or (4096 if "claude-3-" in endpoint.upstream_model else USUAL_OUTPUT)
+
+
+def _leave(fields: Json, endpoint: Endpoint, quirks: Quirks, betas: tuple[str, ...], losses: Losses) -> Encoded:
+    """The last step of both ways through: relayed or translated, the same fields are ours and stay here."""
+    if quirks.model_in_body:
+        fields["model"] = endpoint.upstream_model
+    else:
+        fields.pop("model", None)
+    for key in quirks.drop:
+        if fields.pop(key, None) is not None:
+            losses.add(key, "the provider does not take it")
+    fields.update(quirks.body)
+    headers = (("anthropic-beta", ",".join(betas)),) if betas else ()
+    return Encoded(body=_json.encode(fields), losses=losses.found(), headers=headers)
+
+
+def to_wire(request: Request, endpoint: Endpoint, quirks: Quirks, losses: Losses) -> Json:
+    """The top level of a Messages body. Of a Messages client's own request it is what the client sent."""
+    same = request.dialect == NAME
+    kind = family(endpoint)
+    spelling = request.spelling if same else {}
+    body: Json = {"model": endpoint.upstream_model, "max_tokens": request.max_output or limit(endpoint)}
+    if request.stream or "stream" in spelling:
+        body["stream"] = request.stream
+    if same:
+        body.update({key: said for key, said in request.extra.items() if key not in OURS or key in quirks.keep})
+    else:
+        losses.extra("", request.extra, NO_WORD, but=NOT_LOST)
+    writer = Writer(request, kind, quirks.reasoning_format, losses)
+    if writer.system or spelling.get("system"):
+        text = writer.system[0]["text"] if spelling.get("system") == "string" else None
+        body["system"] = writer.system if text is None else text
+    body["messages"] = writer.messages
+    _sampling(body, request, losses)
+    _tools(body, request, quirks, losses)
+    if request.cache is not None:
+        body["cache_control"] = cache_control(request.cache)
+    _output(body, request, quirks, losses)
+    thinking.put(body, request, kind, losses)
+    _beside(body, request, spelling, losses)
+    if not same:
+        _limit_marks(body, losses)
+    return body
+
+
+def _sampling(body: Json, request: Request, losses: Losses) -> None:
+    sampling, same = request.sampling, request.dialect == NAME
+    if sampling.temperature is not None:
+        if sampling.temperature > 1 and not same:
+            losses.add("temperature", "it is at most 1 here")
+        body["temperature"] = sampling.temperature if same else min(sampling.temperature, 1)
+    for key in ("top_p", "top_k"):
+        if getattr(sampling, key) is not None:
+            body[key] = getattr(sampling, key)
+    if sampling.stop is not None:
+        stops = [stop for stop in sampling.stop if same or stop.strip()]
+        if len(stops) < len(sampling.stop):
+            losses.add("stop", "a sequence of nothing but blanks is refused")
+        if stops or same:
+            body["stop_sequences"] = stops
+    for key in UNSAID:
+        if getattr(sampling, key) not in (None, False):
+            losses.add(key, NO_WORD)
+    if (sampling.n or 1) > 1:
+        losses.add("n", "Messages gives one choice")
+
+
+def _tools(body: Json, request: Request, quirks: Quirks, losses: Losses) -> None:
+    same, choice = request.dialect == NAME, request.tool_choice
+    if request.tools is not None:
+        tools = [_tool(tool, f"tools[{at}]", quirks, losses, same=same) for at, tool in enumerate(request.tools)]
+        kept = [tool for tool in tools if tool is not None]
+        if choice is not None and choice.mode == "allowed":
+            kept = [tool for tool in kept if tool.get("name") in choice.names]
+        if kept or same:
+            body["tools"] = kept
+    if choice is not None:
+        said = _choice(choice, losses)
+        if said is not None and (same or body.get("tools")):
+            body["tool_choice"] = said
+    if request.parallel_tool_calls is not None and (same or (request.parallel_tool_calls is False and "tools" in body)):
+        told = body.get("tool_choice") or {"type": "auto"}
+        if same or told["type"] != "none":
+            body["tool_choice"] = {**told, "disable_parallel_tool_use": not request.parallel_tool_calls}
+
+
+def _tool(tool: Tool, where: str, quirks: Quirks, losses: Losses, *, same: bool) -> Json | None:
+    mark = {} if tool.cache is None else {"cache_control": cache_control(tool.cache)}
+    if same and tool.kind != "function":
+        return {"type": tool.kind, **({"name": tool.name} if tool.name else {}), **mark, **tool.extra}
+    if tool.kind not in ("function", "custom") or not tool.name:
+        losses.add(where, "a tool that this provider would have to run, and does not have")
+        return None
+    name = tool.name if tool.namespace is None else f"{tool.namespace}__{tool.name}"
+    body: Json = {"name": name}
+    if tool.description is not None:
+        body["description"] = tool.description
+    if tool.kind == "custom":
+        body["input_schema"] = FREE_TEXT
+        if tool.format is not None and tool.format.get("type") != "text":
+            losses.add(f"{where}.format", "free-form input has no grammar here")
+    elif same:
+        body["input_schema"] = tool.parameters if tool.parameters is not None else NO_SCHEMA
+    else:
+        schema, gone = subset(tool.parameters or NO_SCHEMA, quirks.schema)
+        for path in gone:
+            losses.add(f"{where}.parameters.{path}", "the provider's subset of JSON Schema has no such word")
+        body["input_schema"] = schema if "type" in schema else {"type": "object", **schema}
+    if tool.strict is not None and (tool.strict or same):
+        body["strict"] = tool.strict
+    if same:
+        body.update(tool.extra)
+    else:
+        losses.extra(where, tool.extra, NO_WORD, but=("type", "defer_loading"))
+    return {**body, **mark}
+
+
+def _choice(choice: ToolChoice, losses: Losses) -> Json | None:
+    match choice.mode:
+        case "auto" | "none":
+            return {"type": choice.mode, **choice.extra}
+        case "required":
+            return {"type": "any", **choice.extra}
+        case "tool" if choice.name:
+            return {"type": "tool", "name": choice.name, **choice.extra}
+        case "allowed":
+            return {"type": "any" if choice.required else "auto"}
+        case _:
+            losses.add("tool_choice", NO_WORD)
+            return None
+
+
+def _output(body: Json, request: Request, quirks: Quirks, losses: Losses) -> None:
+    shape = request.response_format
+    if shape is None or shape.kind == "text":
+        return
+    if request.dialect == NAME:
+        said = {"type": shape.kind, **({} if shape.schema is None else {"schema": shape.schema}), **shape.extra}
+        body["output_config"] = {**(body.get("output_config") or {}), "format": said}
+        return
+    if shape.kind != "json_schema" or shape.schema is None:
+        losses.add("response_format", NO_WORD)
+        return
+    schema, gone = subset(shape.schema, quirks.schema)
+    for path in gone:
+        losses.add(f"response_format.{path}", "the provider's subset of JSON Schema has no such word")
+    body["output_config"] = {"format": {"type": "json_schema", "schema": schema}}
+
+
+def _beside(body: Json, request: Request, spelling: dict[str, str], losses: Losses) -> None:
+    """Who asks, at which tier, and what has no place."""
+    same = request.dialect == NAME
+    if spelling.get("user") == "user":
+        pass  # a field of ours, which stays here
+    elif request.user is not None:
+        body["metadata"] = {**(body.get("metadata") or {}), "user_id": request.user}
+    elif spelling.get("user") == "empty":
+        body["metadata"] = {}
+    tier = request.service_tier
+    if tier is not None:
+        if same:
+            body["service_tier"] = tier
+        elif tier in TIERS:
+            body["service_tier"] = TIERS[tier]
+        else:
+            losses.add("service_tier", "Messages has no such tier")
+    if same:
+        return
+    if request.metadata:
+        losses.add("metadata", "Messages takes a user's id, and no other")
+    if request.modalities is not None and set(request.modalities) != {"text"}:
+        losses.add("modalities", NO_WORD)
+    if request.prompt_cache_key is not None:
+        losses.add("prompt_cache_key", NO_WORD)
+
+
+MAX_MARKS = 4
+"""Cache marks in one request."""
+
+
+def _limit_marks(body: Json, losses: Losses) -> None:
+    """Of more marks than the provider takes, the last ones: they say the most."""
+    marked: list[Json] = [tool for tool in body.get("tools", ()) if "cache_control" in tool]
+    system = body.get("system")
+    marked += [block for block in system if "cache_control" in block] if isinstance(system, list) else []
+    for message in body["messages"]:
+        for block in message["content"] if isinstance(message["content"], list) else ():
+            marked += [block] if "cache_control" in block else []
+    allowed = MAX_MARKS - ("cache_control" in body)
+    for block in marked[: max(len(marked) - allowed, 0)]:
+        del block["cache_control"]
+        losses.add("cache_control", f"the provider takes {MAX_MARKS} marks: the last ones are sent")
