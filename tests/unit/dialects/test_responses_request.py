@@ -309,6 +309,12 @@ def test_anthropics_marks_leave_as_openais() -> None:
     assert kept["input"] == items
 
 
+def test_openrouters_words_for_a_tier() -> None:
+    assert relayed({"service_tier": "fast"})["service_tier"] == "priority"
+    assert relayed({"service_tier": "flex"})["service_tier"] == "flex"
+    assert relayed({"service_tier": "fast"}, Quirks(keep=("service_tier",)))["service_tier"] == "fast"
+
+
 def test_parameters_that_the_endpoint_does_not_take() -> None:
     endpoint = replace(ENDPOINT, parameters=frozenset({"top_p", "reasoning"}))
     call = call_of({"temperature": 1, "top_p": 0.5})

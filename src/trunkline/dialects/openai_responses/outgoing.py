@@ -125,6 +125,9 @@ def leave(fields: Body, endpoint: Endpoint, quirks: Quirks) -> bytes:
     if quirks.model_in_body:
         fields["model"] = endpoint.upstream_model
     fields["store"] = False
+    tier = value(fields.get("service_tier"))
+    if tier in foreign.TIERS and "service_tier" not in quirks.keep:
+        fields["service_tier"] = foreign.TIERS[tier]
     reasoning = value(fields.get("reasoning"))
     if isinstance(reasoning, dict):
         _reasoning(fields, reasoning, value(fields.get("max_output_tokens")), quirks)
