@@ -55,7 +55,7 @@ _MARKS = frozenset({"tools", "system", "messages"})
 
 FAMILIES = (
     Family(
-        ids=r"claude-(?:opus|sonnet)-4[.-]6", claude=True, thinking="adaptive", efforts=("low", "medium", "high", "max"),
+        ids=r"claude-(?:opus|sonnet)-4[.-]6", claude=True, thinking="adaptive", efforts=(*LOW_TO_HIGH, "max"),
         top_k="top_k", cache=_MARKS, one_tool=True, one_sampler=True, structured=True,
     ),
     Family(
