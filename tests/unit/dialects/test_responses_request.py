@@ -529,3 +529,39 @@ def test_a_thought_that_was_put_back() -> None:
     thought = {"type": "reasoning", "id": "rs_1", "summary": [{"type": "summary_text", "text": "T"}]}
     assert body["input"] == [{**thought, "encrypted_content": "gAAA"}, call]
     assert losses == []
+
+
+OPENROUTER = Quirks(keep=("plugins", "reasoning"))
+
+
+def test_openrouter_takes_what_its_clients_say() -> None:
+    """Also what an official client could keep only because we packed it."""
+    packed = {
+        "type": "reasoning", "id": "rs_1", "summary": [], "content": [{"type": "reasoning_text", "text": "T"}],
+        "encrypted_content": pack(ANTHROPIC, None, "S"),
+    }  # fmt: skip
+    marked = {"type": "input_text", "text": "A", "cache_control": {"type": "ephemeral", "ttl": "1h"}}
+    items = [{"role": "user", "content": [marked]}, packed]
+    body = relayed({"input": items, "top_k": 3, "cache_control": {"type": "ephemeral"}, "models": ["x"]}, OPENROUTER)
+    assert body["input"][0] == items[0]
+    assert body["input"][1] == {
+        "type": "reasoning", "id": "rs_1", "summary": [], "content": [{"type": "reasoning_text", "text": "T"}],
+        "signature": "S", "format": ANTHROPIC,
+    }  # fmt: skip
+    assert (body["top_k"], body["cache_control"]) == (3, {"type": "ephemeral"})
+    assert "models" not in body
+
+
+def test_thoughts_and_marks_of_another_dialect_for_openrouter() -> None:
+    turn = Message(
+        role="assistant",
+        parts=(ReasoningPart(form="text", text="T", signature="S", format=ANTHROPIC), TextPart("Hi.")),
+    )
+    asks = Message(role="user", parts=(TextPart("A", cache=CacheMark("1h")),))
+    body, losses = sent(asked(asks, turn, USER), OPENROUTER)
+    assert losses == []
+    assert body["input"][0]["content"][0]["cache_control"] == {"type": "ephemeral", "ttl": "1h"}
+    assert body["input"][1] == {
+        "type": "reasoning", "summary": [], "content": [{"type": "reasoning_text", "text": "T"}], "signature": "S",
+        "format": ANTHROPIC,
+    }  # fmt: skip

@@ -11,7 +11,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from trunkline.dialects.base import Quirks
-from trunkline.dialects.openai_responses.spell import bare, call, choice, some, thought, tools
+from trunkline.dialects.openai_responses.spell import bare, call, choice, signed_thought, some, thought, tools
 from trunkline.dialects.reasoning import effort_of, wanted
 from trunkline.dialects.schema import subset
 from trunkline.model.endpoint import Endpoint
@@ -60,7 +60,7 @@ Body = dict[str, Any]
 
 
 def to_wire(request: Request, endpoint: Endpoint, quirks: Quirks, taken: frozenset[str], losses: Losses) -> Body:
-    """The top level of a body; *taken* are the formats of the thoughts that this provider reads."""
+    """The top level of a body; *taken* are the formats of the thoughts that this provider reads, `*` for OpenRouter."""
     body: Body = {"stream": request.stream} if request.stream else {}
     messages = list(request.messages)
     leading = _leading(messages)
@@ -220,6 +220,9 @@ class _Items:
 
     def _thought(self, parts: list[ReasoningPart], where: str) -> list[Body]:
         sealed = [part for part in parts if part.form == "encrypted" and part.text]
+        if "*" in self._taken:
+            told = [part for part in parts if part.text or part.signature is not None]
+            return [signed_thought(told)] if told else []
         if sealed and all(part.format in self._taken for part in sealed):
             return thought(parts)
         if any(part.text or part.signature for part in parts):
@@ -266,7 +269,12 @@ class _Items:
 
     def _mark(self, body: Body, mark: CacheMark) -> None:
         """A cache mark, where the model takes any; OpenAI's others cache without being told."""
-        if self._marks and body["type"] in ("input_text", "input_image", "input_file"):
+        if body["type"] not in ("input_text", "input_image", "input_file"):
+            return
+        if "*" in self._taken:
+            ttl = "1h" if mark.ttl in ("1h", "12h") else None if mark.ttl is None else "5m"
+            body["cache_control"] = {"type": "ephemeral", **some({"ttl": ttl})}
+        elif self._marks:
             body["prompt_cache_breakpoint"] = {"mode": "explicit", **some({"ttl": lifetime(mark.ttl)})}
 
     def _extra(self, where: str, extra: Body) -> None:

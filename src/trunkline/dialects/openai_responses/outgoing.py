@@ -15,7 +15,17 @@ from msgspec.structs import replace
 from trunkline.dialects.base import Call, Encoded, Quirks
 from trunkline.dialects.openai_responses import foreign
 from trunkline.dialects.openai_responses.request import REASONING, SAME, SAMPLING, decode, value
-from trunkline.dialects.openai_responses.spell import Body, call, choice, mark, part_out, some, thought, tools
+from trunkline.dialects.openai_responses.spell import (
+    Body,
+    call,
+    choice,
+    mark,
+    part_out,
+    signed_thought,
+    some,
+    thought,
+    tools,
+)
 from trunkline.dialects.reasoning import OPENAI, unpack
 from trunkline.model.endpoint import Endpoint
 from trunkline.model.loss import Losses
@@ -38,6 +48,10 @@ OURS = frozenset(
 )  # fmt: skip
 """Fields that tell us what to do, or that OpenAI answers 400 to; a provider's `keep` makes exceptions."""
 
+OPENROUTERS = frozenset({"cache_control", "top_k", "stop", "modalities", "image_config"})
+"""Those of them that OpenRouter takes, which is known by that it keeps `reasoning` as its clients say it."""
+ANYBODYS = frozenset({"*"})
+"""Stands for the formats of thoughts that OpenRouter takes, which hands them on to whose they are."""
 DROPPABLE = frozenset({"temperature", "top_p", "top_logprobs", "frequency_penalty", "presence_penalty", "top_k"})
 """Left out for an endpoint whose `parameters` do not name them: an answer without is better than none."""
 
@@ -58,11 +72,11 @@ def encode(request: Request, endpoint: Endpoint, quirks: Quirks) -> Encoded:
     """As `Upstream.encode`."""
     losses = Losses()
     if request.dialect == "responses":
-        if "cache_control" not in quirks.keep:
+        if "cache_control" not in quirks.keep and not openrouter(quirks):
             request = _marked(request, takes=foreign.takes_marks(endpoint.upstream_model))
         fields = to_wire(request, accepted(quirks), losses)
         for key in ("top_k", "stop"):
-            if fields.get(key) is not None and key not in quirks.keep:
+            if fields.get(key) is not None and key not in quirks.keep and not openrouter(quirks):
                 losses.add(key, "the provider has no such parameter")
     else:
         fields = foreign.to_wire(request, endpoint, quirks, accepted(quirks), losses)
@@ -77,7 +91,7 @@ def relay(asked: Call, endpoint: Endpoint, quirks: Quirks) -> Encoded:
         return encode(decode(asked), endpoint, quirks)
     losses = Losses()
     for key in ("top_k", "stop"):
-        if value(asked.envelope.get(key)) is not None and key not in quirks.keep:
+        if value(asked.envelope.get(key)) is not None and key not in quirks.keep and not openrouter(quirks):
             losses.add(key, "the provider has no such parameter")
     return Encoded(body=leave(dict(asked.envelope), endpoint, quirks), losses=losses.found())
 
@@ -104,11 +118,18 @@ def _unmarked(part: Part, *, takes: bool) -> Part:
     return replace(part, cache=CacheMark(ttl, "prompt_cache_breakpoint") if takes else None)
 
 
+def openrouter(quirks: Quirks) -> bool:
+    """Whether the provider takes what OpenRouter's own clients say."""
+    return "reasoning" in quirks.keep
+
+
 def accepted(quirks: Quirks) -> frozenset[str]:
     """Whose encrypted reasoning goes to a provider with *quirks*.
 
     An answer seldom says whose it is, so OpenAI's own name stands for those who serve its models too.
     """
+    if openrouter(quirks):
+        return ANYBODYS
     if quirks.reasoning_format is None or "openai" in quirks.reasoning_format:
         return frozenset({quirks.reasoning_format or OPENAI, OPENAI})
     return frozenset({quirks.reasoning_format})
@@ -120,7 +141,7 @@ def leave(fields: Body, endpoint: Endpoint, quirks: Quirks) -> bytes:
     Nothing is ever stored, so what the model thought must come back with the answer, encrypted, to be sent again.
     """
     for key in OURS.intersection(fields):
-        if key not in quirks.keep:
+        if key not in quirks.keep and not (key in OPENROUTERS and openrouter(quirks)):
             del fields[key]
     if quirks.model_in_body:
         fields["model"] = endpoint.upstream_model
@@ -265,6 +286,9 @@ def _thought(
 ) -> list[Body]:
     if taken is None:
         return [known] if known else thought(parts)
+    if taken is ANYBODYS:
+        packed = unpack(known.get("encrypted_content") or "") is not None
+        return [known] if known and not packed else [{**some({"id": known.get("id")}), **signed_thought(parts)}]
     format_ = next((part.format for part in parts if part.format is not None), None)
     own = format_ is None or format_ in taken
     if not known:

@@ -95,6 +95,18 @@ def thought(parts: Iterable[ReasoningPart]) -> list[Body]:
     return [body]
 
 
+def signed_thought(parts: Iterable[ReasoningPart]) -> Body:
+    """Reasoning of whosever model as OpenRouter spells it: with its signature and its format."""
+    found = list(parts)
+    (body,) = thought(found)
+    texts = [{"type": "reasoning_text", "text": part.text} for part in found if part.form in ("text", "plain")]
+    if any(text["text"] for text in texts):
+        body["content"] = texts
+    signature = next((part.signature for part in found if part.signature is not None), None)
+    format_ = next((part.format for part in found if part.format is not None), None)
+    return {**body, **some({"signature": signature, "format": format_})}
+
+
 def part_out(part: Part, usual: str) -> Body:
     """A part of the content, with what its client said of it."""
     if isinstance(part, OpaquePart):
