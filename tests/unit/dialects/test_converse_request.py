@@ -452,10 +452,19 @@ def test_how_each_family_is_told_to_think(model: str, reasoning: Reasoning, fiel
         (CLAUDE, Reasoning(effort="low", summary="auto"), "reasoning.summary"),
         (CLAUDE, Reasoning(adaptive=True), "reasoning.adaptive"),
         (OSS, Reasoning(effort="low", display="omitted"), "reasoning.display"),
+        (OSS, Reasoning(effort="low", extra={"depth": 3}), "reasoning.depth"),
     ],
 )
 def test_what_of_thinking_is_lost(model: str, reasoning: Reasoning, path: str) -> None:
     assert list(encode(model=model, reasoning=reasoning)[1]) == [path]
+
+
+def test_verbosity_is_an_effort() -> None:
+    body, lost = encode(model=SONNET_46, verbosity="low")
+    assert (own(body), lost) == ({"output_config": {"effort": "low"}}, {})
+    body, lost = encode(model=SONNET_46, verbosity="low", reasoning=Reasoning(effort="high"))
+    assert (own(body)["output_config"], lost) == ({"effort": "high"}, {})
+    assert list(encode(model=NOVA, verbosity="low")[1]) == ["verbosity"]
 
 
 def test_a_budget_stays_below_the_output_limit() -> None:

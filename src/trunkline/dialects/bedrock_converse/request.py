@@ -69,6 +69,8 @@ def to_wire(request: Request, endpoint: Endpoint, quirks: Quirks, losses: Losses
     _put(body, "additionalModelRequestFields", _own_fields(request, endpoint, kind, losses))
     if request.reasoning is None or _thinks(endpoint, losses):
         _put(body, "additionalModelRequestFields", thinking.fields(request, body, kind, losses))
+    said = body.get("additionalModelRequestFields") or {}
+    _put(body, "additionalModelRequestFields", thinking.verbosity(request, said, kind, losses))
     for empty in ("inferenceConfig", "additionalModelRequestFields"):
         if not body.get(empty) and empty not in request.extra:
             body.pop(empty, None)
@@ -218,7 +220,7 @@ def _lost(request: Request, losses: Losses) -> None:
         losses.add("modalities", NO_WORD)
     if request.parallel_tool_calls is False:
         losses.add("parallel_tool_calls", NO_WORD)
-    for key in ("user", "verbosity", "prompt_cache_key"):
+    for key in ("user", "prompt_cache_key"):
         if getattr(request, key) is not None:
             losses.add(key, NO_WORD)
     losses.extra("", request.extra, NO_WORD, but=KNOWN)

@@ -34,6 +34,7 @@ def fields(request: Request, body: Json, family: Family, losses: Losses) -> Json
     for name in ("summary", "context", "mode"):
         if getattr(reasoning, name) is not None:
             losses.add(f"reasoning.{name}", "Converse has no word for it")
+    losses.extra("reasoning", reasoning.extra, "Converse has no word for it")
     if want is None:
         return {}
     said = WORDS[family.thinking](want, reasoning, request, family, losses)
@@ -44,6 +45,18 @@ def fields(request: Request, body: Json, family: Family, losses: Losses) -> Json
     if family.claude and said:
         _sampling(body, losses)
     return said
+
+
+def verbosity(request: Request, said: Json, family: Family, losses: Losses) -> Json:
+    """The fields of the model's own that say how much to write: an effort, where *said* has none yet."""
+    if request.verbosity is None:
+        return {}
+    if family.thinking != "adaptive":
+        losses.add("verbosity", "the model has no word for it")
+        return {}
+    if "output_config" in said:
+        return {}
+    return {"output_config": {"effort": nearest(request.verbosity, family.efforts)}}
 
 
 def _effort(want: Wanted, request: Request, family: Family, losses: Losses) -> str | None:
