@@ -1,4 +1,7 @@
-"""Annotations of a chat answer. Source: wire-common §17."""
+"""Annotations of a chat answer, and the sources that some providers name beside it.
+
+Sources: wire-common §17; Perplexity's and xAI's references, read 2026-11-26.
+"""
 
 from typing import Any
 
@@ -21,21 +24,37 @@ def decode(found: dict[str, Any]) -> Citation:
     )
 
 
-def encode(citation: Citation, *, same: bool, text: str = "") -> dict[str, Any] | None:
-    """The annotation of *citation*; None where it names no address, which is all that an annotation can name.
+def sources(top: dict[str, Any]) -> tuple[Citation, ...]:
+    """What an answer as a whole names as its sources: Perplexity's `search_results`, or addresses alone (xAI).
 
-    *same* says that it came in this dialect. *text* is the citing part's text so far: where the citation does not say
-    what of the text it is for, it is for all of it.
+    They have no native form: their own dialect has them where they came.
     """
-    if same and citation.native:
-        return citation.native
+    results = top.get("search_results")
+    found = [
+        Citation(kind="url", url=one["url"], title=_text(one.get("title")), cited_text=_text(one.get("snippet")))
+        for one in (results if isinstance(results, list) else ())
+        if isinstance(one, dict) and isinstance(one.get("url"), str)
+    ]
+    if not found:
+        urls = top.get("citations")
+        found = [Citation(kind="url", url=url) for url in (urls if isinstance(urls, list) else ()) if _text(url)]
+    return tuple(found)
+
+
+def encode(citation: Citation, *, same: bool) -> dict[str, Any] | None:
+    """The annotation of *citation*; None where it names no address, or is said elsewhere in the same answer.
+
+    *same* says that it came in this dialect.
+    """
+    if same:
+        return citation.native or None
     if citation.url is None:
         return None
     inner: dict[str, Any] = {
         "url": citation.url,
         "title": citation.title or "",
-        "start_index": citation.begin if citation.begin is not None else 0,
-        "end_index": citation.end if citation.end is not None else len(text),
+        "start_index": citation.begin or 0,
+        "end_index": citation.end or 0,
     }
     if citation.cited_text is not None:
         inner["content"] = citation.cited_text

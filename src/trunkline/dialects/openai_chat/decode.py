@@ -15,8 +15,11 @@ import msgspec
 from msgspec import Struct
 
 from trunkline.dialects.openai_chat.citations import decode as decode_citation
+from trunkline.dialects.openai_chat.citations import sources
 from trunkline.dialects.openai_chat.errors import from_object
+from trunkline.dialects.openai_chat.thinking import signature_of
 from trunkline.dialects.openai_chat.usage import decode as decode_usage
+from trunkline.dialects.reasoning import GEMINI
 from trunkline.dialects.sse import BOM, BlockReader, frames
 from trunkline.model.errors import UpstreamFailed, UpstreamGarbled, UpstreamTruncated
 from trunkline.model.events import (
@@ -114,6 +117,8 @@ class _Choice(Struct):
     audio: dict[str, int] = {}
     audio_id: str | None = None
     extra: dict[str, Any] = {}
+    noted: bool = False
+    """The text has annotations."""
     ended: bool = False
 
 
@@ -200,6 +205,8 @@ class Reader:
         return not self._choices
 
     def _end(self, number: int, state: _Choice, reason: FinishReason | None, native: str | None) -> Iterator[Event]:
+        if state.open[:1] == ("text",) and not state.noted and (found := sources(self.seen)):
+            yield Delta(state.open[-1], citations=found)
         yield from self._close(state)
         for call in state.calls:
             yield from self._begin_call(number, call)
@@ -313,6 +320,7 @@ class Reader:
             yield from self._image(number, image)
         notes = _dicts(piece.get("annotations"))
         if notes:
+            state.noted = True
             if state.open[:1] != ("text",):
                 yield from self._text_part(number, state, "text")
             yield Delta(state.open[-1], citations=tuple(map(decode_citation, notes)))
@@ -366,6 +374,12 @@ class Reader:
 
     def _begin_call(self, number: int, call: ToolCall) -> Iterator[Event]:
         if call.part < 0:
+            if (signature := signature_of(call.extra)) is not None:
+                # Said for other dialects' sake: in this one it stands on the call.
+                yield from self._whole(
+                    number, "reasoning", signature, form="encrypted", format=GEMINI, id=call.id or None,
+                    extra={"extra_content": None},
+                )  # fmt: skip
             started = self._start(
                 "tool_call", number, id=call.id or None, name=call.name, form=call.form, extra=call.extra
             )

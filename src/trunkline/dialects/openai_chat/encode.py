@@ -9,6 +9,7 @@ from trunkline.dialects.ids import made_up
 from trunkline.dialects.openai_chat.citations import encode as encode_citation
 from trunkline.dialects.openai_chat.decode import FORMS
 from trunkline.dialects.openai_chat.errors import error_object
+from trunkline.dialects.openai_chat.gate import Gate
 from trunkline.dialects.openai_chat.usage import encode as encode_usage
 from trunkline.dialects.sse import DONE
 from trunkline.model.errors import TrunklineError
@@ -38,6 +39,16 @@ def frame(body: dict[str, Any]) -> bytes:
 def call_id(identity: Identity, number: int) -> str:
     """An id for a call that the provider gave none."""
     return made_up(identity, "call", number)
+
+
+def gate_of(started: Event) -> Gate | None:
+    """What an answer that begins with *started* must pass; None for one of this dialect."""
+    return Gate() if isinstance(started, Started) and started.dialect != "chat" else None
+
+
+def on_call(part: PartStarted | Part) -> bool:
+    """Whether *part* is a thought that this dialect has on its tool call, and not for itself."""
+    return part.form == "encrypted" and part.extra.get("extra_content", "") is None
 
 
 class _Parts:
@@ -82,7 +93,7 @@ class StreamEncoder:
     """
 
     __slots__ = (
-        "_details", "_head", "_identity", "_note", "_parts", "_reason", "_roles", "_same", "_tail", "_text",
+        "_details", "_gate", "_head", "_identity", "_note", "_parts", "_reason", "_roles", "_same", "_tail", "_text",
         "_wants_usage",
     )  # fmt: skip
 
@@ -96,6 +107,7 @@ class StreamEncoder:
         self._text: dict[int, bytes] = {}
         self._roles: set[int] = set()
         self._details: set[int] = set()
+        self._gate: Gate | None = None
         self._tail = b'},"finish_reason":null,"native_finish_reason":null,"logprobs":null}]}\n\n'
         self._begin(Started())
 
@@ -117,6 +129,13 @@ class StreamEncoder:
 
     def encode(self, event: Event) -> bytes:
         """As `Encoder.encode`."""
+        if event.__class__ is Started:
+            self._gate = gate_of(event)
+        if self._gate is not None:
+            return b"".join([self._encode(known) for known in self._gate.events(event)])
+        return self._encode(event)
+
+    def _encode(self, event: Event) -> bytes:
         match event:
             case Delta():
                 return self._delta(event)
@@ -160,7 +179,7 @@ class StreamEncoder:
                 return self._chunk(part.choice, self._call(part, number))
             case "opaque":
                 return self._chunk(part.choice, {"content": "", **part.extra})
-            case "audio" if part.form == "data":
+            case "audio" if part.form == "data" and part.id is not None:
                 return self._chunk(part.choice, {"audio": {"id": part.id}})
             case "reasoning" if part.form == "server_tool_call":
                 return self._chunk(part.choice, {"content": "", "reasoning_details": [_detail(part, number)]})
@@ -185,7 +204,10 @@ class StreamEncoder:
             case "text":
                 if event.citations is not None:
                     notes = [encode_citation(citation, same=self._same) for citation in event.citations]
-                    said = {"content": event.text, "annotations": [note for note in notes if note is not None]}
+                    told = [note for note in notes if note is not None]
+                    if not told and not event.text:
+                        return b""
+                    said = {"content": event.text, **({"annotations": told} if told else {})}
                     return self._chunk(part.choice, said, {"logprobs": event.logprobs})
                 if event.logprobs is None and not self._note:
                     return self._plain(part.choice, event.text)
@@ -194,6 +216,8 @@ class StreamEncoder:
                 return self._chunk(part.choice, {"refusal": event.text}, {"logprobs": event.logprobs})
             case "tool_call":
                 return self._chunk(part.choice, self._arguments(part, number, event))
+            case "reasoning" if on_call(part):
+                return b""
             case "reasoning":
                 first = event.index not in self._details
                 self._details.add(event.index)
@@ -228,14 +252,15 @@ class StreamEncoder:
     @property
     def losses(self) -> tuple[Loss, ...]:
         """As `Encoder.losses`."""
-        return ()
+        return () if self._gate is None else self._gate.losses
 
     def finish(self, usage: Usage, cost: Cost, metadata: dict[str, Any] | None = None) -> bytes:
         """The usage chunk, with the finish reason repeated, and [DONE]."""
         return self._usage(usage, cost, metadata) + DONE
 
     def _usage(self, usage: Usage, cost: Cost, metadata: dict[str, Any] | None = None) -> bytes:
-        return usage_chunk({**self._head, **self._note}, self._reason, usage, cost, metadata)
+        head = {**self._head, **self._note}
+        return usage_chunk(head, self._reason, usage, cost, metadata, same=self._gate is None)
 
     def fail(self, error: TrunklineError, usage: Usage | None, cost: Cost | None) -> bytes:
         """The error chunk, the usage chunk if it was asked for, and [DONE]."""
@@ -246,7 +271,13 @@ class StreamEncoder:
 
 
 def usage_chunk(
-    head: dict[str, Any], reason: tuple[Any, Any], usage: Usage, cost: Cost, metadata: dict[str, Any] | None = None
+    head: dict[str, Any],
+    reason: tuple[Any, Any],
+    usage: Usage,
+    cost: Cost,
+    metadata: dict[str, Any] | None = None,
+    *,
+    same: bool = True,
 ) -> bytes:
     """The last chunk before [DONE]: wire-chat §8, step 7, in the form with one choice."""
     choice = {
@@ -255,7 +286,7 @@ def usage_chunk(
         "finish_reason": reason[0],
         "native_finish_reason": reason[1],
     }
-    body = {**head, "choices": [choice], "usage": encode_usage(usage, cost)}
+    body = {**head, "choices": [choice], "usage": encode_usage(usage, cost, same=same)}
     if metadata is not None:
         body["openrouter_metadata"] = metadata
     return frame(body)
@@ -272,7 +303,7 @@ def _detail(part: PartStarted | Part, number: int) -> dict[str, Any]:
     detail: dict[str, Any] = {"type": kind}
     if part.id is not None:
         detail["id"] = part.id
-    detail["format"] = "unknown" if part.form == "plain" else part.format
+    detail["format"] = (part.format or "unknown") if part.form == "plain" else part.format
     detail["index"] = number
     return {**detail, **part.extra}
 
@@ -299,21 +330,28 @@ def _reasoning(part: PartStarted, number: int, event: Delta, *, first: bool) -> 
 class BodyEncoder:
     """Events to one JSON body: their fold."""
 
-    __slots__ = ("_folder", "_identity")
+    __slots__ = ("_folder", "_gate", "_identity")
 
     def __init__(self, identity: Identity) -> None:
         self._identity = identity
         self._folder = Folder()
+        self._gate: Gate | None = None
 
     def encode(self, event: Event) -> bytes:
         """Keeps *event*; everything comes from `finish`."""
-        self._folder.add(event)
+        if event.__class__ is Started:
+            self._gate = gate_of(event)
+        if self._gate is None:
+            self._folder.add(event)
+        else:
+            for known in self._gate.events(event):
+                self._folder.add(known)
         return b""
 
     @property
     def losses(self) -> tuple[Loss, ...]:
         """As `Encoder.losses`."""
-        return ()
+        return () if self._gate is None else self._gate.losses
 
     def finish(self, usage: Usage, cost: Cost, metadata: dict[str, Any] | None = None) -> bytes:
         """The whole body, keys in the order that wire-chat §7 shows."""
@@ -329,7 +367,7 @@ class BodyEncoder:
             "system_fingerprint": extra.pop("system_fingerprint", None),
         }
         body.update(extra)
-        body["usage"] = encode_usage(usage, cost)
+        body["usage"] = encode_usage(usage, cost, same=self._gate is None)
         if metadata is not None:
             body["openrouter_metadata"] = metadata
         return _json.encode(body)
@@ -382,8 +420,7 @@ class BodyEncoder:
         return message
 
     def _annotations(self, parts: list[Part]) -> list[dict[str, Any]]:
-        same = self._folder.response.dialect == "chat"
-        notes = (encode_citation(citation, same=same, text=part.text) for part in parts for citation in part.citations)
+        notes = (encode_citation(citation, same=self._gate is None) for part in parts for citation in part.citations)
         return [note for note in notes if note is not None]
 
     def _calls(self, parts: list[Part]) -> list[dict[str, Any]]:
@@ -427,7 +464,7 @@ def _readable(parts: list[Part]) -> str | None:
 def _details(parts: list[Part]) -> list[dict[str, Any]]:
     """Reasoning parts as details; pieces of one index are one detail again."""
     found: dict[tuple[Any, ...], dict[str, Any]] = {}
-    for number, part in enumerate(part for part in parts if part.kind == "reasoning"):
+    for number, part in enumerate(part for part in parts if part.kind == "reasoning" and not on_call(part)):
         at = 0 if part.form == "plain" else part.extra.get("index", number)
         # What is not text comes whole, so that two of these are two details.
         place = at if part.form in ("plain", "text", "summary") else (at, number)

@@ -17,6 +17,11 @@ PROMPT = {"cached_tokens": "cached", "cache_write_tokens": "cache_write", "audio
 COMPLETION = {"reasoning_tokens": "reasoning", "audio_tokens": "audio_completion", "image_tokens": "image_completion",
               "accepted_prediction_tokens": "accepted_prediction",
               "rejected_prediction_tokens": "rejected_prediction"}  # fmt: skip
+ELSEWHERE = {
+    "cached": ("prompt_cache_hit_tokens", "cached_tokens", "cache_read_input_tokens"),
+    "cache_write": ("cache_write_tokens", "cache_creation_tokens", "cache_creation_input_tokens"),
+}
+"""What some providers call otherwise, among the details or beside them: DeepSeek, older Moonshot, Alibaba, LiteLLM."""
 MAX_TOKENS = 2**53
 """Beyond this JSON numbers are not exact, and no model's output either."""
 
@@ -121,9 +126,11 @@ def decode(found: Any) -> Usage | None:
                 rest[key] = others
             else:
                 del rest[key]
-    if named.get("cached") is None:
-        # DeepSeek and older Moonshot say it beside the details.
-        named["cached"] = count(rest.get("prompt_cache_hit_tokens", rest.get("cached_tokens")))
+    inside = rest.get("prompt_tokens_details")
+    for name, keys in ELSEWHERE.items():
+        if named.get(name) is None:
+            places = (place for place in (inside, rest) if isinstance(place, dict))
+            named[name] = count(next((place[key] for place in places for key in keys if key in place), None))
     reasoning = named.get("reasoning")
     apart = total is not None and bool(reasoning) and total == (prompt or 0) + (completion or 0) + (reasoning or 0)
     if total is not None and not apart and total != (prompt or 0) + (completion or 0):
@@ -173,8 +180,11 @@ class _Said(Struct):
     estimated: bool | UnsetType = UNSET
 
 
-def encode(usage: Usage, cost: Cost) -> Any:
-    """The usage object for a client: what the upstream said, and what it costs here. To be encoded as JSON."""
+def encode(usage: Usage, cost: Cost, *, same: bool = True) -> Any:
+    """The usage object for a client: what the upstream said, and what it costs here. To be encoded as JSON.
+
+    *same* says that the upstream spoke this dialect, whose further fields are then given back.
+    """
     said = _Said(
         usage.prompt,
         usage.completion,
@@ -196,7 +206,7 @@ def encode(usage: Usage, cost: Cost) -> Any:
         ),
         True if usage.estimated else UNSET,
     )
-    return said if not usage.extra else _with(msgspec.to_builtins(said), usage.extra)
+    return said if not usage.extra or not same else _with(msgspec.to_builtins(said), usage.extra)
 
 
 def _with(said: dict[str, Any], extra: dict[str, Any]) -> dict[str, Any]:

@@ -1,0 +1,201 @@
+"""Answers of other dialects, made such as a chat upstream might have given; what cannot be is a loss.
+
+`extra`, opaque parts and native citations are in the words of the upstream's dialect and stay here. A tool that the
+provider ran becomes the entry of `reasoning_details` that OpenRouter has for such, once its result is there; places of
+citations are counted over the whole message, of which chat knows no parts. Answers of this dialect do not come here.
+
+Sources: wire-chat §6–§8, wire-common §17.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+from msgspec.structs import replace
+
+from trunkline.model.citation import Citation
+from trunkline.model.events import ChoiceEnded, Delta, Event, Noted, PartEnded, PartStarted, Reported, Started
+from trunkline.model.loss import Loss, Losses
+
+NO_WORD = "chat has no word for it"
+ECHO = frozenset(
+    {"object", "status", "instructions", "tools", "tool_choice", "parallel_tool_calls", "metadata", "temperature",
+     "top_p", "presence_penalty", "frequency_penalty", "top_logprobs", "text", "truncation", "reasoning", "store",
+     "user", "background", "max_output_tokens", "max_tool_calls", "previous_response_id", "prompt", "conversation",
+     "prompt_cache_key", "prompt_cache_retention", "safety_identifier", "moderation", "billing", "completed_at",
+     "type", "role"}
+)  # fmt: skip
+"""Fields of an answer that say again what was asked, or what every answer is: nothing is lost with them."""
+KEPT = ("service_tier", "system_fingerprint")
+"""Fields of other dialects' answers that chat has under the same name."""
+PLACE = frozenset({"at", "item", "type", "index"})
+"""What a part's `extra` says of its place in the upstream's answer: chat has other places."""
+
+_json = msgspec.json.Encoder()
+
+
+class _Held(Struct):
+    """A part that is given on when it is whole."""
+
+    part: PartStarted
+    text: list[str] = []
+    extra: dict[str, Any] = {}
+
+
+class Gate:
+    """Takes the events of one answer in another dialect; gives those that chat can say, parts numbered anew."""
+
+    __slots__ = ("_begun", "_calls", "_held", "_lengths", "_losses", "_next", "_numbers")
+
+    def __init__(self) -> None:
+        self._losses = Losses("response")
+        self._next = 0
+        self._numbers: dict[int, int] = {}
+        self._held: dict[int, _Held] = {}
+        self._calls: dict[int, list[_Held]] = {}
+        self._lengths: dict[int, int] = {}
+        self._begun: dict[int, tuple[int, int]] = {}
+
+    @property
+    def losses(self) -> tuple[Loss, ...]:
+        """What could not be said so far."""
+        return self._losses.found()
+
+    def events(self, event: Event) -> Iterator[Event]:
+        """What *event* becomes; may be nothing."""
+        match event:
+            case Delta():
+                yield from self._delta(event)
+            case PartStarted():
+                yield from self._started(event)
+            case PartEnded(index=index):
+                yield from self._ended(index)
+            case Started(extra=extra):
+                yield replace(event, extra=self._kept(extra))
+            case Noted(extra=extra):
+                kept = self._kept(extra)
+                if kept:
+                    yield Noted(kept)
+            case ChoiceEnded():
+                for call in self._calls.pop(event.choice, []):
+                    yield from self._tool(call, None)
+                if event.stop is not None:
+                    self._losses.add("stop_sequence", "chat does not say which stop sequence was met")
+                self._losses.extra("", event.extra, NO_WORD, but=ECHO)
+                yield replace(event, extra={})
+            case Reported(usage=usage):
+                self._losses.extra("usage", usage.extra, NO_WORD)
+                yield event
+            case _:
+                yield event
+
+    def _kept(self, extra: dict[str, Any]) -> dict[str, Any]:
+        self._losses.extra("", extra, NO_WORD, but=ECHO.union(KEPT))
+        return {key: extra[key] for key in KEPT if isinstance(extra.get(key), str)}
+
+    def _number(self, index: int) -> int:
+        self._numbers[index] = self._next
+        self._next += 1
+        return self._numbers[index]
+
+    def _started(self, part: PartStarted) -> Iterator[Event]:
+        match part.kind:
+            case "opaque":
+                said = part.extra.get("type")
+                self._losses.add(said if isinstance(said, str) else "content", "a part of a kind that chat has not")
+            case "server_tool_call" | "server_tool_result" | "image":
+                self._held[part.index] = _Held(part, [], dict(part.extra))
+            case kind:
+                said = {key: value for key, value in part.extra.items() if key[:1] != "~"}
+                self._losses.extra(kind, said, NO_WORD, but=PLACE)
+                form = part.form or "data" if kind == "audio" else part.form
+                number = self._number(part.index)
+                self._begun[number] = (part.choice, self._lengths.get(part.choice, 0))
+                yield replace(part, index=number, form=form, extra={})
+
+    def _delta(self, event: Delta) -> Iterator[Event]:
+        held = self._held.get(event.index)
+        if held is not None:
+            held.text.append(event.text)
+            held.extra.update(event.extra or {})
+            return
+        number = self._numbers.get(event.index)
+        if number is None:
+            return
+        choice, begun = self._begun[number]
+        if event.extra:
+            self._losses.extra("content", event.extra, NO_WORD, but=PLACE)
+        self._lengths[choice] = self._lengths.get(choice, 0) + len(event.text)
+        citations = logprobs = None
+        if event.citations is not None:
+            citations = tuple(self._cited(event.citations, begun, self._lengths[choice])) or None
+        if event.logprobs is not None:
+            logprobs = _logprobs(event.logprobs)
+        if event.text or citations or logprobs or event.signature is not None:
+            yield replace(event, index=number, citations=citations, logprobs=logprobs, extra=None)
+
+    def _cited(self, found: tuple[Citation, ...], begun: int, length: int) -> Iterator[Citation]:
+        for citation in found:
+            if citation.url is None:
+                self._losses.add("citations", f"chat has no citations of the kind {citation.kind}")
+                continue
+            if citation.native.get("encrypted_index") is not None:
+                self._losses.add("citations.encrypted_index", NO_WORD)
+            end = length if citation.end is None else begun + citation.end
+            yield replace(citation, begin=begun + (citation.begin or 0), end=end)
+
+    def _ended(self, index: int) -> Iterator[Event]:
+        held = self._held.pop(index, None)
+        if held is None:
+            if index in self._numbers:
+                yield PartEnded(self._numbers[index])
+            return
+        choice = held.part.choice
+        match held.part.kind:
+            case "server_tool_call":
+                self._calls.setdefault(choice, []).append(held)
+            case "server_tool_result":
+                calls = self._calls.get(choice, [])
+                call = next((call for call in calls if call.part.id == held.part.id), None)
+                if call is None:
+                    self._losses.add("server_tool_result", "a result without its call")
+                    return
+                calls.remove(call)
+                yield from self._tool(call, held)
+            case _:
+                number = self._number(index)
+                yield replace(held.part, index=number, extra={})
+                yield Delta(number, "".join(held.text))
+                yield PartEnded(number)
+
+    def _tool(self, call: _Held, result: _Held | None) -> Iterator[Event]:
+        """A tool that the provider ran, as the detail that chat has for it."""
+        said = {
+            "tool_name": call.part.name or "",
+            "arguments": "".join(call.text) or "{}",
+            "result": "" if result is None else _outcome(result),
+            "tool_call_id": call.part.id,
+        }
+        number = self._number(call.part.index)
+        yield PartStarted(number, "reasoning", choice=call.part.choice, form="server_tool_call", extra=said)
+        yield PartEnded(number)
+
+
+def _outcome(result: _Held) -> str:
+    """What came of a tool as text: the text that it is, or the provider's own words as JSON."""
+    text = "".join(result.text)
+    if text:
+        return text
+    content = result.extra.get("content")
+    said = {key: value for key, value in result.extra.items() if key not in PLACE and key[:1] != "~"}
+    return _json.encode(said if content is None else content).decode()
+
+
+def _logprobs(found: dict[str, Any]) -> dict[str, Any]:
+    """Entries with every field that chat's have."""
+    usual: dict[str, Any] = {"bytes": None, "top_logprobs": []}
+    return {"content": None, "refusal": None} | {
+        key: [usual | entry for entry in entries] if isinstance(entries, list) else entries
+        for key, entries in found.items()
+    }
