@@ -297,15 +297,14 @@ class Writer:
     def final(self, status: str) -> Body:
         """The response as it is in the end, without its usage; *status* is that of items that never ended."""
         if self.open is not None:
-            self._cut_short(self.open, status)
+            self._cut_short(self.open)
         if self.slot is not None and "status" in self.slot.body:
             self.slot.body["status"] = status
         self.slot = self.open = None
         return {**self.head, "output": self.output, "output_text": output_text(self.output)}
 
-    def _cut_short(self, opened: Open, status: str) -> None:
+    def _cut_short(self, opened: Open) -> None:
         """Put into its item what has come of a part that will never end."""
-        del status
         if self.slot is None:
             return
         said, body = "".join(opened.texts), self.slot.body
