@@ -150,7 +150,7 @@ def compare(capture: Capture, client: str, heard: Heard, record: Generation) -> 
         assert heard.deltas == (heard.text, "".join(arguments for _, _, arguments in heard.calls))
     assert refusal in (heard.refusal, "", *([refusal] if refusal in heard.text or "refusal" in lost else []))
     _compare_reasoning(capture, heard, lost)
-    _compare_calls(wanted, heard, client == capture.dialect)
+    _compare_calls(capture, heard, client == capture.dialect)
     if heard.citations or client != capture.dialect:
         _compare_citations(wanted, heard, lost)
     else:  # where the provider put them, beside the message
@@ -164,7 +164,7 @@ def compare(capture: Capture, client: str, heard: Heard, record: Generation) -> 
         assert "audio" in lost
     if wanted["server_tools"] and not heard.server_tools and client != capture.dialect:
         assert any(word in lost for word in ("tool", "compaction", "fallback", "opaque")), record.losses
-    _compare_usage(capture, heard, record)
+    _compare_usage(capture, client, heard, record)
 
 
 def _compare_reasoning(capture: Capture, heard: Heard, lost: str) -> None:
@@ -176,7 +176,12 @@ def _compare_reasoning(capture: Capture, heard: Heard, lost: str) -> None:
         assert opaque["sha256"] in heard.opaque or "reasoning" in lost or "signature" in lost, (opaque, lost)
 
 
-def _compare_calls(wanted: dict[str, Any], heard: Heard, same: bool) -> None:
+CUT = "anthropic--incomplete-partial-json-response--s0"
+"""Arguments that end in the middle of a string; Anthropic's accumulator closes it."""
+
+
+def _compare_calls(capture: Capture, heard: Heard, same: bool) -> None:
+    wanted = capture.expected["assembled"]
     if wanted["finish_reason"] == "function_call":
         return  # expected.json does not count the legacy call; other dialects say it as any other
     assert [name for _, name, _ in heard.calls] == [call["name"] for call in wanted["tool_calls"]]
@@ -184,7 +189,9 @@ def _compare_calls(wanted: dict[str, Any], heard: Heard, same: bool) -> None:
     for (id_, _, arguments), call in zip(heard.calls, wanted["tool_calls"], strict=True):
         if call["id"]:
             assert id_ == call["id"]
-        if call["arguments"] is not None and not isinstance(call["arguments"], str):
+        if capture.name == CUT and not same:
+            assert not arguments.endswith("}")  # as the model left them
+        elif call["arguments"] is not None and not isinstance(call["arguments"], str):
             assert msgspec.json.decode(arguments or "{}") == call["arguments"]
         elif call.get("arguments_raw") and same:
             assert arguments == call["arguments_raw"]
@@ -218,12 +225,13 @@ def _compare_finish(capture: Capture, client: str, heard: Heard, record: Generat
     assert record.native_finish_reason is not None
     if native in FINISH:
         meant = FINISH[native]
-        if heard.calls and meant == "stop":
-            meant = "tool_calls"
-        assert heard.finish in SAID[client][meant], (heard.finish, native)
+        allowed = SAID[client][meant]
+        if heard.calls and meant == "stop":  # Gemini's STOP; but Anthropic's end_turn, where code of its own called
+            allowed += SAID[client]["tool_calls"]
+        assert heard.finish in allowed, (heard.finish, native)
 
 
-def _compare_usage(capture: Capture, heard: Heard, record: Generation) -> None:
+def _compare_usage(capture: Capture, client: str, heard: Heard, record: Generation) -> None:
     expected = capture.expected["usage"]
     if not expected or expected["prompt_total"] is None:
         return  # the provider reported none: ours is an estimate
@@ -231,7 +239,7 @@ def _compare_usage(capture: Capture, heard: Heard, record: Generation) -> None:
     assert heard.usage["prompt"] == expected["prompt_total"]
     assert heard.usage["completion"] == expected["output_total"]
     for ours, theirs in (("cached", "cache_read"), ("cache_write", "cache_write"), ("reasoning", "reasoning")):
-        if expected.get(theirs) is not None:
+        if expected.get(theirs) is not None and not (record.usage.inconsistent and client == "messages"):
             assert heard.usage[ours] == expected[theirs], ours
     assert heard.cost is None or heard.cost >= 0
 

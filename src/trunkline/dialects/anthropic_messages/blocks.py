@@ -6,6 +6,7 @@ from typing import Any
 import msgspec
 
 from trunkline.dialects.anthropic_messages.citations import encode as encode_citation
+from trunkline.dialects.anthropic_messages.citations import promised as promised_citation
 from trunkline.dialects.anthropic_messages.decode import SERVER_CALLS
 from trunkline.dialects.base import Identity
 from trunkline.dialects.ids import made_up
@@ -20,17 +21,75 @@ FREE_TEXT = '{"input":"'
 DIRECT = {"type": "direct"}
 """Who calls a tool where nobody said: the model itself."""
 
+PROMISED: dict[str, dict[str, Any]] = {
+    "text": {"text": "", "citations": None},
+    "thinking": {"thinking": "", "signature": ""},
+    "tool_use": {"input": {}, "caller": DIRECT},
+    "web_search_tool_result": {"caller": DIRECT},
+    "web_fetch_tool_result": {"caller": DIRECT},
+}
+"""A block's type → what it always has, and some providers leave out."""
+
+MAX_CUTS = 16
+"""Attempts to read arguments that were cut, each without one more of their last members."""
+
 _any = msgspec.json.Decoder()
 
 
-def arguments(text: str) -> Any:
-    """A call's input: what *text* holds, or the text itself where that is no JSON."""
+def promised(block: dict[str, Any]) -> dict[str, Any]:
+    """*block* with what it always has; the same object where it has it."""
+    missing = {key: said for key, said in PROMISED.get(block.get("type", ""), {}).items() if key not in block}
+    notes = block.get("citations")
+    if isinstance(notes, list) and any(isinstance(note, dict) and "file_id" not in note for note in notes):
+        missing["citations"] = [promised_citation(note) if isinstance(note, dict) else note for note in notes]
+    return {**block, **missing} if missing else block
+
+
+def arguments(text: str) -> dict[str, Any]:
+    """A call's input, which is an object: what *text* holds, as far as it got if it was cut; or the text itself in one.
+
+    Official accumulators make the same of a stream whose arguments were cut: what is only begun is left out.
+    """
     if not text:
         return {}
+    cut = text
+    for _ in range(MAX_CUTS):
+        try:
+            found = _any.decode(cut)
+        except (msgspec.DecodeError, RecursionError, ValueError):
+            found = _closed(cut)
+        if isinstance(found, dict) and (found or cut is text):
+            return found
+        if found is not None or not cut:
+            break
+        cut = cut[: max(cut.rfind(","), 0)]
+    return {"input": text}
+
+
+def _closed(text: str) -> Any:
+    """What *text* holds when its open lists and objects are closed and an open string is left out; None for no JSON."""
+    stack: list[str] = []
+    start = -1
+    escaped = False
+    for at, letter in enumerate(text):
+        if start >= 0:
+            if escaped:
+                escaped = False
+            elif letter == "\\":
+                escaped = True
+            elif letter == '"':
+                start = -1
+        elif letter == '"':
+            start = at
+        elif letter in "{[":
+            stack.append("}" if letter == "{" else "]")
+        elif letter in "}]" and stack:
+            stack.pop()
+    whole = (text if start < 0 else text[:start]).rstrip().removesuffix(",")
     try:
-        return _any.decode(text)
+        return _any.decode(whole + "".join(reversed(stack)))
     except (msgspec.DecodeError, RecursionError, ValueError):
-        return text
+        return None
 
 
 class Writer:
@@ -92,7 +151,7 @@ class Writer:
             case _:
                 for delta in deltas:
                     extra = {**extra, **(delta.extra or {})}
-                return dict(extra)
+                return promised(extra)
 
     def _named(self, part: PartStarted) -> dict[str, Any]:
         id_ = part.id

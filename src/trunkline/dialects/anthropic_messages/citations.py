@@ -47,7 +47,7 @@ def encode(citation: Citation, *, same: bool, output: bool = True) -> dict[str, 
     *same*: it came in this dialect. *output*: it is part of an answer, where some keys are always there.
     """
     if same and citation.native:
-        return citation.native
+        return promised(citation.native) if output else citation.native
     if citation.kind == "url" and citation.url is not None:
         return {
             "type": "web_search_result_location",
@@ -70,6 +70,12 @@ def encode(citation: Citation, *, same: bool, output: bool = True) -> dict[str, 
         return {**body, "source": citation.url or "", "title": citation.title}
     body["document_title"] = citation.title
     return {**body, "file_id": citation.file_id} if output else body
+
+
+def promised(found: dict[str, Any]) -> dict[str, Any]:
+    """*found*, a citation of an answer, with the key that those of documents always have."""
+    lacks = found.get("type") in ("char_location", "page_location", "content_block_location") and "file_id" not in found
+    return {**found, "file_id": None} if lacks else found
 
 
 def _text(value: Any) -> str | None:

@@ -5,6 +5,7 @@ calls, text after a thought that nobody closed); what comes for a part that is n
 turn. The turn of a part comes when the one before it has ended.
 """
 
+from collections.abc import Iterator
 from typing import Any
 
 import msgspec
@@ -21,6 +22,7 @@ from trunkline.model.events import (
     ChoiceEnded,
     Delta,
     Event,
+    Finished,
     FinishReason,
     Noted,
     PartEnded,
@@ -259,9 +261,10 @@ class BodyEncoder(_Answer):
     def __init__(self, identity: Identity) -> None:
         super().__init__(identity)
         self._folder = Folder()
+        self._content: list[dict[str, Any]] = []
 
     def encode(self, event: Event) -> bytes:
-        """Keeps *event*; everything comes from `finish`."""
+        """Keeps *event*; everything comes from `finish`. What is lost is known with the last one."""
         self._folder.add(event)
         match event:
             case Started():
@@ -270,34 +273,34 @@ class BodyEncoder(_Answer):
                 self._note(extra)
             case ChoiceEnded():
                 self._end(event)
-            case PartStarted(choice=choice) if not choice:
-                Writer(self._identity, self._losses, same=self._same).says(event)
-            case Delta():
-                self._lost(event)
+            case Finished():
+                self._content = list(self._blocks())
             case _:
                 pass
         return b""
 
-    def _lost(self, event: Delta) -> None:
-        if event.logprobs is not None:
-            self._losses.add("logprobs", NO_WORD)
-
-    def finish(self, usage: Usage, cost: Cost, metadata: dict[str, Any] | None = None) -> bytes:
-        """The whole body."""
+    def _blocks(self) -> Iterator[dict[str, Any]]:
         writer = Writer(self._identity, self._losses, same=self._same)
-        content: list[dict[str, Any]] = []
         for choice in self._folder.response.choices:
             for part in choice.parts if choice.index == 0 else ():
                 started = PartStarted(
                     0, part.kind, id=part.id, name=part.name, form=part.form, format=part.format, extra=part.extra
                 )
-                if not writer.says(started):
-                    continue
-                piece = Delta(0, part.text, signature=part.signature, citations=tuple(part.citations) or None)
-                content.append(_filled(writer, started, piece))
+                if writer.says(started):
+                    piece = Delta(
+                        0,
+                        part.text,
+                        signature=part.signature,
+                        logprobs=part.logprobs,
+                        citations=tuple(part.citations) or None,
+                    )
+                    yield _filled(writer, started, piece)
+
+    def finish(self, usage: Usage, cost: Cost, metadata: dict[str, Any] | None = None) -> bytes:
+        """The whole body."""
         body = self._message(encode_usage(usage, cost, same=self._same))
         body.update(self._notes)
-        body.update(self._how(), content=content)
+        body.update(self._how(), content=self._content)
         if metadata is not None:
             body["openrouter_metadata"] = metadata
         return _json.encode(body)

@@ -10,7 +10,8 @@ from typing import Any
 import msgspec
 from msgspec import Raw, Struct
 
-from trunkline.dialects.anthropic_messages.blocks import DIRECT
+from trunkline.dialects.anthropic_messages.blocks import promised
+from trunkline.dialects.anthropic_messages.citations import promised as promised_citation
 from trunkline.dialects.anthropic_messages.decode import DELTAS, BodyDecoder, StreamDecoder, finish_reason, whole
 from trunkline.dialects.anthropic_messages.encode import BodyEncoder, StreamEncoder, frame
 from trunkline.dialects.anthropic_messages.errors import envelope, from_object
@@ -25,17 +26,16 @@ from trunkline.model.errors import TrunklineError, UpstreamFailed, UpstreamGarbl
 from trunkline.model.usage import Cost, Usage
 
 PIECE = b"event: content_block_delta\ndata: "
-PROMISED: dict[str, dict[str, Any]] = {
-    "text": {"text": "", "citations": None},
-    "thinking": {"thinking": "", "signature": ""},
-    "tool_use": {"input": {}, "caller": DIRECT},
-}
-"""A block's type → what it always has, and some providers leave out."""
 QUIET = {"text": "text", "thinking": "thinking"}
 """Blocks that say nothing by their beginning alone, and the key of what they say."""
 ALWAYS: dict[str, Any] = {"container": None, "stop_reason": None, "stop_sequence": None, "stop_details": None}
 
 _json = msgspec.json.Encoder()
+
+
+def _special(block: bytes) -> bool:
+    """Whether a piece is not in its plainest form, or holds what may have to be mended."""
+    return b"\n" in block[len(PIECE) :] or b'"citations_delta"' in block
 
 
 class _Piece(Struct):
@@ -47,12 +47,6 @@ class _Piece(Struct):
 
 
 _piece = msgspec.json.Decoder(_Piece)
-
-
-def mended(block: dict[str, Any]) -> dict[str, Any]:
-    """*block* with what it always has."""
-    missing = {key: said for key, said in PROMISED.get(block.get("type", ""), {}).items() if key not in block}
-    return {**block, **missing} if missing else block
 
 
 class _Answer:
@@ -123,9 +117,9 @@ class StreamRelay(_Answer):
         return out
 
     def _block(self, block: bytes, *, last: bool) -> None:
-        if self._committed and not self._told and not last and block.startswith(PIECE) and b"\n" not in block[33:]:
+        if self._committed and not self._told and not last and block.startswith(PIECE) and not _special(block):
             try:
-                piece = _piece.decode(block[33:])
+                piece = _piece.decode(block[len(PIECE) :])
             except (msgspec.DecodeError, RecursionError, ValueError):
                 piece = None
             if piece is not None:
@@ -186,7 +180,12 @@ class StreamRelay(_Answer):
             self._committed = self._committed or said > 0
             self.outcome.content_bytes += said
             self.outcome.pieces += said > 0
-        whole = mended(found) if kind == "content_block_start" and found is not None else found
+        whole = found
+        if kind == "content_block_start" and found is not None:
+            whole = promised(found)
+        elif found is not None and isinstance(found.get("citation"), dict):
+            note = promised_citation(found["citation"])
+            whole = found if note is found["citation"] else {**found, "citation": note}
         if name == kind and whole is found and block.startswith(b"event: ") and block.count(b"\n") == 1:
             self._out.append(block + b"\n\n")
             return
@@ -276,7 +275,7 @@ class BodyRelay(_Answer):
         """The body with what is ours put in."""
         assert self._body is not None
         body = self._ours(self._body, encode_usage(usage, cost, same=True))
-        body["content"] = [mended(block) for block in body["content"]]
+        body["content"] = [promised(block) for block in body["content"]]
         if metadata is not None:
             body["openrouter_metadata"] = metadata
         return _json.encode(body)

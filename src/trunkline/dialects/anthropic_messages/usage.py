@@ -80,13 +80,17 @@ def decode(found: Any, before: Usage | None = None) -> Usage | None:
 def encode(usage: Usage, cost: Cost | None, *, same: bool) -> dict[str, Any]:
     """The usage object for a client; *same*: what the upstream said is in this dialect. *cost* None: not known yet."""
     cached, written, hour = usage.cached, usage.cache_write, usage.cache_write_1h
+    if not same:  # numbers that contradict each other: what is read is believed first, as the cost does
+        cached = None if cached is None else min(cached, usage.prompt)
+        written = None if written is None else min(written, usage.prompt - (cached or 0))
+        hour = None if hour is None else min(hour, written or 0)
     split = None
     if written is not None:
         split = {"ephemeral_5m_input_tokens": written - (hour or 0), "ephemeral_1h_input_tokens": hour or 0}
     thought = None if usage.reasoning is None else {"thinking_tokens": usage.reasoning}
     said: dict[str, Any] = {
         "input_tokens": max(usage.prompt - (cached or 0) - (written or 0), 0),
-        "output_tokens": usage.billed_completion,
+        "output_tokens": usage.completion,
         "cache_creation_input_tokens": written,
         "cache_read_input_tokens": cached,
         "cache_creation": split,
@@ -101,6 +105,9 @@ def encode(usage: Usage, cost: Cost | None, *, same: bool) -> dict[str, Any]:
         if isinstance(more, dict) and thought is not None:
             said["output_tokens_details"] = {**more, **thought}
         said.update(rest)
+        used = said["server_tool_use"]
+        if isinstance(used, dict):
+            said["server_tool_use"] = {"web_search_requests": 0, "web_fetch_requests": 0, **used}
     if cost is not None:
         said["cost"] = to_json(cost.total)
         said["cost_details"] = {
