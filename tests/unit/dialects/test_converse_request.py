@@ -490,6 +490,11 @@ def test_thinking_wants_the_thought_before_the_call() -> None:
     assert ("thinking" in own(body), lost) == (True, {})
 
 
+def test_thinking_gives_way_to_an_answer_that_was_begun() -> None:
+    body, lost = encode(user("a"), message("assistant", "It is"), reasoning=Reasoning(effort="low"))
+    assert (own(body), list(lost)) == ({}, ["reasoning"])
+
+
 def test_sampling_gives_way_to_thinking() -> None:
     sampling = Sampling(temperature=0.2, top_k=5, top_p=0.5)
     body, lost = encode(reasoning=Reasoning(effort="low"), sampling=sampling)

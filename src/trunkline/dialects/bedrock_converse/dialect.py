@@ -7,6 +7,7 @@ from trunkline.dialects.base import Decoder, Encoded, Quirks
 from trunkline.dialects.bedrock_converse import request as requests
 from trunkline.dialects.bedrock_converse.decode import BodyDecoder, StreamDecoder
 from trunkline.dialects.bedrock_converse.errors import from_answer
+from trunkline.dialects.bedrock_converse.eventstream import FRAMED
 from trunkline.dialects.sse import is_stream
 from trunkline.model.endpoint import Endpoint
 from trunkline.model.errors import TrunklineError
@@ -23,8 +24,8 @@ class ConverseUpstream:
         return f"/model/{quote(model, safe='')}/{'converse-stream' if stream else 'converse'}"
 
     def streamed(self, start: bytes) -> bool | None:
-        """As `Upstream.streamed`. A frame begins with its length, the first byte of which is zero below 16 MB."""
-        return True if start[:1] in (b"\x00", b"\x01") else is_stream(start)
+        """As `Upstream.streamed`."""
+        return True if start[:1] in FRAMED else is_stream(start)
 
     def encode(self, request: Request, endpoint: Endpoint, quirks: Quirks) -> Encoded:
         """As `Upstream.encode`."""

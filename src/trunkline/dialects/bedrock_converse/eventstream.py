@@ -23,6 +23,9 @@ MAX_FRAME_BYTES = 16 * 1024 * 1024
 MAX_HEADER_BYTES = 128 * 1024
 """Of all headers of a frame. Source: the specification."""
 
+FRAMED = (b"\x00", b"\x01")
+"""How a body of frames begins: with the length of the first one, whose first byte is zero up to 16 MB. No text does."""
+
 Header: TypeAlias = bool | int | str | bytes
 
 _PRELUDE = struct.Struct(">III")

@@ -16,13 +16,10 @@ import msgspec
 
 from trunkline.dialects.base import Decoder
 from trunkline.dialects.bedrock_converse.errors import from_frame
-from trunkline.dialects.bedrock_converse.eventstream import Frame, FrameReader
+from trunkline.dialects.bedrock_converse.eventstream import FRAMED, Frame, FrameReader
 from trunkline.dialects.openai_chat.decode import load, text
 from trunkline.model.errors import UpstreamGarbled
 from trunkline.model.events import Event
-
-FRAMED = (b"\x00", b"\x01")
-"""How a body of frames begins: with the length of the first one, which is below 32 MB. No text does."""
 
 
 class InvokeDecoder:

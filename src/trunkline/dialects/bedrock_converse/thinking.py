@@ -4,8 +4,8 @@ Claude has rules that a request of another dialect may break, and answers 400 th
 gives way to its limits and its tools, and its sampling to thinking:
 
 - a budget is at least 1024 tokens and less than the output limit;
-- with a budget, no tool may be forced, and the last turn of the model, where its calls are being answered, begins with
-  a signed thought; the thought of another provider's model is none;
+- with a budget, no tool may be forced, and the last turn of the model, where it goes on with it or its calls are being
+  answered, begins with a signed thought; the thought of another provider's model is none;
 - while it thinks, `temperature` and `top_k` are not set, and `topP` is at least 0.95.
 
 Sources: openrouter-semantics §13; Bedrock user guide, "Extended thinking" and "Adaptive thinking", read 2026-11-26.
@@ -153,16 +153,19 @@ def _allowed(said: Json, body: Json, losses: Losses) -> Json:
         losses.add("reasoning", "the model does not think where a tool is forced")
         return {}
     if said["thinking"]["type"] == "enabled" and _thoughtless(body["messages"]):
-        losses.add("reasoning", "the call that is being answered came without a thought that the model has signed")
+        losses.add("reasoning", "the turn that is being gone on with came without a thought that the model has signed")
         return {}
     return said
 
 
 def _thoughtless(messages: list[Json]) -> bool:
-    """Whether the model's last turn is answered with results, and does not begin with a thought."""
-    if len(messages) < 2 or not any("toolResult" in block for block in messages[-1]["content"]):
-        return False
-    return "reasoningContent" not in messages[-2]["content"][0]
+    """Whether the model's last turn, which it is to go on with or whose calls are answered, begins with no thought."""
+    turn = messages[-1]
+    if turn["role"] == "user":
+        if len(messages) < 2 or not any("toolResult" in block for block in turn["content"]):
+            return False
+        turn = messages[-2]
+    return "reasoningContent" not in turn["content"][0]
 
 
 def _sampling(body: Json, losses: Losses) -> None:
