@@ -117,5 +117,13 @@ class Provider(Struct, frozen=True, kw_only=True, eq=False):
         return f"Provider(slug={self.slug!r}, base_url={self.base_url!r}, credentials={len(self.credentials)})"
 
 
-DEMO = Provider(slug="demo", name="Demo", base_url="demo://demo", dialect="chat", known=("echo",), rests=False)
+DEMO = Provider(
+    slug="demo",
+    name="Demo",
+    base_url="demo://demo",
+    dialect="chat",
+    known=("echo",),
+    rests=False,
+    quirks=Quirks(keep=("demo",)),
+)
 """Answers by itself, always there: see `demo/echo` in the README."""

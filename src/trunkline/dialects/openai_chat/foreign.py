@@ -59,7 +59,7 @@ def to_wire(request: Request, endpoint: Endpoint, quirks: Quirks, losses: Losses
         losses.extra("reasoning", request.reasoning.extra, NO_WORD)
     if request.cache is not None:
         _mark(body, request, quirks, losses)
-    _rest(body, request, losses)
+    _rest(body, request, quirks, losses)
     return body
 
 
@@ -92,9 +92,9 @@ def _mark(body: dict[str, Any], request: Request, quirks: Quirks, losses: Losses
         losses.add(request.cache.spelling, NO_MARK)
 
 
-def _rest(body: dict[str, Any], request: Request, losses: Losses) -> None:
-    """What the other dialect says beyond the vocabulary."""
-    shared = SHARED if request.dialect == "responses" else ()
+def _rest(body: dict[str, Any], request: Request, quirks: Quirks, losses: Losses) -> None:
+    """What the other dialect says beyond the vocabulary; what the provider keeps has one name in all of them."""
+    shared = (*(SHARED if request.dialect == "responses" else ()), *quirks.keep)
     for key in shared:
         if request.extra.get(key) is not None:
             body.setdefault(key, request.extra[key])
