@@ -35,7 +35,15 @@ JSON = st.recursive(
     max_leaves=4,
 )
 TEXT = st.text(max_size=8)
+MARKS = {
+    "cache_control": st.sampled_from(
+        [{"type": "ephemeral"}, {"type": "ephemeral", "ttl": "1h"}, {"ttl": None}, {"x": 1}]
+    ),
+    "prompt_cache_breakpoint": st.sampled_from([{"mode": "explicit"}, {"mode": "explicit", "ttl": None}, "x"]),
+}
 UNKNOWN = st.dictionaries(st.sampled_from(["x_a", "x_b", "tool_call", "reasoning_detail"]), JSON, max_size=2)
+ANNOTATION = st.sampled_from([{"type": "url_citation", "url_citation": {"url": "u"}}, {"type": "file"}, {}])
+IMAGE = {"type": "image_url", "image_url": {"url": "u", "detail": "low"}}
 EFFORT = st.sampled_from(["max", "high", "low", "none"])
 
 
@@ -51,7 +59,7 @@ def some(draw: st.DrawFn, fields: dict[str, st.SearchStrategy[Any]], null: bool 
 @st.composite
 def parts(draw: st.DrawFn) -> dict[str, Any]:
     kind = draw(st.sampled_from([*NEEDS, "novel"]))
-    part = some(draw, {})
+    part = some(draw, MARKS)
     part["type"] = kind
     match NEEDS.get(kind):
         case "text" | "refusal":
@@ -92,8 +100,8 @@ def details(draw: st.DrawFn) -> dict[str, Any]:
 
 @st.composite
 def messages(draw: st.DrawFn) -> dict[str, Any]:
-    role = draw(st.sampled_from(["system", "user", "assistant", "tool"]))
-    message = some(draw, {"name": TEXT})
+    role = draw(st.sampled_from(["system", "user", "assistant", "tool", "function"]))
+    message = some(draw, {"name": TEXT, **MARKS})
     message["role"] = role
     if role == "assistant":
         message |= some(
@@ -105,23 +113,40 @@ def messages(draw: st.DrawFn) -> dict[str, Any]:
                 "reasoning_content": TEXT,
                 "reasoning_details": st.lists(details(), max_size=2),
                 "refusal": TEXT,
+                "function_call": st.just({"name": "f", "arguments": "{}", "x": 1}),
+                "annotations": st.lists(ANNOTATION, max_size=2),
+                "audio": st.sampled_from(
+                    [{"id": "a"}, {"transcript": "t"}, {"id": "a", "data": "", "transcript": "t"}]
+                ),
+                "images": st.lists(st.sampled_from([{"image_url": {"url": "u"}}, IMAGE, {**IMAGE, "x": None}])),
             },
         )
     elif role == "system":
         message["content"] = draw(TEXT)
     else:
         message["content"] = draw(TEXT | st.lists(parts(), max_size=3))
+    if role == "function":
+        message["name"] = draw(st.sampled_from(["f", "g"]))
     if role == "tool":
         message["tool_call_id"] = draw(st.text(min_size=1, max_size=4))
     return message
 
 
+GRAMMAR = {"type": "grammar", "grammar": {"syntax": "lark", "definition": "x"}}
+ALLOWED = [{"type": "function", "function": {"name": "f"}}]
+
+
 @st.composite
 def tools(draw: st.DrawFn) -> dict[str, Any]:
     if draw(st.booleans()):
-        return some(draw, {"parameters": UNKNOWN}) | {"type": draw(st.sampled_from(["openrouter:web_search", "novel"]))}
+        return some(draw, {"parameters": UNKNOWN, **MARKS}) | {
+            "type": draw(st.sampled_from(["openrouter:web_search", "novel"]))
+        }
+    if draw(st.booleans()):
+        format_ = st.sampled_from([GRAMMAR, {"type": "text"}, {**GRAMMAR, "x": 1}])
+        return some(draw, MARKS) | {"type": "custom", "custom": some(draw, {"format": format_}) | {"name": "c"}}
     function = some(draw, {"description": TEXT, "parameters": UNKNOWN, "strict": st.booleans()}) | {"name": "f"}
-    return some(draw, {}) | {"function": function} | draw(st.sampled_from([{}, {"type": "function"}]))
+    return some(draw, MARKS) | {"function": function} | draw(st.sampled_from([{}, {"type": "function"}]))
 
 
 @st.composite
@@ -149,7 +174,14 @@ def bodies(draw: st.DrawFn) -> dict[str, Any]:
             "verbosity": st.just("low"),
             "service_tier": st.just("auto"),
             "tool_choice": st.sampled_from(
-                ["auto", {"type": "function", "function": {"name": "f", "x": 1}, "x": 1}, {"type": "novel", "a": 1}]
+                [
+                    "auto",
+                    {"type": "function", "function": {"name": "f", "x": 1}, "x": 1},
+                    {"type": "novel", "a": 1},
+                    {"type": "custom", "custom": {"name": "c"}},
+                    {"type": "allowed_tools", "allowed_tools": {"mode": "auto", "tools": ALLOWED}, "x": 1},
+                    {"type": "allowed_tools", "allowed_tools": {"mode": "auto", "tools": [{"type": "novel"}]}},
+                ]
             ),
             "response_format": st.sampled_from(
                 [
@@ -159,6 +191,9 @@ def bodies(draw: st.DrawFn) -> dict[str, Any]:
                 ]
             ),
             "plugins": st.just([{"id": "web"}]),
+            "functions": st.just([{"name": "f", "x": 1}]),
+            "function_call": st.sampled_from(["none", {"name": "f", "x": 1}]),
+            "cache_control": st.sampled_from([{"type": "ephemeral"}, {"type": "ephemeral", "ttl": None}]),
         },
     )
     effort = draw(EFFORT)

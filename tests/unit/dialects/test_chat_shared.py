@@ -15,6 +15,7 @@ from trunkline.dialects.openai_chat.decode import BodyDecoder, StreamDecoder
 from trunkline.dialects.openai_chat.request import OURS
 from trunkline.dialects.openai_chat.write import to_wire
 from trunkline.dialects.registry import RELAYS, UPSTREAMS
+from trunkline.dialects.sse import BlockReader, frames
 from trunkline.model.errors import TrunklineError, UpstreamTruncated
 from trunkline.model.events import check
 from trunkline.model.response import Response, fold
@@ -179,6 +180,84 @@ def test_requests_come_back_as_they_were(captures: list[Capture]) -> None:
                 assert relayed[key] == value, capture.name
         seen += 1
     assert seen > 30
+
+
+OURS_IN_ANSWERS = {"id", "model", "provider", "object", "created", "usage", "choices", "native_finish_reason"}
+MOVED = {"reasoning_content": "reasoning"}
+"""Fields of a message that come back under another name; content that is a list comes back as text and reasoning."""
+
+
+def test_every_field_of_an_answer_comes_back(answers: list[Capture]) -> None:
+    """Translated, not relayed: the vocabulary holds them all. Usage is told in our terms, further fields as said."""
+    for capture in answers:
+        if capture.sse:
+            continue
+        answer = carry("translate", [capture.body], sse=False, stream=False)
+        if answer.error is not None:
+            continue
+        theirs, ours = msgspec.json.decode(capture.body), msgspec.json.decode(answer.out)
+        for key in theirs.keys() - OURS_IN_ANSWERS:
+            assert theirs[key] is None or ours[key] == theirs[key], (capture.name, key)
+        assert len(ours["choices"]) == len(theirs["choices"]), capture.name
+        for said, wanted in zip(ours["choices"], theirs["choices"], strict=True):
+            _all_there(capture.name, said, wanted)
+        usage = theirs.get("usage") or {}
+        for key in usage.keys() - {"cost"}:
+            if usage[key] is not None:
+                _within(capture.name, ours["usage"][key], usage[key])
+
+
+def test_every_field_beside_the_pieces_of_a_stream_comes_back(answers: list[Capture]) -> None:
+    for capture in answers:
+        if not capture.sse:
+            continue
+        answer = carry("translate", [capture.body], sse=True, stream=True)
+        if answer.error is not None:
+            continue
+        theirs, ours = _said(capture.body), _said(answer.out)
+        assert theirs <= ours, (capture.name, theirs - ours)
+
+
+def _said(body: bytes) -> set[tuple[str, bytes]]:
+    """What chunks say beside the pieces: field and value, of the chunks and of their choices."""
+    found: set[tuple[str, bytes]] = set()
+    for frame in frames(BlockReader().feed(body)):
+        if frame.data.strip() in (b"[DONE]", b""):
+            continue
+        chunk: dict[str, Any] = msgspec.json.decode(frame.data)
+        extra = {key: said for key, said in chunk.items() if key not in OURS_IN_ANSWERS | {"obfuscation"}}
+        for choice in chunk.get("choices") or ():
+            extra |= {key: said for key, said in choice.items() if key not in ("index", "delta", *NOT_EXTRA)}
+        found |= {(key, msgspec.json.encode(said, order="sorted")) for key, said in extra.items() if said}
+    return found
+
+
+NOT_EXTRA = ("finish_reason", "native_finish_reason", "logprobs", "message", "text")
+"""Beside the delta, Perplexity's `message` is the text so far once more, and Together's `text` the delta's."""
+
+
+def _all_there(name: str, said: dict[str, Any], wanted: dict[str, Any]) -> None:
+    for key, value in wanted.items():
+        if key not in ("message", "finish_reason", "native_finish_reason") and value not in (None, {}):
+            assert said[key] == value, (name, key)
+    for key, value in (wanted.get("message") or {}).items():
+        if value in (None, [], "") or (key == "content" and isinstance(value, list)):
+            continue
+        _within(name, said["message"][MOVED.get(key, key)], value)
+
+
+def _within(name: str, said: Any, wanted: Any) -> None:
+    """All of *wanted* is in *said*, which may say more."""
+    if isinstance(wanted, dict):
+        for key, value in wanted.items():
+            if value is not None:
+                _within(name, said[key], value)
+    elif isinstance(wanted, list):
+        assert len(said) == len(wanted), (name, said, wanted)
+        for one, other in zip(said, wanted, strict=True):
+            _within(name, one, other)
+    else:
+        assert said == wanted, (name, said, wanted)
 
 
 def test_bodies_are_read_by_the_right_reader(answers: list[Capture]) -> None:

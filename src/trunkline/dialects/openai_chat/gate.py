@@ -102,8 +102,7 @@ class Gate:
     def _started(self, part: PartStarted) -> Iterator[Event]:
         match part.kind:
             case "opaque":
-                said = part.extra.get("type")
-                self._losses.add(said if isinstance(said, str) else "content", "a part of a kind that chat has not")
+                self._losses.add(_kind(part.extra) or "content", "a part, or a tool, of a kind that chat has not")
             case "server_tool_call" | "server_tool_result" | "image":
                 self._held[part.index] = _Held(part, [], dict(part.extra))
             case kind:
@@ -164,6 +163,8 @@ class Gate:
                 calls.remove(call)
                 yield from self._tool(call, held)
             case _:
+                if (kind := _kind(held.part.extra)) is not None:
+                    self._losses.add(kind, "chat does not say which tool made an image")
                 number = self._number(index)
                 yield replace(held.part, index=number, extra={})
                 yield Delta(number, "".join(held.text))
@@ -180,6 +181,14 @@ class Gate:
         number = self._number(call.part.index)
         yield PartStarted(number, "reasoning", choice=call.part.choice, form="server_tool_call", extra=said)
         yield PartEnded(number)
+
+
+def _kind(extra: dict[str, Any]) -> str | None:
+    """What the upstream calls a part: the type in it, or in the item that it holds."""
+    for said in (extra, *extra.values()):
+        if isinstance(said, dict) and isinstance(said.get("type"), str):
+            return str(said["type"])
+    return None
 
 
 def _outcome(result: _Held) -> str:

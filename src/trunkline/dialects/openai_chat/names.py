@@ -1,8 +1,8 @@
 """Names of tools as chat takes them: no namespaces, at most 64 letters, digits, `_` and `-`. Source: wire-chat §3.
 
 A tool in a namespace keeps its bare name where no other tool has it, and is `namespace__name` else. Characters that
-chat does not take become `_`; what is too long is cut, and a digest keeps it from being another's. `Names.restore`
-knows the way back, for whoever reads the answer.
+chat does not take become `_`; what is too long is cut, and a digest keeps it from being another's. Who reads the answer
+finds the way back by asking what each of the client's tools was called.
 """
 
 import re
@@ -30,26 +30,16 @@ def fit(name: str) -> str:
 class Names:
     """What the tools of one request are called on the wire."""
 
-    __slots__ = ("_back", "_names")
+    __slots__ = ("_names",)
 
     def __init__(self, tools: Iterable[Tool]) -> None:
         keys = [(tool.namespace, tool.name) for tool in tools if tool.name]
         bare = Counter(name for _, name in dict.fromkeys(keys))
         self._names: dict[Key, str] = {}
-        self._back: dict[str, Key] = {}
         for space, name in keys:
             wanted = name if space is None or bare[name] == 1 else f"{space}{JOIN}{name}"
-            self._add((space, name), fit(wanted))
-
-    def _add(self, key: Key, name: str) -> None:
-        if key not in self._names:
-            self._names[key] = name
-            self._back.setdefault(name, key)
+            self._names.setdefault((space, name), fit(wanted))
 
     def of(self, namespace: str | None, name: str) -> str:
         """The name on the wire of the tool *name* in *namespace*; of one that is not on offer the name as it fits."""
         return self._names.get((namespace, name)) or fit(name)
-
-    def restore(self, name: str) -> Key:
-        """The namespace and the name of the tool that is called *name* on the wire."""
-        return self._back.get(name, (None, name))
