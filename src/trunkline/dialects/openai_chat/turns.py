@@ -17,13 +17,13 @@ import msgspec
 from msgspec import Struct
 
 from trunkline.dialects.base import Quirks
-from trunkline.dialects.openai_chat.content import Content
+from trunkline.dialects.openai_chat.content import UNKNOWN, Content
 from trunkline.dialects.openai_chat.names import Names
 from trunkline.dialects.openai_chat.thinking import SIGNED, signed
 from trunkline.dialects.openai_chat.write import DETAILS, some
 from trunkline.dialects.reasoning import GEMINI
 from trunkline.model.loss import Losses
-from trunkline.model.request import CacheMark, Message, Part, ReasoningPart, RefusalPart, TextPart, ToolCallPart
+from trunkline.model.request import CacheMark, Message, OpaquePart, Part, ReasoningPart, RefusalPart, TextPart, ToolCallPart
 
 WHERE = {"responses": "input"}
 """A dialect → what it calls its messages."""
@@ -136,6 +136,8 @@ class Writer:
                 body["refusal"] = body.get("refusal", "") + text
             case TextPart():
                 items += self._content.item(part, path)
+            case OpaquePart():
+                self._losses.add(path, UNKNOWN)
             case _:
                 self._losses.add(path, "an assistant's message of chat is text")
 
