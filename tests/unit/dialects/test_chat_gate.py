@@ -177,11 +177,30 @@ def test_what_is_in_the_upstreams_words_stays_away() -> None:
     ]
 
 
+def test_a_stream_of_citations_and_images_can_be_put_together_by_openais_sdk() -> None:
+    """Its accumulator takes a second list of what has no index for an error."""
+    cite = Citation(kind="url", url="https://a", title="A")
+    events: list[Event] = [
+        PartStarted(0, "text"),
+        Delta(0, "a", citations=(cite,)),
+        Delta(0, "b", citations=(cite,)),
+        PartEnded(0),
+        *part(1, "image", "data:image/png;base64,AA=="),
+        *part(2, "image", "data:image/png;base64,AAA="),
+    ]
+    streamer = CHAT.encoder(Call(envelope={}, stream=True), IDENTITY)
+    out = b"".join(map(streamer.encode, answer(*events)))
+    deltas = [chunk["choices"][0]["delta"] for _, chunk in frames(out)]
+    (notes,) = [delta["annotations"] for delta in deltas if "annotations" in delta]
+    assert [note["url_citation"]["end_index"] for note in notes] == [1, 2]
+    assert [image["index"] for delta in deltas for image in delta.get("images", ())] == [0, 1]
+
+
 def test_an_image_in_pieces_is_one() -> None:
     message, _, _ = told(
         answer(*part(0, "image", "data:image/png;", "base64,AA==", extra={"theirs": 1}), dialect="gemini")
     )
-    assert message["images"] == [{"type": "image_url", "image_url": {"url": "data:image/png;base64,AA=="}}]
+    assert message["images"] == [{"type": "image_url", "index": 0, "image_url": {"url": "data:image/png;base64,AA=="}}]
 
 
 def test_audio_without_a_form_is_data() -> None:

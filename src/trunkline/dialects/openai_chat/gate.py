@@ -2,7 +2,8 @@
 
 `extra`, opaque parts and native citations are in the words of the upstream's dialect and stay here. A tool that the
 provider ran becomes the entry of `reasoning_details` that OpenRouter has for such, once its result is there; places of
-citations are counted over the whole message, of which chat knows no parts. Answers of this dialect do not come here.
+citations are counted over the whole message, of which chat knows no parts. Citations are said at once, when the choice
+ends, since OpenAI's own accumulator takes no second list of them. Answers of this dialect do not come here.
 
 Sources: wire-chat §6–§8, wire-common §17.
 """
@@ -46,7 +47,7 @@ class _Held(Struct):
 class Gate:
     """Takes the events of one answer in another dialect; gives those that chat can say, parts numbered anew."""
 
-    __slots__ = ("_begun", "_calls", "_held", "_lengths", "_losses", "_next", "_numbers")
+    __slots__ = ("_begun", "_calls", "_cited", "_held", "_images", "_lengths", "_losses", "_next", "_numbers")
 
     def __init__(self) -> None:
         self._losses = Losses("response")
@@ -55,6 +56,8 @@ class Gate:
         self._held: dict[int, _Held] = {}
         self._calls: dict[int, list[_Held]] = {}
         self._lengths: dict[int, int] = {}
+        self._images: dict[int, int] = {}
+        self._cited: dict[int, tuple[int, list[Citation]]] = {}
         self._begun: dict[int, tuple[int, int]] = {}
 
     @property
@@ -80,6 +83,9 @@ class Gate:
             case ChoiceEnded():
                 for call in self._calls.pop(event.choice, []):
                     yield from self._tool(call, None)
+                if event.choice in self._cited:
+                    number, citations = self._cited.pop(event.choice)
+                    yield Delta(number, citations=tuple(citations))
                 if event.stop is not None:
                     self._losses.add("stop_sequence", "chat does not say which stop sequence was met")
                 self._losses.extra("", event.extra, NO_WORD, but=ECHO)
@@ -126,15 +132,15 @@ class Gate:
         if event.extra:
             self._losses.extra("content", event.extra, NO_WORD, but=PLACE)
         self._lengths[choice] = self._lengths.get(choice, 0) + len(event.text)
-        citations = logprobs = None
         if event.citations is not None:
-            citations = tuple(self._cited(event.citations, begun, self._lengths[choice])) or None
-        if event.logprobs is not None:
-            logprobs = _logprobs(event.logprobs)
-        if event.text or citations or logprobs or event.signature is not None:
-            yield replace(event, index=number, citations=citations, logprobs=logprobs, extra=None)
+            found = list(self._placed(event.citations, begun, self._lengths[choice]))
+            if found:
+                self._cited[choice] = (number, [*self._cited.get(choice, (0, []))[1], *found])
+        logprobs = None if event.logprobs is None else _logprobs(event.logprobs)
+        if event.text or logprobs or event.signature is not None:
+            yield replace(event, index=number, citations=None, logprobs=logprobs, extra=None)
 
-    def _cited(self, found: tuple[Citation, ...], begun: int, length: int) -> Iterator[Citation]:
+    def _placed(self, found: tuple[Citation, ...], begun: int, length: int) -> Iterator[Citation]:
         for citation in found:
             if citation.url is None:
                 self._losses.add("citations", f"chat has no citations of the kind {citation.kind}")
@@ -166,7 +172,8 @@ class Gate:
                 if (kind := _kind(held.part.extra)) is not None:
                     self._losses.add(kind, "chat does not say which tool made an image")
                 number = self._number(index)
-                yield replace(held.part, index=number, extra={})
+                at = self._images[choice] = self._images.get(choice, -1) + 1
+                yield replace(held.part, index=number, extra={"index": at})
                 yield Delta(number, "".join(held.text))
                 yield PartEnded(number)
 

@@ -23,7 +23,16 @@ from trunkline.dialects.openai_chat.thinking import SIGNED, signed
 from trunkline.dialects.openai_chat.write import DETAILS, some
 from trunkline.dialects.reasoning import GEMINI
 from trunkline.model.loss import Losses
-from trunkline.model.request import CacheMark, Message, OpaquePart, Part, ReasoningPart, RefusalPart, TextPart, ToolCallPart
+from trunkline.model.request import (
+    CacheMark,
+    Message,
+    OpaquePart,
+    Part,
+    ReasoningPart,
+    RefusalPart,
+    TextPart,
+    ToolCallPart,
+)
 
 WHERE = {"responses": "input"}
 """A dialect → what it calls its messages."""
