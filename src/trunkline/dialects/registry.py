@@ -4,6 +4,8 @@ from trunkline.dialects.anthropic_messages.count import MessagesCounter
 from trunkline.dialects.anthropic_messages.dialect import MessagesClient, MessagesRelay, MessagesUpstream
 from trunkline.dialects.base import Client, Counter, Relay, Upstream
 from trunkline.dialects.bedrock_converse.dialect import ConverseUpstream
+from trunkline.dialects.google_genai.count import GeminiCounter
+from trunkline.dialects.google_genai.dialect import GeminiUpstream
 from trunkline.dialects.openai_chat.dialect import ChatClient, ChatRelay, ChatUpstream
 from trunkline.dialects.openai_responses.count import ResponsesCounter
 from trunkline.dialects.openai_responses.dialect import ResponsesClient, ResponsesRelay, ResponsesUpstream
@@ -14,6 +16,7 @@ UPSTREAMS: dict[str, Upstream] = {
     "chat": ChatUpstream(),
     "messages": MessagesUpstream(),
     "responses": ResponsesUpstream(),
+    "gemini": GeminiUpstream(),
 }
 RELAYS: dict[tuple[str, str], Relay] = {
     ("chat", "chat"): ChatRelay(),
@@ -21,5 +24,9 @@ RELAYS: dict[tuple[str, str], Relay] = {
     ("responses", "responses"): ResponsesRelay(),
 }
 """(client's dialect, upstream's dialect) → the way past translation, where there is one."""
-COUNTERS: dict[str, Counter] = {"messages": MessagesCounter(), "responses": ResponsesCounter()}
+COUNTERS: dict[str, Counter] = {
+    "messages": MessagesCounter(),
+    "responses": ResponsesCounter(),
+    "gemini": GeminiCounter(),
+}
 """An upstream's dialect → how it counts tokens, where it does."""

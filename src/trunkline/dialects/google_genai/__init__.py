@@ -1,0 +1,1 @@
+"""Google's generateContent: Gemini at AI Studio and Vertex."""

@@ -1,0 +1,449 @@
+"""A generateContent answer, read: events from a stream's chunks or from one JSON body, which has one chunk's shape.
+
+A thought signature belongs to the part that it came on. On a function call it becomes an encrypted thought with the
+call's id, before the call; on anything else one without an id, behind it. Calls that Gemini gives no id get one that
+is the same for the same answer and place, so that the signature can name it.
+
+The end is a finish reason for every candidate that began, or a prompt that was blocked. Usage may come behind it, so
+the reader goes on to the body's end. Offsets of grounding are bytes of the text in UTF-8; ours are characters.
+
+Source: recorded traffic of AI Studio and Vertex; Gemini API, "generateContent" reference, read 2026-11-26.
+"""
+
+from collections.abc import Iterator
+from hashlib import sha256
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from trunkline.dialects.google_genai.errors import from_object
+from trunkline.dialects.google_genai.partial import Pending, put
+from trunkline.dialects.google_genai.usage import decode as decode_usage
+from trunkline.dialects.openai_chat.decode import MAX_BODY_BYTES, load, text, value
+from trunkline.dialects.reasoning import GEMINI
+from trunkline.dialects.sse import BOM, BlockReader, frames
+from trunkline.model.citation import Citation
+from trunkline.model.errors import UpstreamFailed, UpstreamGarbled, UpstreamTruncated
+from trunkline.model.events import (
+    ChoiceEnded,
+    Delta,
+    Event,
+    Finished,
+    FinishReason,
+    Noted,
+    PartEnded,
+    PartKind,
+    PartStarted,
+    Reported,
+    Started,
+)
+
+NAME = "gemini"
+FINISH: dict[str, FinishReason] = {
+    "STOP": "stop",
+    "MAX_TOKENS": "length",
+    "SAFETY": "content_filter",
+    "RECITATION": "content_filter",
+    "LANGUAGE": "content_filter",
+    "BLOCKLIST": "content_filter",
+    "PROHIBITED_CONTENT": "content_filter",
+    "SPII": "content_filter",
+    "MODEL_ARMOR": "content_filter",
+    "IMAGE_SAFETY": "content_filter",
+    "IMAGE_PROHIBITED_CONTENT": "content_filter",
+    "IMAGE_RECITATION": "content_filter",
+    "IMAGE_OTHER": "stop",
+    "NO_IMAGE": "stop",
+    "OTHER": "stop",
+    "FINISH_REASON_UNSPECIFIED": "stop",
+    "MALFORMED_FUNCTION_CALL": "error",
+    "UNEXPECTED_TOOL_CALL": "error",
+    "TOO_MANY_TOOL_CALLS": "error",
+    "MISSING_THOUGHT_SIGNATURE": "error",
+    "MALFORMED_RESPONSE": "error",
+}
+"""The upstream's word → ours. A word that is not here means that the model stopped by itself."""
+
+_CHUNK = frozenset({"candidates", "usageMetadata", "modelVersion", "responseId", "createTime", "error"})
+_CANDIDATE = frozenset({"content", "index", "finishReason", "logprobsResult", "groundingMetadata", "citationMetadata"})
+_SERVER = {"executableCode": "server_tool_call", "codeExecutionResult": "server_tool_result"}
+
+
+class _Choice(Struct):
+    """What is open in one candidate."""
+
+    open: tuple[Any, ...] = ()
+    """What the open text-like part is, and its index last."""
+    text: int = -1
+    """The last text part."""
+    said: list[str] = []
+    """All visible text, for offsets."""
+    calls: int = 0
+    pending: Pending | None = None
+    cited: int = 0
+    grounded: Any = None
+    extra: dict[str, Any] = {}
+    ended: bool = False
+
+
+class Reader:
+    """Parts from candidates."""
+
+    __slots__ = ("_choices", "_id", "_next", "_seen", "begun", "blocked")
+
+    def __init__(self) -> None:
+        self._choices: dict[int, _Choice] = {}
+        self._id = ""
+        self._next = 0
+        self._seen: dict[str, Any] = {}
+        self.begun = False
+        self.blocked = False
+
+    @property
+    def complete(self) -> bool:
+        """Whether every candidate that began has its finish reason, and one has; or the prompt was blocked."""
+        return self.blocked or (bool(self._choices) and all(choice.ended for choice in self._choices.values()))
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing ever began."""
+        return not self._choices and not self.blocked
+
+    def chunk(self, body: dict[str, Any]) -> Iterator[Event]:
+        """One chunk of a stream, or the whole body."""
+        if body.get("error"):
+            raise from_object(body["error"])
+        yield from self._top(body)
+        candidates = body.get("candidates")
+        if candidates is not None and not isinstance(candidates, list):
+            raise UpstreamGarbled("the provider sent candidates that are not a list")
+        for at, found in enumerate(candidates or ()):
+            if not isinstance(found, dict):
+                raise UpstreamGarbled("the provider sent a candidate that is not an object")
+            index = found.get("index")
+            yield from self._candidate(index if isinstance(index, int) else at, found)
+        usage = decode_usage(body.get("usageMetadata"))
+        if usage is not None and self.begun:
+            yield Reported(usage)
+        feedback = body.get("promptFeedback")
+        if isinstance(feedback, dict) and feedback.get("blockReason") and not self._choices and not self.blocked:
+            self.blocked = True
+            yield ChoiceEnded(reason="content_filter", native=text(feedback["blockReason"]))
+
+    def _top(self, body: dict[str, Any]) -> Iterator[Event]:
+        extra = {
+            key: said
+            for key, said in body.items()
+            if key not in _CHUNK and said is not None and self._seen.get(key) != said
+        }
+        self._seen.update(extra)
+        if not self.begun:
+            self.begun = True
+            self._id = text(body.get("responseId"))
+            yield Started(id=self._id, model=text(body.get("modelVersion")), dialect=NAME, extra=extra)
+        elif extra:
+            yield Noted(extra)
+
+    def _candidate(self, number: int, found: dict[str, Any]) -> Iterator[Event]:
+        state = self._choices.get(number)
+        if state is None:
+            state = self._choices[number] = _Choice(said=[], extra={})
+        if state.ended:
+            return  # the first finish reason wins; nothing after it is the model's
+        content = found.get("content")
+        parts = content.get("parts") if isinstance(content, dict) else None
+        for part in parts if isinstance(parts, list) else ():
+            if not isinstance(part, dict):
+                raise UpstreamGarbled("the provider sent a part that is not an object")
+            yield from self._part(number, state, part)
+        yield from self._beside(number, state, found)
+        state.extra.update({key: said for key, said in found.items() if key not in _CANDIDATE and said is not None})
+        native = found.get("finishReason")
+        if isinstance(native, str) and native:
+            yield from self._end(number, state, native)
+
+    def unfinished(self) -> Iterator[Event]:
+        """End the candidates of a body that gave no finish reason."""
+        for number, state in self._choices.items():
+            if not state.ended:
+                yield from self._end(number, state, None)
+
+    def _end(self, number: int, state: _Choice, native: str | None) -> Iterator[Event]:
+        yield from self._close(state)
+        yield from self._grounding(number, state)
+        if state.text >= 0:
+            yield PartEnded(state.text)
+        state.ended = True
+        reason = None if native is None else FINISH.get(native, "stop")
+        yield ChoiceEnded(
+            number,
+            reason="tool_calls" if reason == "stop" and state.calls else reason,
+            native=native,
+            extra=state.extra,
+        )
+
+    def _start(self, kind: PartKind, number: int, **more: Any) -> PartStarted:
+        started = PartStarted(self._next, kind, choice=number, **more)
+        self._next += 1
+        return started
+
+    def _whole(self, kind: PartKind, number: int, said: str = "", **more: Any) -> Iterator[Event]:
+        started = self._start(kind, number, **more)
+        yield started
+        if said:
+            yield Delta(started.index, said)
+        yield PartEnded(started.index)
+
+    def _close(self, state: _Choice) -> Iterator[Event]:
+        """End the open part; a text stays open to the candidate's end, since its sources are named last."""
+        if state.open and state.open[0] != "text":
+            yield PartEnded(state.open[-1])
+        state.open = ()
+
+    def _part(self, number: int, state: _Choice, part: dict[str, Any]) -> Iterator[Event]:
+        signature = text(part.get("thoughtSignature"))
+        match part:
+            case {"text": str(said), "thought": True}:
+                if said:
+                    if state.open[:1] != ("thought",):
+                        yield from self._close(state)
+                        started = self._start("reasoning", number, form="text", format=GEMINI)
+                        state.open = ("thought", started.index)
+                        yield started
+                    yield Delta(state.open[-1], said)
+            case {"text": str(said)}:
+                if said:
+                    yield from self._text(number, state)
+                    state.said.append(said)
+                    yield Delta(state.text, said)
+            case {"functionCall": dict(call)}:
+                yield from self._close(state)
+                yield from self._function(number, state, call, signature)
+                return
+            case {"inlineData": {"data": str(data), "mimeType": str(kind)}}:
+                yield from self._close(state)
+                yield from self._media(number, data, kind)
+            case {"executableCode": dict(code)}:
+                yield from self._close(state)
+                said = msgspec.json.encode({"code": code.get("code"), "language": code.get("language")}).decode()
+                yield from self._whole("server_tool_call", number, said, name="code_execution", extra=part)
+            case {"codeExecutionResult": dict()}:
+                yield from self._close(state)
+                yield from self._whole("server_tool_result", number, name="code_execution", extra=part)
+            case _ if part.keys() <= {"thoughtSignature", "thought"}:
+                pass
+            case _:
+                yield from self._close(state)
+                yield from self._whole("opaque", number, extra=part)
+        if signature:
+            yield from self._close(state)
+            yield from self._whole("reasoning", number, signature, form="encrypted", format=GEMINI)
+
+    def _text(self, number: int, state: _Choice) -> Iterator[Event]:
+        if state.open[:1] == ("text",):
+            return
+        yield from self._close(state)
+        if state.text >= 0:
+            yield PartEnded(state.text)
+        started = self._start("text", number)
+        state.open, state.text = ("text", started.index), started.index
+        yield started
+
+    def _function(self, number: int, state: _Choice, call: dict[str, Any], signature: str) -> Iterator[Event]:
+        """A call, or a piece of one: it is said when it is whole."""
+        pieces = call.get("partialArgs")
+        if state.pending is None:
+            if not call.get("willContinue") and pieces is None:
+                yield from self._call(number, state, call, signature)
+                return
+            state.pending = Pending(call, signature, call.get("args"))
+        pending = state.pending
+        for piece in pieces if isinstance(pieces, list) else ():
+            if isinstance(piece, dict):
+                pending.args = put(pending.args, piece)
+        if not call.get("willContinue"):
+            state.pending = None
+            known = {key: said for key, said in pending.call.items() if key not in ("willContinue", "partialArgs")}
+            yield from self._call(number, state, {**known, "args": pending.args}, pending.signature)
+
+    def _call(self, number: int, state: _Choice, call: dict[str, Any], signature: str) -> Iterator[Event]:
+        name, args = text(call.get("name")), call.get("args")
+        arguments = msgspec.json.encode(args if args is not None else {}).decode()
+        id_ = text(call.get("id")) or self._made_up(number, state, name, arguments)
+        state.calls += 1
+        if signature:
+            yield from self._whole("reasoning", number, signature, form="encrypted", format=GEMINI, id=id_)
+        extra = {key: said for key, said in call.items() if key not in ("id", "name", "args") and said is not None}
+        yield from self._whole("tool_call", number, arguments, id=id_, name=name, extra=extra)
+
+    def _made_up(self, number: int, state: _Choice, name: str, arguments: str) -> str:
+        seed = f"{self._id} {number} {state.calls} {name} {arguments}"
+        return f"call_{sha256(seed.encode()).hexdigest()[:24]}"
+
+    def _media(self, number: int, data: str, kind: str) -> Iterator[Event]:
+        if kind.startswith("image/"):
+            yield from self._whole("image", number, f"data:{kind};base64,{data}")
+        elif kind.startswith("audio/"):
+            yield from self._whole("audio", number, data, form="data", extra={"mimeType": kind})
+        else:
+            yield from self._whole("opaque", number, extra={"inlineData": {"data": data, "mimeType": kind}})
+
+    def _beside(self, number: int, state: _Choice, found: dict[str, Any]) -> Iterator[Event]:
+        """Log probabilities, and sources: those that name their place, and grounding, which is told in full at last."""
+        logprobs = _logprobs(found.get("logprobsResult"))
+        if logprobs and state.text >= 0:
+            yield Delta(state.text, logprobs={"content": logprobs})
+        sources = found.get("citationMetadata")
+        if isinstance(sources, dict):
+            cited = sources.get("citations") or sources.get("citationSources")
+            entries = [one for one in cited if isinstance(one, dict)] if isinstance(cited, list) else []
+            new, state.cited = entries[state.cited :], max(state.cited, len(entries))
+            citations = tuple(map(_source, new))
+            if citations:
+                if state.text < 0:
+                    yield from self._text(number, state)
+                yield Delta(state.text, citations=citations)
+        if isinstance(found.get("groundingMetadata"), dict):
+            state.grounded = {**(state.grounded or {}), **found["groundingMetadata"]}
+
+    def _grounding(self, number: int, state: _Choice) -> Iterator[Event]:
+        if not state.grounded:
+            return
+        citations = tuple(_grounded(state.grounded, "".join(state.said)))
+        if citations:
+            if state.text < 0:
+                yield from self._text(number, state)
+            yield Delta(state.text, citations=citations)
+        state.extra["groundingMetadata"] = state.grounded
+
+
+def _source(found: dict[str, Any]) -> Citation:
+    return Citation(
+        kind="url",
+        url=text(found.get("uri")) or None,
+        title=text(found.get("title")) or None,
+        begin=_count(found.get("startIndex", 0)),
+        end=_count(found.get("endIndex")),
+        native=found,
+    )
+
+
+def _grounded(metadata: dict[str, Any], said: str) -> Iterator[Citation]:
+    """The sources of *said*: each place that a support names, by each of its chunks; else the chunks alone."""
+    chunks = [one for one in metadata.get("groundingChunks") or () if isinstance(one, dict)]
+    data = said.encode()
+    used: set[int] = set()
+    for support in metadata.get("groundingSupports") or ():
+        if not isinstance(support, dict):
+            continue
+        found = support.get("segment")
+        segment: dict[str, Any] = found if isinstance(found, dict) else {}
+        begin, end = _count(segment.get("startIndex", 0)) or 0, _count(segment.get("endIndex"))
+        for index in support.get("groundingChunkIndices") or ():
+            if isinstance(index, int) and 0 <= index < len(chunks):
+                used.add(index)
+                yield _chunk(
+                    chunks[index],
+                    begin=len(data[:begin].decode("utf-8", "ignore")),
+                    end=None if end is None else len(data[:end].decode("utf-8", "ignore")),
+                    cited_text=text(segment.get("text")) or None,
+                )
+    for index, chunk in enumerate(chunks):
+        if index not in used:
+            yield _chunk(chunk)
+
+
+def _chunk(found: dict[str, Any], **place: Any) -> Citation:
+    inner = next((said for said in found.values() if isinstance(said, dict)), {})
+    url, title = text(inner.get("uri")) or None, text(inner.get("title")) or None
+    return Citation(kind="url" if url else "opaque", url=url, title=title, native=found, **place)
+
+
+def _logprobs(found: Any) -> list[dict[str, Any]]:
+    """Log probabilities as chat has them."""
+    if not isinstance(found, dict):
+        return []
+    chosen, tops = found.get("chosenCandidates") or [], found.get("topCandidates") or []
+    entries: list[dict[str, Any]] = []
+    for at, one in enumerate(chosen):
+        if isinstance(one, dict):
+            top = tops[at].get("candidates") if at < len(tops) and isinstance(tops[at], dict) else None
+            others = [_token(other) for other in top or () if isinstance(other, dict)]
+            entries.append({**_token(one), "top_logprobs": others})
+    return entries
+
+
+def _token(found: dict[str, Any]) -> dict[str, Any]:
+    token = text(found.get("token"))
+    return {"token": token, "logprob": found.get("logProbability", 0.0), "bytes": list(token.encode())}
+
+
+def _count(said: Any) -> int | None:
+    return said if isinstance(said, int) and not isinstance(said, bool) and said >= 0 else None
+
+
+class StreamDecoder:
+    """Feed it any slices of a stream's body."""
+
+    __slots__ = ("_blocks", "_reader")
+
+    def __init__(self) -> None:
+        self._blocks = BlockReader()
+        self._reader = Reader()
+
+    def feed(self, chunk: bytes) -> Iterator[Event]:
+        """As `Decoder.feed`."""
+        blocks = self._blocks.feed(chunk)
+        if blocks:
+            yield from self._read(blocks, last=False)
+
+    def close(self) -> Iterator[Event]:
+        """As `Decoder.close`. A finish reason for every candidate is the end; there is no other mark."""
+        tail = self._blocks.close()
+        if tail:
+            yield from self._read(tail, last=True)
+        if not self._reader.complete:
+            raise UpstreamTruncated("the provider's stream ended before its answer did")
+        yield Finished()
+
+    def _read(self, blocks: bytes, *, last: bool) -> Iterator[Event]:
+        for frame in frames(blocks):
+            data = frame.data.strip()
+            if data and data != b"[DONE]":
+                body = load(data, last=last)
+                if self._reader.complete:
+                    body = {"usageMetadata": body.get("usageMetadata")}  # all that may come behind the end
+                yield from self._reader.chunk(body)
+
+
+class BodyDecoder:
+    """One JSON body, in any slices: an answer, or without `alt=sse` the list of a stream's chunks."""
+
+    __slots__ = ("_chunks", "_size")
+
+    def __init__(self) -> None:
+        self._chunks: list[bytes] = []
+        self._size = 0
+
+    def feed(self, chunk: bytes) -> Iterator[Event]:
+        """Keeps *chunk*; everything comes from `close`."""
+        self._size += len(chunk)
+        if self._size > MAX_BODY_BYTES:
+            raise UpstreamGarbled(f"the provider's answer is longer than {MAX_BODY_BYTES} bytes")
+        self._chunks.append(chunk)
+        return iter(())
+
+    def close(self) -> Iterator[Event]:
+        """The whole answer."""
+        found = value(b"".join(self._chunks).removeprefix(BOM))
+        reader = Reader()
+        for body in found if isinstance(found, list) else [found]:
+            if not isinstance(body, dict):
+                raise UpstreamGarbled("the provider sent JSON that is not an object")
+            yield from reader.chunk(body)
+        if reader.empty:
+            raise UpstreamFailed("the provider sent an answer without candidates")
+        if not reader.complete:
+            yield from reader.unfinished()
+        yield Finished()

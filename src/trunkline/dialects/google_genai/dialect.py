@@ -1,0 +1,39 @@
+"""The dialect as the others see it."""
+
+from collections.abc import Mapping
+
+from trunkline.dialects.base import Decoder, Encoded, Quirks
+from trunkline.dialects.google_genai import request as requests
+from trunkline.dialects.google_genai.count import path_of
+from trunkline.dialects.google_genai.decode import NAME, BodyDecoder, StreamDecoder
+from trunkline.dialects.google_genai.errors import from_answer
+from trunkline.dialects.sse import is_stream
+from trunkline.model.endpoint import Endpoint
+from trunkline.model.errors import TrunklineError
+from trunkline.model.request import Request
+
+
+class GeminiUpstream:
+    """generateContent as Google speaks it: `dialects.base.Upstream`."""
+
+    name = NAME
+
+    def path(self, model: str, *, stream: bool) -> str:
+        """As `Upstream.path`."""
+        return path_of(model, "streamGenerateContent?alt=sse" if stream else "generateContent")
+
+    def streamed(self, start: bytes) -> bool | None:
+        """As `Upstream.streamed`: a list is a body too, of a stream's chunks."""
+        return is_stream(start)
+
+    def encode(self, request: Request, endpoint: Endpoint, quirks: Quirks) -> Encoded:
+        """As `Upstream.encode`."""
+        return requests.encode(request, endpoint, quirks)
+
+    def decoder(self, *, sse: bool) -> Decoder:
+        """As `Upstream.decoder`."""
+        return StreamDecoder() if sse else BodyDecoder()
+
+    def error(self, status: int, headers: Mapping[str, str], body: bytes, now: float) -> TrunklineError:
+        """As `Upstream.error`."""
+        return from_answer(status, headers, body, now)
