@@ -15,8 +15,8 @@ def says_all(world: Exchanges, ctx: Context, endpoint: Endpoint) -> bool:
     request = ctx.client.decode(ctx.call)
     if lacking(request, endpoint.parameters):
         return False
-    provider = world.providers[endpoint.provider]
-    target = world.targets.of(endpoint, provider, ctx.client.name)
-    if world.relay and (ctx.client.name, target.dialect.name) in RELAYS:
-        return True
+    target = world.targets.of(endpoint, world.providers[endpoint.provider], ctx.client.name)
+    relay = RELAYS.get((ctx.client.name, target.dialect.name)) if world.relay else None
+    if relay is not None:
+        return not relay.request(ctx.call, endpoint, target.quirks).losses
     return not target.dialect.encode(request, endpoint, target.quirks).losses

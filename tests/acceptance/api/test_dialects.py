@@ -113,7 +113,7 @@ def _metadata(client: str, reply: Reply, *, stream: bool) -> Any:
 
 @pytest.mark.parametrize("client", ["messages", "responses"])
 async def test_what_was_lost_is_in_the_record_and_in_the_answer(client: str, tmp_path: Path) -> None:
-    lossy = {"messages": {"context_management": {"edits": []}}, "responses": {"truncation": "auto"}}[client]
+    lossy: dict[str, Any] = {"context_management": {"edits": [1]}} if client == "messages" else {"truncation": "auto"}
     async with running(tmp_path) as api:
         reply = await ask(api, client, **lossy, **{"X-OpenRouter-Metadata": "enabled"})
         assert reply.status == 200, reply.body

@@ -21,7 +21,7 @@ from trunkline.settings import Settings, parse
 from trunkline.testing.gateway import KEY, running_gateway
 from trunkline.testing.scripted import Close, Hang, Json, Replay, Rst, Script, ScriptedUpstream, Seen, Send, Status
 
-CLIENTS = {
+CLIENTS: dict[str, tuple[str, dict[str, Any]]] = {
     "chat": ("/api/v1/chat/completions", {"messages": [{"role": "user", "content": "Say hello."}]}),
     "messages": ("/api/v1/messages", {"messages": [{"role": "user", "content": "Say hello."}], "max_tokens": 99}),
     "responses": ("/api/v1/responses", {"input": "Say hello."}),
@@ -93,7 +93,8 @@ def faults(said: Speaks) -> dict[str, Fault]:
         "U30": Fault([stream(begun + said.unknown + said.there + said.end + said.done)], [Json(said.body)], fine=True),
         "U32": Fault([Replay(said.stream, said.content_type, range(len(said.stream)))],
                      [Replay(said.body, cuts=range(len(said.body)))], fine=True),
-        "U39": Fault([stream(said.stream + said.hello + said.error)], [Json(said.body)], fine=True),
+        "U39": Fault([stream(said.stream + (said.hello + said.error if said.marked else said.unknown))],
+                     [Json(said.body)], fine=True),
     }  # fmt: skip
     if said.ping:
         found["U10"] = Fault(

@@ -35,6 +35,8 @@ class Speaks(Struct, frozen=True, kw_only=True):
     """An event of a kind that nobody knows."""
     done: bytes = b""
     content_type: str = "text/event-stream"
+    marked: bool = True
+    """Whether something in the stream says that it ends, so that what comes behind it does not count."""
 
     @property
     def stream(self) -> bytes:
@@ -68,7 +70,7 @@ def _chat() -> Speaks:
 
 
 def _messages() -> Speaks:
-    message = {
+    message: dict[str, Any] = {
         "id": "up-1", "type": "message", "role": "assistant", "model": "x", "content": [], "stop_reason": None,
         "stop_sequence": None, "usage": {"input_tokens": 7, "output_tokens": 1},
     }  # fmt: skip
@@ -185,6 +187,7 @@ def _gemini() -> Speaks:
         garbled=b"data: {not json}\n\n",
         ping=b": ping\n\n",
         unknown=sse({"news": 1, "responseId": "up-1"}),
+        marked=False,
     )
 
 

@@ -134,6 +134,9 @@ async def _judge(capture: Capture, client: str, asker: Ask, all_three: Bench, *,
     if capture.broken:
         _compare_broken(capture, heard, record)
         return
+    native = capture.expected["assembled"]["finish_reason"]
+    if isinstance(heard.raised, Failed) and FINISH.get(native) == "error":
+        return  # the provider's word for an answer that went wrong
     if heard.raised is not None:
         raise AssertionError(record.error or heard.raised) from heard.raised
     compare(capture, client, heard, record)
@@ -200,6 +203,9 @@ def _compare_calls(capture: Capture, heard: Heard, same: bool) -> None:
 def _compare_citations(wanted: dict[str, Any], heard: Heard, lost: str) -> None:
     if not wanted["citations"]:
         return  # of Bedrock's streams expected.json counts none
+    urls = {citation.get("url") for citation in wanted["citations"]} - {None}
+    if urls and urls == {_flat(citation).get("url") for citation in heard.citations}:
+        return  # Gemini's are one for each place that cites, expected.json's one for each source
     if len(heard.citations) == len(wanted["citations"]):
         flat = [_flat(citation) for citation in heard.citations]
         for said, citation in zip(flat, wanted["citations"], strict=True):

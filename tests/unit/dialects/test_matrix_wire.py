@@ -106,6 +106,7 @@ def _bounds(client: str, events: list[tuple[str, Any]], *, failed: bool) -> Iter
             if any(name != value["type"] for name, value in events):
                 yield "the event's name and its type differ"
         case _:
+            failed = failed or events[-2][1]["response"]["status"] == "failed"  # Gemini's words for "it went wrong"
             if first[0] != "response.created":
                 yield f"begins with {first[0]}"
             terminal = {"response.failed"} if failed else {"response.completed", "response.incomplete"}

@@ -4,8 +4,9 @@ A thought signature belongs to the part that it came on. On a function call it b
 call's id, before the call; on anything else one without an id, behind it. Calls that Gemini gives no id get one that
 is the same for the same answer and place, so that the signature can name it.
 
-The end is a finish reason for every candidate that began, or a prompt that was blocked. Usage may come behind it, so
-the reader goes on to the body's end. Offsets of grounding are bytes of the text in UTF-8; ours are characters.
+The end is the body's, if by then every candidate that began has a finish reason, or the prompt was blocked: there is
+no other mark, and some models give the reason with every chunk. The last one counts. Offsets of grounding are bytes of
+the text in UTF-8; ours are characters.
 
 Source: recorded traffic of AI Studio and Vertex; Gemini API, "generateContent" reference, read 2026-11-26.
 """
@@ -22,7 +23,7 @@ from trunkline.dialects.google_genai.partial import Pending, put
 from trunkline.dialects.google_genai.usage import decode as decode_usage
 from trunkline.dialects.openai_chat.decode import MAX_BODY_BYTES, load, text, value
 from trunkline.dialects.reasoning import GEMINI
-from trunkline.dialects.sse import BOM, BlockReader, frames
+from trunkline.dialects.sse import BOM, BlockReader, parse_block
 from trunkline.model.citation import Citation
 from trunkline.model.errors import UpstreamFailed, UpstreamGarbled, UpstreamTruncated
 from trunkline.model.events import (
@@ -84,7 +85,7 @@ class _Choice(Struct):
     cited: int = 0
     grounded: Any = None
     extra: dict[str, Any] = {}
-    ended: bool = False
+    native: str | None = None
 
 
 class Reader:
@@ -103,7 +104,7 @@ class Reader:
     @property
     def complete(self) -> bool:
         """Whether every candidate that began has its finish reason, and one has; or the prompt was blocked."""
-        return self.blocked or (bool(self._choices) and all(choice.ended for choice in self._choices.values()))
+        return self.blocked or (bool(self._choices) and all(choice.native for choice in self._choices.values()))
 
     @property
     def empty(self) -> bool:
@@ -149,8 +150,6 @@ class Reader:
         state = self._choices.get(number)
         if state is None:
             state = self._choices[number] = _Choice(said=[], extra={})
-        if state.ended:
-            return  # the first finish reason wins; nothing after it is the model's
         content = found.get("content")
         parts = content.get("parts") if isinstance(content, dict) else None
         for part in parts if isinstance(parts, list) else ():
@@ -161,20 +160,19 @@ class Reader:
         state.extra.update({key: said for key, said in found.items() if key not in _CANDIDATE and said is not None})
         native = found.get("finishReason")
         if isinstance(native, str) and native:
-            yield from self._end(number, state, native)
+            state.native = native
 
-    def unfinished(self) -> Iterator[Event]:
-        """End the candidates of a body that gave no finish reason."""
+    def end(self) -> Iterator[Event]:
+        """The body has ended, and with it every candidate."""
         for number, state in self._choices.items():
-            if not state.ended:
-                yield from self._end(number, state, None)
+            yield from self._end(number, state)
 
-    def _end(self, number: int, state: _Choice, native: str | None) -> Iterator[Event]:
+    def _end(self, number: int, state: _Choice) -> Iterator[Event]:
+        native = state.native
         yield from self._close(state)
         yield from self._grounding(number, state)
         if state.text >= 0:
             yield PartEnded(state.text)
-        state.ended = True
         reason = None if native is None else FINISH.get(native, "stop")
         yield ChoiceEnded(
             number,
@@ -405,16 +403,18 @@ class StreamDecoder:
             yield from self._read(tail, last=True)
         if not self._reader.complete:
             raise UpstreamTruncated("the provider's stream ended before its answer did")
+        yield from self._reader.end()
         yield Finished()
 
     def _read(self, blocks: bytes, *, last: bool) -> Iterator[Event]:
-        for frame in frames(blocks):
-            data = frame.data.strip()
+        for block in blocks.split(b"\n\n"):
+            if block.lstrip()[:1] == b"{":  # an error in the midst of a stream comes without a frame
+                yield from self._reader.chunk(load(block, last=last))
+                continue
+            frame = parse_block(block)
+            data = b"" if frame is None else frame.data.strip()
             if data and data != b"[DONE]":
-                body = load(data, last=last)
-                if self._reader.complete:
-                    body = {"usageMetadata": body.get("usageMetadata")}  # all that may come behind the end
-                yield from self._reader.chunk(body)
+                yield from self._reader.chunk(load(data, last=last))
 
 
 class BodyDecoder:
@@ -444,6 +444,5 @@ class BodyDecoder:
             yield from reader.chunk(body)
         if reader.empty:
             raise UpstreamFailed("the provider sent an answer without candidates")
-        if not reader.complete:
-            yield from reader.unfinished()
+        yield from reader.end()
         yield Finished()

@@ -1,0 +1,154 @@
+"""Schemas in the subsets that providers take: what each form becomes, and what holds for all of them."""
+
+import copy
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from jsonschema_rs import Draft202012Validator
+
+from trunkline.dialects.schema import GEMINI, STRICT, Subset, subset
+
+KINDS: tuple[Subset, ...] = ("full", "plain", "openai_strict", "gemini")
+NODE = {
+    "$ref": "#/$defs/Node",
+    "$defs": {"Node": {"type": "object", "properties": {"next": {"$ref": "#/$defs/Node"}, "x": {"type": "integer"}}}},
+}
+TEXT = {"type": "string"}
+
+
+@pytest.mark.parametrize(
+    ("kind", "schema", "written", "gone"),
+    [
+        ("full", NODE, NODE, ()),
+        ("plain", {"$ref": "#/$defs/T", "$defs": {"T": TEXT}}, TEXT, ()),
+        ("plain", {"items": {"$ref": "#/definitions/T"}, "definitions": {"T": TEXT}}, {"items": TEXT}, ()),
+        ("plain", {"$ref": "https://elsewhere.example/x"}, {}, ("$ref",)),
+        ("plain", {"$ref": "#/$defs/T", "description": "d", "$defs": {"T": TEXT}}, {**TEXT, "description": "d"}, ()),
+        (
+            "plain",
+            NODE,
+            {"type": "object", "properties": {"next": {}, "x": {"type": "integer"}}},
+            ("properties.next.$ref",),
+        ),
+        ("gemini", {"const": "a"}, {"enum": ["a"], "type": "string"}, ()),
+        ("gemini", {"enum": [1, 2], "type": "integer"}, {"type": "integer"}, ("enum",)),
+        ("gemini", {"type": ["string", "null"]}, {"type": "string", "nullable": True}, ()),
+        ("gemini", {"type": ["string", "integer"]}, {"anyOf": [TEXT, {"type": "integer"}]}, ()),
+        ("gemini", {"oneOf": [TEXT, {"type": "null"}]}, {"anyOf": [TEXT], "nullable": True}, ()),
+        ("gemini", {"allOf": [TEXT], "description": "d"}, {**TEXT, "description": "d"}, ()),
+        ("gemini", {"type": "string", "format": "email"}, TEXT, ("format",)),
+        ("gemini", {"type": "string", "format": "date-time"}, {"type": "string", "format": "date-time"}, ()),
+        ("gemini", {"type": "integer", "exclusiveMinimum": 0}, {"type": "integer", "minimum": 0}, ()),
+        ("gemini", {"$schema": "x", "type": "object", "additionalProperties": False}, {"type": "object"},
+         ("additionalProperties",)),
+        ("gemini", {"type": "array", "items": TEXT, "uniqueItems": True}, {"type": "array", "items": TEXT},
+         ("uniqueItems",)),
+        (
+            "openai_strict",
+            {"type": "object", "properties": {"a": TEXT, "b": TEXT}, "required": ["a"]},
+            {
+                "type": "object",
+                "properties": {"a": TEXT, "b": {"type": ["string", "null"]}},
+                "required": ["a", "b"],
+                "additionalProperties": False,
+            },
+            (),
+        ),
+        ("openai_strict", {"oneOf": [TEXT]}, {"anyOf": [TEXT]}, ()),
+        ("openai_strict", {"type": "string", "minLength": 1}, TEXT, ("minLength",)),
+        ("openai_strict", {"type": "object", "additionalProperties": TEXT},
+         {"type": "object", "properties": {}, "required": [], "additionalProperties": False},
+         ("additionalProperties",)),
+    ],
+)  # fmt: skip
+def test_what_becomes_of_it(kind: Subset, schema: Any, written: Any, gone: tuple[str, ...]) -> None:
+    assert subset(schema, kind) == (written, gone)
+
+
+def test_an_optional_choice_may_be_null() -> None:
+    schema = {"type": "object", "properties": {"a": {"enum": ["x", "y"]}, "b": {"anyOf": [TEXT]}}}
+    found, _ = subset(schema, "openai_strict")
+    assert found["properties"]["a"] == {"anyOf": [{"enum": ["x", "y"]}, {"type": "null"}]}
+    assert found["properties"]["b"] == {"anyOf": [TEXT, {"type": "null"}]}
+
+
+def test_strict_mode_keeps_references_even_to_themselves() -> None:
+    found, gone = subset(NODE, "openai_strict")
+    assert found["$ref"] == "#/$defs/Node"
+    assert found["$defs"]["Node"]["required"] == ["next", "x"]
+    assert gone == ()
+
+
+LEAVES: st.SearchStrategy[dict[str, Any]] = st.sampled_from(
+    [
+        TEXT, {"type": "integer", "minimum": 1}, {"type": "boolean"}, {"enum": ["a", "b"]}, {"const": 3}, {},
+        {"type": ["string", "null"]}, {"$ref": "#/$defs/A"}, {"$ref": "#/$defs/Nothing"},
+        {"type": "string", "format": "uri", "minLength": 2},
+    ]
+)  # fmt: skip
+SCHEMAS = st.recursive(
+    LEAVES,
+    lambda inner: st.one_of(
+        st.builds(
+            lambda properties, required: {"type": "object", "properties": properties, "required": required},
+            st.dictionaries(st.sampled_from("abc"), inner, max_size=3),
+            st.lists(st.sampled_from("abc"), unique=True, max_size=2),
+        ),
+        st.builds(lambda items: {"type": "array", "items": items, "uniqueItems": True}, inner),
+        st.builds(
+            lambda options, word: {word: options},
+            st.lists(inner, min_size=1, max_size=3),
+            st.sampled_from(["anyOf", "oneOf", "allOf"]),
+        ),
+    ),
+    max_leaves=8,
+).map(lambda schema: {**schema, "$defs": {"A": {"type": "object", "properties": {"a": {"$ref": "#/$defs/A"}}}}})
+
+
+def keywords(schema: Any) -> set[str]:
+    """Every keyword in *schema*."""
+    if not isinstance(schema, dict):
+        return set()
+    found = set(schema)
+    for key in ("properties", "$defs"):
+        for one in (schema.get(key) or {}).values():
+            found |= keywords(one)
+    for key in ("anyOf", "oneOf", "allOf"):
+        for one in schema.get(key) or ():
+            found |= keywords(one)
+    return found | keywords(schema.get("items"))
+
+
+@given(SCHEMAS, st.sampled_from(KINDS))
+def test_nothing_forbidden_is_left_and_what_came_is_as_it_was(schema: dict[str, Any], kind: Subset) -> None:
+    before = copy.deepcopy(schema)
+    found, _ = subset(schema, kind)
+    assert schema == before
+    left = keywords(found)
+    match kind:
+        case "gemini":
+            assert left <= GEMINI
+        case "openai_strict":
+            assert left <= STRICT
+        case "plain":
+            assert not left & {"$ref", "$defs"}
+        case _:
+            assert found is schema
+
+
+@given(SCHEMAS, st.sampled_from(KINDS))
+def test_once_is_enough(schema: dict[str, Any], kind: Subset) -> None:
+    found, _ = subset(schema, kind)
+    assert subset(found, kind)[0] == found
+
+
+@given(SCHEMAS, st.one_of(st.text(max_size=3), st.integers(0, 3), st.none(), st.just({}), st.just({"a": "a"})))
+def test_plain_says_the_same_or_less(schema: dict[str, Any], value: Any) -> None:
+    """What fits the schema fits the subset, where the schema can be judged at all."""
+    if "Nothing" in str(schema):
+        return
+    found, _ = subset(schema, "plain")
+    if Draft202012Validator(schema).is_valid(value):
+        assert Draft202012Validator(found).is_valid(value) or "oneOf" in str(schema)
