@@ -82,7 +82,8 @@ class _Choice(Struct):
     """All visible text, for offsets."""
     calls: int = 0
     pending: Pending | None = None
-    cited: int = 0
+    cited: list[Any] = []
+    """What was cited so far: some models say it again with each chunk."""
     grounded: Any = None
     extra: dict[str, Any] = {}
     native: str | None = None
@@ -149,7 +150,7 @@ class Reader:
     def _candidate(self, number: int, found: dict[str, Any]) -> Iterator[Event]:
         state = self._choices.get(number)
         if state is None:
-            state = self._choices[number] = _Choice(said=[], extra={})
+            state = self._choices[number] = _Choice(said=[], cited=[], extra={})
         content = found.get("content")
         parts = content.get("parts") if isinstance(content, dict) else None
         for part in parts if isinstance(parts, list) else ():
@@ -296,7 +297,8 @@ class Reader:
         if isinstance(sources, dict):
             cited = sources.get("citations") or sources.get("citationSources")
             entries = [one for one in cited if isinstance(one, dict)] if isinstance(cited, list) else []
-            new, state.cited = entries[state.cited :], max(state.cited, len(entries))
+            new = [one for one in entries if one not in state.cited]
+            state.cited += new
             citations = tuple(map(_source, new))
             if citations:
                 if state.text < 0:
