@@ -1,5 +1,6 @@
 """docs/matrix.md counts what recorded answers come to; `--update-golden` writes it. Skipped without ../shared."""
 
+import re
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -7,8 +8,10 @@ from pathlib import Path
 from matrix_help import FOLDERS, Capture, captures, carry
 
 from trunkline.dialects.registry import RELAYS
+from trunkline.model.loss import Loss
 from trunkline.testing.golden import Golden
 
+_NUMBER = re.compile(r"\[\d+\]")
 PAGE = Path(__file__).parents[3] / "docs" / "matrix.md"
 CLIENTS = ("chat", "messages", "responses")
 HEAD = """# The matrix
@@ -36,6 +39,11 @@ def _outcome(capture: Capture, client: str, way: str, *, stream: bool) -> str:
     return "reported" if got.converter.outcome.losses else "whole"
 
 
+def _row(dialect: str, client: str, loss: Loss) -> str:
+    """What is lost, whatever its number."""
+    return f"| {dialect} | {client} | `{_NUMBER.sub('', loss.path)}` | {loss.why} |"
+
+
 def test_the_page_counts_right(shared: Callable[[str], Path], golden: Golden) -> None:
     every = captures(shared)
     rows: list[str] = []
@@ -50,12 +58,12 @@ def test_the_page_counts_right(shared: Callable[[str], Path], golden: Golden) ->
                     assert len(outcomes) == 1, f"{capture.name}: a stream and a body come to the same"
                     found[outcomes.pop()] += 1
                     got = carry(client, dialect, [capture.body], sse=capture.stream, stream=False, way=way)
-                    why.update({f"| {dialect} | {client} | {loss.why} |" for loss in got.converter.outcome.losses})
+                    why.update({_row(dialect, client, loss) for loss in got.converter.outcome.losses})
                 assert sum(found.values()) == len(every[dialect]), "none is left out"
                 rows.append(
                     f"| {dialect} | {len(every[dialect])} | {client} | {way} | {found['whole']} | {found['reported']} "
                     f"| {found['error']} |\n"
                 )
     reasons = "".join(f"{row} {count} |\n" for row, count in sorted(why.items()))
-    tail = f"\n## What is reported\n\n| from | to | why | recordings |\n|---|---|---|---|\n{reasons}"
+    tail = f"\n## What is reported\n\n| from | to | what | why | recordings |\n|---|---|---|---|---|\n{reasons}"
     golden(PAGE, (HEAD + "".join(rows) + tail).encode())
