@@ -221,7 +221,8 @@ async def ask_responses(client: AsyncOpenAI, *, stream: bool, **more: Any) -> He
         deltas: dict[str, list[str]] = {"text": [], "arguments": []}
         last: Any = None
         numbers: list[int] = []
-        async with await client.responses.create(stream=True, **more) as events:
+        stream_of: Any = await client.responses.create(stream=True, **more)
+        async with stream_of as events:
             async for event in events:
                 numbers.append(event.sequence_number)
                 if event.type == "response.output_text.delta":
