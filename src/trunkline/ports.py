@@ -40,7 +40,7 @@ class Timeouts(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """For a connection to be free where the origin's limit is reached."""
 
 
-class UpstreamRequest(Struct, frozen=True, kw_only=True):
+class UpstreamRequest(Struct, frozen=True, kw_only=True, gc=False):
     """An HTTP request that is ready to leave.
 
     `origin` is `scheme://host:port` from the operator's configuration, never from a client. `head` is the request line
