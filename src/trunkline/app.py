@@ -28,7 +28,7 @@ from trunkline.catalog.refresh import fetch_with, probe, refresh
 from trunkline.ledger.budget import Budgets
 from trunkline.model.errors import TrunklineError
 from trunkline.observe.metrics import Metrics
-from trunkline.ports import Clock, Transport
+from trunkline.ports import Clock, DirectTransport
 from trunkline.providers.authority import Authority
 from trunkline.server.http import Connection, Timekeeper
 from trunkline.server.inference import generation_id
@@ -50,6 +50,7 @@ from trunkline.upstream.proxy import Proxies
 from trunkline.upstream.scrub import Scrubber
 from trunkline.upstream.targets import Targets
 from trunkline.upstream.thoughts import ThoughtMemory
+from trunkline.upstream.turns import Turns
 
 REFRESH_MODELS_S = 600.0
 SWEEP_S = 3600.0
@@ -79,7 +80,7 @@ class Parts(Struct, frozen=True, kw_only=True):
     """What stays when the configuration changes."""
 
     clock: Clock
-    transport: Transport
+    transport: DirectTransport
     authority: Authority
     credentials: Credentials
     keys: KeyRing
@@ -89,6 +90,7 @@ class Parts(Struct, frozen=True, kw_only=True):
     flusher: Flusher
     thoughts: ThoughtMemory
     metrics: Metrics
+    turns: Turns
 
 
 class App:
@@ -246,13 +248,14 @@ def exchanges(settings: Settings, catalog: Catalog, parts: Parts) -> Exchanges:
         scrubber=Scrubber(frozenset(secrets)),
         thoughts=parts.thoughts,
         relay=settings.server.relay == "auto",
+        turns=parts.turns,
         settled=metrics.generation,
         attempt_failed=lambda provider, error: metrics.upstream_error(provider, type(error).__name__),
     )
 
 
 @contextlib.asynccontextmanager
-async def open_transport(clock: Clock | None = None) -> AsyncGenerator[Transport]:
+async def open_transport(clock: Clock | None = None) -> AsyncGenerator[DirectTransport]:
     """The network and the demo provider, with proxies from the usual environment variables."""
     clock = clock or SystemClock()
     network = Http1Transport(clock=clock, proxies=Proxies.from_environ(os.environ))
@@ -274,7 +277,7 @@ async def build(
     settings: Settings,
     *,
     clock: Clock | None = None,
-    transport: Transport | None = None,
+    transport: DirectTransport | None = None,
     environ: Mapping[str, str] | None = None,
 ) -> AsyncGenerator[App]:
     """A gateway with every part open; closed in reverse. Tests hand in their own *clock* and *transport*.
@@ -312,6 +315,7 @@ async def build(
             flusher=flusher,
             thoughts=ThoughtMemory(clock.monotonic),
             metrics=Metrics(),
+            turns=Turns(),
         )
         catalog = settings.catalog(now=clock.now())
         state = State(

@@ -128,6 +128,26 @@ class Transport(Protocol):
         ...
 
 
+class DirectTransport(Transport, Protocol):
+    """A transport that can also do without a task, where nothing but bytes has to be waited for."""
+
+    def begin(
+        self, request: UpstreamRequest, on_chunk: Callable[[bytes], None], on_end: Callable[[bool], None]
+    ) -> Response | None:
+        """As `send` and `pump` in one, with no task: None, and nothing done, where that would have to wait.
+
+        *on_chunk* is called as `pump` calls it, if the status is 200. *on_end* is called once, from the event loop's
+        reader or from `abort` or `release`: with True where the body has ended or was released, else with False. Then
+        the call is where `send` would have got to, and `headed` goes on with it. Until one of the two was called the
+        response has no status yet.
+        """
+        ...
+
+    def headed(self, response: Response) -> Awaitable[Response]:
+        """What `send` would have returned or raised for *response*, which `begin` made and which did not go well."""
+        ...
+
+
 JSON = b"application/json"
 EVENT_STREAM = b"text/event-stream; charset=utf-8"
 """The two content types of answers."""
