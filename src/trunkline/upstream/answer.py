@@ -157,7 +157,7 @@ class Answer:
             self._served()
         elif whole:
             self._world.turns.add(self._close_up)
-        elif self._cancelled or (self._aborting is not None and self._converter is None):
+        elif self._cancelled or (isinstance(self._aborting, ClientGone) and self._converter is None):
             assert self._aborting is not None
             self._fail(self._aborting)
             self._response = None
