@@ -1,8 +1,8 @@
 """Work of many requests, done together: the same step of each, one after the other.
 
-A step that was just done is still in the processor's caches, and cheaper by a third for the next request than if that
-had gone through all its steps at once. So what could be done in a callback of the event loop is put off to its next
-iteration, where everything that came in this one has its turn. It costs one callback for all of them.
+What could be done in a callback of the event loop is put off to its next iteration, where everything that came in this
+one has its turn: a step that was just done is still in the processor's caches for the next request, and no answer ends
+inside the call that read its bytes. It costs one callback for all of them.
 """
 
 import asyncio
