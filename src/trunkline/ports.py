@@ -40,7 +40,7 @@ class Timeouts(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """For a connection to be free where the origin's limit is reached."""
 
 
-class UpstreamRequest(Struct, frozen=True, kw_only=True):
+class UpstreamRequest(Struct, frozen=True, kw_only=True, gc=False):
     """An HTTP request that is ready to leave.
 
     `origin` is `scheme://host:port` from the operator's configuration, never from a client. `head` is the request line
@@ -125,6 +125,26 @@ class Transport(Protocol):
 
     async def close(self) -> None:
         """Close every connection. Nothing is sent after this."""
+        ...
+
+
+class DirectTransport(Transport, Protocol):
+    """A transport that can also do without a task, where nothing but bytes has to be waited for."""
+
+    def begin(
+        self, request: UpstreamRequest, on_chunk: Callable[[bytes], None], on_end: Callable[[bool], None]
+    ) -> Response | None:
+        """As `send` and `pump` in one, with no task: None, and nothing done, where that would have to wait.
+
+        *on_chunk* is called as `pump` calls it, if the status is 200. *on_end* is called once, from the event loop's
+        reader or from `abort` or `release`: with True where the body has ended or was released, else with False. Then
+        the call is where `send` would have got to, and `headed` goes on with it. Until one of the two was called the
+        response has no status yet.
+        """
+        ...
+
+    def headed(self, response: Response) -> Awaitable[Response]:
+        """What `send` would have returned or raised for *response*, which `begin` made and which did not go well."""
         ...
 
 

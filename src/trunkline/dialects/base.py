@@ -52,7 +52,7 @@ class Quirks(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Request fields that are ours as a rule (`plugins`, `reasoning` …) and that it understands all the same."""
 
 
-class Encoded(Struct, frozen=True, kw_only=True):
+class Encoded(Struct, frozen=True, kw_only=True, gc=False):
     """A request as it leaves: its body, what could not be said in it, and headers of its own (lower-case names)."""
 
     body: bytes
@@ -60,7 +60,7 @@ class Encoded(Struct, frozen=True, kw_only=True):
     headers: tuple[tuple[str, str], ...] = ()
 
 
-class Call(Struct, frozen=True, kw_only=True):
+class Call(Struct, frozen=True, kw_only=True, gc=False):
     """What the way of a request needs to know of a body, whatever its dialect. Checked, but not yet translated.
 
     `envelope` is the body's top level, values as their bytes. `model` is None where the client named none.
@@ -81,7 +81,7 @@ class Call(Struct, frozen=True, kw_only=True):
     """Names in the `anthropic-beta` header, put in by the server."""
 
 
-class Identity(Struct, frozen=True, kw_only=True):
+class Identity(Struct, frozen=True, kw_only=True, gc=False):
     """What an answer to a client says of itself: ours, not the upstream's. `created` is Unix seconds.
 
     `prompt_tokens` is our estimate of the input, for dialects that name it before the upstream has.
@@ -94,7 +94,7 @@ class Identity(Struct, frozen=True, kw_only=True):
     prompt_tokens: int = 0
 
 
-class Outcome(Struct, kw_only=True):
+class Outcome(Struct, kw_only=True, gc=False):
     """What a converter has learned of the answer so far."""
 
     usage: Usage | None = None

@@ -7,7 +7,7 @@ from msgspec import Struct, field
 from trunkline.model.money import Pico
 
 
-class Usage(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Usage(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """Tokens of one generation, in the model's own tokenizer.
 
     `prompt` counts all input: cache reads (`cached`) and cache writes (`cache_write`) are part of it. `completion` is
@@ -46,7 +46,7 @@ class Usage(Struct, frozen=True, kw_only=True, omit_defaults=True):
         return self.completion + (self.reasoning or 0 if self.reasoning_apart else 0)
 
 
-class Cost(Struct, frozen=True, kw_only=True):
+class Cost(Struct, frozen=True, kw_only=True, gc=False):
     """What a generation costs the key, in pico-dollars, and of what it is made up.
 
     `total` is charged. `prompt`, `completion` and `request` are its parts where a price is known; where the price is

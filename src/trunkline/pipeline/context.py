@@ -6,7 +6,7 @@ from trunkline.dialects.base import Call, Client
 from trunkline.model.key import Key
 
 
-class Context(Struct, kw_only=True):
+class Context(Struct, kw_only=True, gc=False):
     """One accepted request. `created` is Unix seconds, `begun` monotonic seconds; `id` is the generation's."""
 
     id: str

@@ -25,6 +25,7 @@ from trunkline.dialects.sse import KEEP_ALIVE
 from trunkline.model.errors import InvalidRequest, PayloadTooLarge, RequestTimeout, TrunklineError
 from trunkline.ports import EVENT_STREAM, JSON
 from trunkline.server.config import ServerSettings
+from trunkline.upstream.turns import Turns
 
 MAX_HEAD_BYTES = 32 * 1024
 MAX_HEADERS = 100
@@ -42,6 +43,7 @@ COMMON = (
 )
 
 Handler = Callable[["Exchange"], Coroutine[Any, Any, None]]
+Direct = Callable[["Exchange"], bool]
 AsgiApp = Callable[[dict[str, Any], Callable[..., Awaitable[Any]], Callable[..., Awaitable[None]]], Awaitable[None]]
 
 _REASONS = {status.value: status.phrase.encode() for status in HTTPStatus} | {413: b"Content Too Large"}
@@ -62,12 +64,23 @@ class Site(Protocol):
     settings: ServerSettings
     routes: dict[bytes, Handler]
     """Raw path → who answers POST there, given the exchange itself."""
+    at_once: dict[bytes, Direct]
+    """Raw path → who answers POST there without a task, given an exchange whose body is whole; False: a route must."""
     asgi: AsgiApp
     """Everything else."""
+    turns: Turns
     connections: "set[Connection]"
 
     def error(self, path: bytes, error: TrunklineError, request_id: str | None) -> bytes:
         """The JSON body of an error that a route did not see, in the dialect that *path* speaks."""
+        ...
+
+
+class Cancellable(Protocol):
+    """What answers an exchange: a task, or what goes without one."""
+
+    def cancel(self) -> object:
+        """Break it off."""
         ...
 
 
@@ -97,7 +110,7 @@ class Exchange:
     """Set by a route whose client waits for a stream: while nothing flows it is sent comments, under these."""
     comment: bytes = KEEP_ALIVE
     """What those comments are."""
-    task: "asyncio.Task[None] | None" = None
+    task: "Cancellable | None" = None
     on_gone: Callable[[], None] | None = None
     on_pause: Callable[[], None] | None = None
     on_resume: Callable[[], None] | None = None
@@ -137,6 +150,10 @@ class Exchange:
             raise PayloadTooLarge(f"the body is larger than {limit} bytes")
         if not self.body_complete:
             raise InvalidRequest("the connection closed inside the body")
+        return self.whole()
+
+    def whole(self) -> bytes:
+        """The request body, where it is complete."""
         body = self._body
         return body[0] if len(body) == 1 else b"".join(body)
 
@@ -240,6 +257,7 @@ class Exchange:
         self._wake()
         if not self.finished and self.on_gone is not None:
             self.on_gone()
+        self.task = None
 
     # ASGI, for what Starlette serves.
 
@@ -309,6 +327,7 @@ class Connection(asyncio.Protocol):
     __slots__ = (
         "_body_since",
         "_current",
+        "_deferred",
         "_expects",
         "_head_bytes",
         "_head_since",
@@ -318,6 +337,7 @@ class Connection(asyncio.Protocol):
         "_parser",
         "_paused",
         "_paused_since",
+        "_put_off",
         "_queue",
         "_raw_left",
         "_request",
@@ -343,6 +363,9 @@ class Connection(asyncio.Protocol):
         """What is being received."""
         self._current: Exchange | None = None
         """What is being answered."""
+        self._deferred: Exchange | None = None
+        """What is current and nobody answers yet: the rest of what came with its head may be its body."""
+        self._put_off = False
         self._queue: deque[Exchange] = deque()
         self._url = b""
         self._headers: list[tuple[bytes, bytes]] = []
@@ -411,6 +434,9 @@ class Connection(asyncio.Protocol):
         else:
             if self._head_bytes > MAX_HEAD_BYTES:
                 self._refuse(_Refused(431, f"the request's head is longer than {MAX_HEAD_BYTES} bytes"))
+        if self._deferred is not None and not self._put_off:
+            self._put_off = True
+            self.site.turns.add(self._take_up)
 
     def pause_writing(self) -> None:
         """The client reads too slowly."""
@@ -477,10 +503,13 @@ class Connection(asyncio.Protocol):
         self._head_since = 0.0
         self._head_bytes = 0
         self._body_since = self.clock()
-        if self._current is None:
-            self._answer(request)
-        else:
+        if self._current is not None:
             self._queue.append(request)
+        elif request.method == b"POST" and request.path in self.site.at_once:
+            self._current = self._deferred = request
+            request.last_write = self.clock()
+        else:
+            self._answer(request)
 
     def _target(self) -> bytes:
         """Path and query. A target with scheme and host (RFC 9112 §3.2.2) is taken without them."""
@@ -505,6 +534,14 @@ class Connection(asyncio.Protocol):
 
     # Answers.
 
+    def _take_up(self) -> None:
+        """Answer what was put off while its first bytes were read."""
+        exchange, self._deferred, self._put_off = self._deferred, None, False
+        if exchange is None or exchange.finished or exchange.gone:
+            return
+        if not exchange.body_complete or exchange.too_large or not self.site.at_once[exchange.path](exchange):
+            self._answer(exchange)
+
     def _answer(self, exchange: Exchange) -> None:
         self._current = exchange
         exchange.last_write = self.clock()
@@ -524,6 +561,7 @@ class Connection(asyncio.Protocol):
         if not exchange.body_complete:
             exchange.keep_alive = False
         self._current = None
+        exchange.task = None  # the two hold each other
         self._idle_since = self.clock()
         if not exchange.keep_alive or self._stopping:
             if exchange.body_complete:

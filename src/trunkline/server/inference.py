@@ -69,17 +69,49 @@ class Inference:
         finally:
             state.metrics.in_flight -= 1
 
+    def at_once(self, exchange: Exchange) -> bool:
+        """As `__call__`, without a task until something has to be waited for; False: it must be called instead.
+
+        The body of *exchange* is whole.
+        """
+        if idempotency.HEADER in exchange.fields:
+            return False
+        state = self._state
+        now = state.clock.now()
+        id_ = state.new_id(now)
+        state.metrics.in_flight += 1
+        try:
+            begun = state.clock.monotonic()
+            key = admitted(state, exchange)
+            body = exchange.whole()
+            answer = self._accept(self._context(exchange, key, body, id_, now, begun), len(body), exchange, exchange)
+            exchange.task = answer
+            answer.launch(self._ended)
+        except TrunklineError as error:
+            self._ended()
+            refuse(state, self._client, exchange, id_, error)
+        except Exception:
+            logger.exception("request %s failed", id_)
+            self._ended()
+            refuse(state, self._client, exchange, id_, Internal("internal error"))
+        return True
+
+    def _ended(self) -> None:
+        self._state.metrics.in_flight -= 1
+
     async def _read(self, exchange: Exchange, id_: str, now: float) -> tuple[Context, bytes]:
         """Who asks for what, and the body."""
-        state = self._state
-        begun = state.clock.monotonic()
+        begun = self._state.clock.monotonic()
+        key, body = await accepted(self._state, exchange)
+        return self._context(exchange, key, body, id_, now, begun), body
+
+    def _context(self, exchange: Exchange, key: Key, body: bytes, id_: str, now: float, begun: float) -> Context:
         headers: Headers = exchange.fields
-        key, body = await accepted(state, exchange)
         call = self._client.parse(body)
         betas = headers.get(b"anthropic-beta") or headers.get(b"x-anthropic-beta")
         if betas is not None:
             call = replace(call, betas=_names(betas))
-        ctx = Context(
+        return Context(
             id=id_,
             created=now,
             begun=begun,
@@ -92,7 +124,6 @@ class Inference:
             user_agent=_text(headers.get(b"user-agent")),
             metadata=_enabled(headers.get(b"x-openrouter-metadata") or headers.get(_METADATA_LEGACY)),
         )
-        return ctx, body
 
     def _accept(self, ctx: Context, body_bytes: int, exchange: Exchange, sink: Sink) -> Answer:
         """Who is asked, and whether there is money for it."""
@@ -114,7 +145,12 @@ class Inference:
 
 
 async def accepted(state: State, exchange: Exchange) -> tuple[Key, bytes]:
-    """Whose request *exchange* is, and its body.
+    """Whose request *exchange* is, and its body. Raises what `admitted` raises, and `Exchange.body`."""
+    return admitted(state, exchange), await exchange.body()
+
+
+def admitted(state: State, exchange: Exchange) -> Key:
+    """Whose request *exchange* is.
 
     Raises:
         Unauthenticated: nobody's that we know.
@@ -132,7 +168,7 @@ async def accepted(state: State, exchange: Exchange) -> tuple[Key, bytes]:
     why = state.unready()
     if why is not None:
         raise Overloaded(why, retry_after_s=5.0)
-    return key, await exchange.body()
+    return key
 
 
 def refuse(state: State, client: Client, exchange: Exchange, id_: str, error: TrunklineError) -> None:

@@ -17,7 +17,7 @@ from trunkline.model.errors import Internal, NotFound, TrunklineError
 from trunkline.server.api import account, catalog, generations, health
 from trunkline.server.config import ServerSettings
 from trunkline.server.counting import Counting
-from trunkline.server.http import AsgiApp, Connection, Handler
+from trunkline.server.http import AsgiApp, Connection, Direct, Handler
 from trunkline.server.inference import Inference
 from trunkline.server.state import State
 
@@ -39,7 +39,11 @@ class GatewaySite:
         self.settings = settings
         self.date = b""
         self.connections: set[Connection] = set()
+        self.turns = state.exchanges.turns
         self.routes = dict(_inference(state))
+        self.at_once: dict[bytes, Direct] = {
+            path: route.at_once for path, route in self.routes.items() if isinstance(route, Inference)
+        }
         self._dialects = {path: CLIENTS[dialect] for path, dialect in _paths()}
         self.asgi: AsgiApp = starlette(state)
 

@@ -13,7 +13,7 @@ Sources: reliability §3, §5; openrouter-semantics §5.4, §19.
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any
 
@@ -44,14 +44,15 @@ from trunkline.model.loss import Loss
 from trunkline.model.record import Generation, Status
 from trunkline.model.usage import FREE, Cost, Usage
 from trunkline.pipeline.context import Context
-from trunkline.ports import EVENT_STREAM, Clock, Journal, Response, Sink, Timeouts, Transport
-from trunkline.providers.base import Provider
+from trunkline.ports import EVENT_STREAM, Clock, DirectTransport, Journal, Response, Sink, Timeouts
+from trunkline.providers.base import Credential, Provider
 from trunkline.routing.plan import Plan
 from trunkline.upstream.health import Credentials
 from trunkline.upstream.metadata import metadata
 from trunkline.upstream.scrub import Scrubber
 from trunkline.upstream.targets import Kind, Target, Targets
 from trunkline.upstream.thoughts import ThoughtMemory
+from trunkline.upstream.turns import Turns
 
 MAX_ATTEMPTS = 3
 """Endpoints asked for one model. Source: reliability §3."""
@@ -69,7 +70,7 @@ class Exchanges(Struct, frozen=True, kw_only=True):
     `settled` is told of every record, after the journal has it.
     """
 
-    transport: Transport
+    transport: DirectTransport
     clock: Clock
     journal: Journal
     credentials: Credentials
@@ -80,6 +81,7 @@ class Exchanges(Struct, frozen=True, kw_only=True):
     thoughts: ThoughtMemory
     relay: bool
     """Whether bytes may pass untranslated where both sides speak one dialect."""
+    turns: Turns
     settled: Callable[[Generation], None]
     attempt_failed: Callable[[str, TrunklineError], None]
 
@@ -104,6 +106,13 @@ class Answer:
     _start = b""
     _way = "relay"
     _finished = False
+    _direct = False
+    """An attempt was begun without a task, and is under way or has to be gone on with."""
+    _cancelled = False
+    _trouble: Exception | None = None
+    """What went wrong at the end of such an attempt."""
+    _on_over: Callable[[], None] | None = None
+    _credential: Credential | None = None
     _sent_at = 0.0
     _content_at = 0.0
     _said = (0, 0)
@@ -116,14 +125,96 @@ class Answer:
         self._reservation = reservation
         self._attempts: list[Attempt] = []
 
-    async def run(self) -> None:
-        """Carry the plan out. Every error ends here: as the client's answer, and in the record."""
+    def launch(self, on_over: Callable[[], None]) -> None:
+        """As `run`, and call *on_over* at the end; with no task where the first attempt goes as most do.
+
+        That is: the provider's connection is idle, and its answer is whole and an answer. The transport's reader then
+        does all there is to do. Whatever else comes is taken up by `run`, in a task, from where it stands.
+        """
+        self._on_over = on_over
+        self._listen()
+        try:
+            self._begin(self._plan[0].endpoints[0])
+        except TrunklineError:
+            self._direct = False  # it is raised again where it can be dealt with
+        if self._direct:
+            return
+        self._go_on()
+
+    def _begin(self, endpoint: Endpoint) -> None:
+        """Begin the attempt, if that can be done at once."""
+        target, credential, encoded = self._prepare(endpoint)
+        if credential.auth == "google":  # a token may have to be fetched
+            return
+        request = target.request(credential, encoded, self._timeouts(), self._kind())
+        self._sent_at = self._content_at = self._world.clock.monotonic()
+        self._response = self._world.transport.begin(request, self._on_chunk, self._on_end)
+        self._direct = self._response is not None
+
+    def _on_end(self, whole: bool) -> None:
+        """The attempt that `launch` began has ended, or it cannot go on without a task."""
+        if self._finished:
+            self._served()
+        elif whole:
+            self._world.turns.add(self._close_up)
+        elif self._cancelled or (isinstance(self._aborting, ClientGone) and self._converter is None):
+            assert self._aborting is not None
+            self._fail(self._aborting)
+            self._response = None
+            self._over()
+        else:
+            self._go_on()
+
+    def _close_up(self) -> None:
+        """The body of the attempt that `launch` began has ended."""
+        try:
+            self._close()
+        except Exception as error:  # noqa: BLE001 - raised again by `_attempt`
+            self._trouble = error
+            self._go_on()
+        else:
+            self._served()
+
+    def _served(self) -> None:
+        assert self._target is not None
+        assert self._credential is not None
+        self._world.credentials.served(self._target.provider, self._credential)
+        self._response = None
+        self._over()
+
+    def _go_on(self) -> None:
+        self._task = asyncio.get_running_loop().create_task(self.run())
+
+    def cancel(self) -> None:
+        """The server is shutting down: end this in an error."""
+        if self._task is not None:
+            self._task.cancel()
+        elif self._response is not None:
+            self._cancelled = True
+            self._aborting = Overloaded("the server is shutting down", retry_after_s=1.0)
+            self._response.abort()
+
+    def _listen(self) -> None:
         sink = self._sink
-        self._task = asyncio.current_task()
         sink.on_gone = self._gone
         sink.on_pause = self._pause
         sink.on_resume = self._resume
         sink.on_tick = self._tick
+
+    def _over(self) -> None:
+        """Nothing more will come of this."""
+        self._reservation.release()
+        sink = self._sink
+        sink.on_gone = sink.on_pause = sink.on_resume = sink.on_tick = None
+        self._task = None
+        on_over, self._on_over = self._on_over, None
+        if on_over is not None:
+            on_over()
+
+    async def run(self) -> None:
+        """Carry the plan out. Every error ends here: as the client's answer, and in the record."""
+        self._task = asyncio.current_task()
+        self._listen()
         try:
             await self._carry_out()
         except TrunklineError as error:
@@ -139,15 +230,13 @@ class Answer:
             internal.__cause__ = error
             self._fail(internal)
         finally:
-            self._reservation.release()
-            sink.on_gone = sink.on_pause = sink.on_resume = sink.on_tick = None
-            self._task = None
+            self._over()
 
     async def _carry_out(self) -> None:
         last: TrunklineError | None = None
         for candidates in self._plan:
             for endpoint in candidates.endpoints[:MAX_ATTEMPTS]:
-                begun = self._world.clock.monotonic()
+                begun = self._sent_at if self._direct else self._world.clock.monotonic()
                 try:
                     await self._attempt(endpoint)
                     return
@@ -174,10 +263,13 @@ class Answer:
     def _committed(self) -> bool:
         return self._converter is not None and self._converter.committed
 
-    async def _attempt(self, endpoint: Endpoint) -> None:
-        world = self._world
+    def _kind(self) -> Kind:
+        return "stream" if self._ctx.call.stream else "body"
+
+    def _prepare(self, endpoint: Endpoint) -> tuple[Target, Credential, Encoded]:
+        """Turn to *endpoint*: what is sent there, and with what."""
+        world, ctx = self._world, self._ctx
         provider = world.providers[endpoint.provider]
-        ctx = self._ctx
         target = self._target = world.targets.of(endpoint, provider, ctx.client.name)
         self._endpoint, self._converter, self._start, self._aborting = endpoint, None, b"", None
         self._said = (0, 0)
@@ -190,10 +282,27 @@ class Answer:
             created=int(ctx.created),
             prompt_tokens=self._request_bytes // BYTES_PER_TOKEN,
         )
-        credential = world.credentials.pick(provider)
+        credential = self._credential = world.credentials.pick(provider)
+        return target, credential, encoded
+
+    def _send(self, endpoint: Endpoint) -> tuple[Target, Credential, Awaitable[Response]]:
+        """The call to *endpoint*: what `launch` began, or a new one."""
+        transport = self._world.transport
+        if self._direct:
+            self._direct = False
+            assert self._target is not None
+            assert self._credential is not None
+            assert self._response is not None
+            return self._target, self._credential, transport.headed(self._response)
+        target, credential, encoded = self._prepare(endpoint)
+        return target, credential, target.send(transport, credential, encoded, self._timeouts(), self._kind())
+
+    async def _attempt(self, endpoint: Endpoint) -> None:
+        world = self._world
+        target, credential, sending = self._send(endpoint)
+        provider = target.provider
         try:
-            kind: Kind = "stream" if ctx.call.stream else "body"
-            response = await target.send(world.transport, credential, encoded, self._timeouts(), kind)
+            response = await sending
             self._response = response
             self._sent_at = self._content_at = world.clock.monotonic()
             if (cause := self._cause) is not None:
@@ -201,6 +310,9 @@ class Answer:
                 raise cause
             if response.status != 200:
                 raise await self._refusal(target.dialect, response)
+            if (trouble := self._trouble) is not None:
+                self._trouble = None
+                raise trouble
             await response.pump(self._on_chunk)
             if not self._finished:
                 self._close()

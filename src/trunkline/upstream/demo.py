@@ -14,7 +14,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from trunkline.model.errors import UpstreamGarbled, UpstreamTimeout, UpstreamTruncated
-from trunkline.ports import Clock, Response, Transport, UpstreamRequest
+from trunkline.ports import Clock, DirectTransport, Response, Transport, UpstreamRequest
 
 Seconds = Annotated[float, Meta(ge=0, le=600)]
 Count = Annotated[int, Meta(ge=0, le=100_000)]
@@ -247,13 +247,23 @@ class _DemoResponse:
 class Switch:
     """A `Transport` that sends `demo://` origins to the demo provider and all others to the network."""
 
-    def __init__(self, network: Transport, demo: Transport) -> None:
+    def __init__(self, network: DirectTransport, demo: Transport) -> None:
         self._network = network
         self._demo = demo
 
     def send(self, request: UpstreamRequest) -> Awaitable[Response]:
         """As `Transport.send`."""
         return (self._demo if request.origin.startswith("demo:") else self._network).send(request)
+
+    def begin(
+        self, request: UpstreamRequest, on_chunk: Callable[[bytes], None], on_end: Callable[[bool], None]
+    ) -> Response | None:
+        """As `DirectTransport.begin`; the demo provider always waits."""
+        return None if request.origin.startswith("demo:") else self._network.begin(request, on_chunk, on_end)
+
+    def headed(self, response: Response) -> Awaitable[Response]:
+        """As `DirectTransport.headed`."""
+        return self._network.headed(response)
 
     async def close(self) -> None:
         """Close both."""

@@ -33,7 +33,7 @@ from trunkline.model.errors import (
     UpstreamTruncated,
     UpstreamUnreachable,
 )
-from trunkline.ports import Clock, UpstreamRequest
+from trunkline.ports import Clock, Response, UpstreamRequest
 from trunkline.upstream.encoding import Decoder, decoder_for
 from trunkline.upstream.pool import Pool, address_of, connect, translated
 from trunkline.upstream.proxy import Proxies
@@ -115,6 +115,8 @@ class Http1Response:
         "_done",
         "_holds",
         "_on_chunk",
+        "_on_end",
+        "_on_head",
         "_released",
         "_since",
         "_size",
@@ -148,6 +150,8 @@ class Http1Response:
         self._unsent = -1  # bytes of the request that wait here, as last seen; below 0 until then
         self._waiter: asyncio.Future[None] | None = None
         self._on_chunk: Callable[[bytes], None] | None = None
+        self._on_head: Callable[[bytes], None] | None = None  # what `_on_chunk` will be once the status is 200
+        self._on_end: Callable[[bool], None] | None = None
         self._buffer: list[bytes] = []
         self._size = 0
         self._decoder: Decoder | None = None
@@ -229,6 +233,10 @@ class Http1Response:
             self.abort()
             raise
 
+    def go_by_itself(self, on_chunk: Callable[[bytes], None], on_end: Callable[[bool], None]) -> None:
+        """Nobody waits for this call: tell it to these; as `DirectTransport.begin`."""
+        self._on_head, self._on_end = on_chunk, on_end
+
     def began(self, monotonic: float) -> None:
         """The call began before it had a connection."""
         self._begun = monotonic
@@ -301,7 +309,12 @@ class Http1Response:
 
     def wake(self) -> None:
         """The head is there: wake the one who waits for it."""
-        self._wake()
+        if self._on_end is None:
+            self._wake()
+        elif self.status == 200:
+            self._on_chunk = self._on_head
+        else:
+            self._tell(whole=False)
 
     def check(self, now: float) -> None:
         """Fail if a deadline has passed; *now* is monotonic."""
@@ -407,8 +420,16 @@ class Http1Response:
 
     def _wake(self) -> None:
         waiter, self._waiter = self._waiter, None
-        if waiter is not None and not waiter.done():
-            waiter.set_result(None)
+        if waiter is not None:
+            if not waiter.done():
+                waiter.set_result(None)
+        elif self._on_end is not None:
+            self._tell(whole=self.error is None)
+
+    def _tell(self, *, whole: bool) -> None:
+        on_end, self._on_end = self._on_end, None
+        assert on_end is not None
+        on_end(whole)
 
     def _hold(self, reason: int) -> None:
         held, self._holds = self._holds, self._holds | reason
@@ -820,9 +841,27 @@ class Http1Transport:
         else:
             call = await self._begin(pool, request, fresh=False)
         await call.wait()
+        return await self.headed(call)
+
+    def begin(
+        self, request: UpstreamRequest, on_chunk: Callable[[bytes], None], on_end: Callable[[bool], None]
+    ) -> Http1Response | None:
+        """As `DirectTransport.begin`: on a pooled connection."""
+        pool = self._pools.get(request.origin)
+        if pool is None or not pool.idle:
+            return None
+        call = pool.idle.pop().begin(request)
+        call.go_by_itself(on_chunk, on_end)
+        self.reused += 1
+        return call
+
+    async def headed(self, response: Response) -> Http1Response:
+        """As `DirectTransport.headed`."""
+        assert isinstance(response, Http1Response)
+        call = response
         if call.stale:
             self.stale_retries += 1
-            call = await self._begin(pool, request, fresh=True)
+            call = await self._begin(self._pools[call.request.origin], call.request, fresh=True)
             await call.wait()
         if call.error is not None and call.phase == _HEAD:
             raise call.error

@@ -29,7 +29,7 @@ MAX_TOKENS = 2**53
 Tokens = Annotated[int, Meta(ge=0, le=MAX_TOKENS)]
 
 
-class PromptDetails(Struct, forbid_unknown_fields=True):
+class PromptDetails(Struct, forbid_unknown_fields=True, gc=False):
     """`prompt_tokens_details` as documented."""
 
     cached_tokens: Tokens | None = None
@@ -38,7 +38,7 @@ class PromptDetails(Struct, forbid_unknown_fields=True):
     video_tokens: Tokens | None = None
 
 
-class CompletionDetails(Struct, forbid_unknown_fields=True):
+class CompletionDetails(Struct, forbid_unknown_fields=True, gc=False):
     """`completion_tokens_details` as documented."""
 
     reasoning_tokens: Tokens | None = None
@@ -48,7 +48,7 @@ class CompletionDetails(Struct, forbid_unknown_fields=True):
     rejected_prediction_tokens: Tokens | None = None
 
 
-class _Plain(Struct, forbid_unknown_fields=True):
+class _Plain(Struct, forbid_unknown_fields=True, gc=False):
     """An upstream's usage that says what is documented and nothing else."""
 
     prompt_tokens: Tokens
@@ -158,7 +158,7 @@ def _cost(value: Any) -> int | None:
     return from_usd(value)
 
 
-class CostDetails(Struct):
+class CostDetails(Struct, gc=False):
     """`cost_details`: USD."""
 
     upstream_inference_cost: float
@@ -166,7 +166,7 @@ class CostDetails(Struct):
     upstream_inference_completions_cost: float
 
 
-class _Said(Struct):
+class _Said(Struct, gc=False):
     """The usage object for a client, keys in the order that wire-chat §7 shows."""
 
     prompt_tokens: int

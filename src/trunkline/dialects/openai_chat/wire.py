@@ -23,7 +23,7 @@ Name64 = Annotated[str, Meta(min_length=1, max_length=64)]
 MAX_TOOLS = 2048
 
 
-class ImageUrl(Struct):
+class ImageUrl(Struct, gc=False):
     """`{url, detail?}`."""
 
     url: str
@@ -51,7 +51,7 @@ class FileShape(Struct):
     file_id: str | None = None
 
 
-class PartShape(Struct):
+class PartShape(Struct, gc=False):
     """Any content part."""
 
     type: str
@@ -74,7 +74,7 @@ NEEDS = {
 }
 
 
-class FunctionCall(Struct):
+class FunctionCall(Struct, gc=False):
     """`{name, arguments}`: arguments are JSON text."""
 
     name: str
@@ -88,7 +88,7 @@ class CustomCall(Struct):
     input: str
 
 
-class CallShape(Struct):
+class CallShape(Struct, gc=False):
     """A tool call of an assistant message."""
 
     id: str
@@ -111,7 +111,7 @@ class SaidImage(Struct):
     image_url: ImageUrl
 
 
-class MessageShape(Struct):
+class MessageShape(Struct, gc=False):
     """Any message."""
 
     role: Literal["system", "developer", "user", "assistant", "tool", "function"]
@@ -128,7 +128,7 @@ class MessageShape(Struct):
     images: list[SaidImage] | None = None
 
 
-class FunctionShape(Struct):
+class FunctionShape(Struct, gc=False):
     """A function on offer."""
 
     name: Name64
@@ -145,7 +145,7 @@ class CustomShape(Struct):
     format: dict[str, Any] | None = None
 
 
-class ToolShape(Struct):
+class ToolShape(Struct, gc=False):
     """Any tool. Mistral's clients leave the type of a function out; Cursor's are flat, as those of Responses are."""
 
     type: str = "function"
@@ -230,7 +230,7 @@ class Debug(Struct):
     echo_upstream_body: bool | None = None
 
 
-class ChatBody(Struct, kw_only=True):
+class ChatBody(Struct, kw_only=True, gc=False):
     """The body of POST /chat/completions."""
 
     messages: Annotated[list[MessageShape], Meta(min_length=1)]

@@ -1,0 +1,123 @@
+"""Attempts without a task: on a connection that is idle, every fault ends as it does where a task waits for it."""
+
+import asyncio
+import re
+from typing import Any
+
+import pytest
+from faults_upstream import Good, eventually, good
+from faults_wire import Gateway, Wire, ask, chat, post
+from test_leaving import LONG, MOMENTS
+from test_upstream_faults import FAULTS, Fault
+
+from trunkline.model.record import Generation
+from trunkline.testing.gateway import RunningGateway
+from trunkline.testing.scripted import ScriptedUpstream
+from trunkline.upstream.http1 import Http1Transport
+
+OURS = re.compile(rb"gen-[0-9]+-[0-9A-Za-z]{20}|\"(?:created|retry_after|latency_ms)\": ?[0-9.]+|call_[0-9A-Za-z_]+")
+WAYS = ("direct", "task")
+BOTH_STREAM = pytest.mark.parametrize("stream", [True, False], ids=["stream", "json"])
+
+
+def told(record: Generation) -> dict[str, Any]:
+    """What of a record does not depend on the clock."""
+    return {
+        "status": record.status,
+        "http_status": record.http_status,
+        "error_type": record.error_type,
+        "error": record.error,
+        "usage": record.usage,
+        "cost": record.cost,
+        "way": record.way,
+        "attempts": [(attempt.provider, attempt.status, attempt.cause) for attempt in record.attempts],
+    }
+
+
+async def last(running: RunningGateway, count: int) -> Generation:
+    """The newest of *count* records."""
+    await eventually(lambda: not running.connections and not running.app.state.metrics.in_flight)
+    records = await running.records()
+    assert len(records) == count
+    return records[-1]
+
+
+def without_begin(monkeypatch: pytest.MonkeyPatch, way: str) -> list[bool]:
+    """Make a task of every attempt where *way* is `task`; what comes back has an entry for each that had none."""
+    begun: list[bool] = []
+    begin = Http1Transport.begin
+
+    def spied(self: Http1Transport, *args: Any) -> Any:
+        call = None if way == "task" else begin(self, *args)
+        if call is not None:
+            begun.append(True)
+        return call
+
+    monkeypatch.setattr(Http1Transport, "begin", spied)
+    return begun
+
+
+@BOTH_STREAM
+@pytest.mark.parametrize("healthy", [False, True], ids=["alone", "healthy"])
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.id)
+async def test_faults_end_alike(
+    gateway: Gateway, monkeypatch: pytest.MonkeyPatch, fault: Fault, healthy: bool, stream: bool
+) -> None:
+    found = []
+    for way in WAYS:
+        with monkeypatch.context() as patch:
+            begun = without_begin(patch, way)
+            script = fault.stream if stream else fault.body
+            async with ScriptedUpstream(Good(), script, script) as bad, good() as other:
+                providers = {"bad": f"{bad.origin}/v1", **({"good": f"{other.origin}/v1"} if healthy else {})}
+                async with gateway(providers) as running:
+                    await ask(running.port, chat(stream=stream))
+                    answer = await ask(running.port, chat(stream=stream))
+                    record = await last(running, 2)
+            assert len(begun) == int(way == "direct")
+            body = OURS.sub(b"", answer.body.replace(str(bad.port).encode(), b""))
+            if fault.within_s:  # how much came until then is a matter of time
+                body = body[-200:]
+            found.append((answer.status, body, answer.whole, told(record)))
+    assert found[0] == found[1]
+
+
+@pytest.mark.parametrize("moment", MOMENTS)
+async def test_clients_that_leave_are_noted_alike(
+    gateway: Gateway, monkeypatch: pytest.MonkeyPatch, moment: str
+) -> None:
+    found = []
+    for way in WAYS:
+        with monkeypatch.context() as patch:
+            without_begin(patch, way)
+            async with (
+                ScriptedUpstream(Good(), MOMENTS[moment]) as upstream,
+                gateway({"a": f"{upstream.origin}/v1"}, timeouts=LONG) as running,
+            ):
+                await ask(running.port, chat(stream=True))
+                wire = await Wire.open(running.port)
+                await wire.send(post(chat(stream=True)))
+                await eventually(lambda: len(upstream.seen) == 2)
+                await asyncio.sleep(0.1)
+                await wire.close()
+                record = await last(running, 2)
+            found.append((record.status, record.error_type, record.http_status))
+    assert found[0] == found[1]
+    assert found[0][0] == "cancelled"
+
+
+@BOTH_STREAM
+async def test_a_shutdown_breaks_it_off_in_an_error(gateway: Gateway, stream: bool) -> None:
+    async with (
+        ScriptedUpstream(Good(), MOMENTS["before-head"]) as upstream,
+        gateway({"a": f"{upstream.origin}/v1"}, timeouts=LONG) as running,
+    ):
+        await ask(running.port, chat(stream=stream))
+        asking = asyncio.ensure_future(ask(running.port, chat(stream=stream)))
+        await eventually(lambda: len(upstream.seen) == 2)
+        for connection in tuple(running.connections):
+            connection.cancel()
+        answer = await asking
+        assert answer.status == 503
+        assert b"shutting down" in answer.body
+        assert (await last(running, 2)).status == "failed"
