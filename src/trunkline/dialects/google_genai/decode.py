@@ -5,26 +5,27 @@ call's id, before the call; on anything else one without an id, behind it. Calls
 is the same for the same answer and place, so that the signature can name it.
 
 The end is the body's, if by then every candidate that began has a finish reason, or the prompt was blocked: there is
-no other mark, and some models give the reason with every chunk. The last one counts. Offsets of grounding are bytes of
-the text in UTF-8; ours are characters.
+no other mark, and some models give the reason with every chunk. The last one counts. Sources are named then too: their
+places are in the whole text.
 
 Source: recorded traffic of AI Studio and Vertex; Gemini API, "generateContent" reference, read 2026-11-26.
 """
 
 from collections.abc import Iterator
+from datetime import datetime
 from hashlib import sha256
 from typing import Any
 
 import msgspec
 from msgspec import Struct
 
+from trunkline.dialects.google_genai.citations import Places, cited, grounded
 from trunkline.dialects.google_genai.errors import from_object
 from trunkline.dialects.google_genai.partial import Pending, put
 from trunkline.dialects.google_genai.usage import decode as decode_usage
 from trunkline.dialects.openai_chat.decode import MAX_BODY_BYTES, load, text, value
 from trunkline.dialects.reasoning import GEMINI
 from trunkline.dialects.sse import BOM, BlockReader, parse_block
-from trunkline.model.citation import Citation
 from trunkline.model.errors import UpstreamFailed, UpstreamGarbled, UpstreamTruncated
 from trunkline.model.events import (
     ChoiceEnded,
@@ -68,7 +69,7 @@ FINISH: dict[str, FinishReason] = {
 
 _CHUNK = frozenset({"candidates", "usageMetadata", "modelVersion", "responseId", "createTime", "error"})
 _CANDIDATE = frozenset({"content", "index", "finishReason", "logprobsResult", "groundingMetadata", "citationMetadata"})
-_SERVER = {"executableCode": "server_tool_call", "codeExecutionResult": "server_tool_result"}
+_TEXT = frozenset({"text", "thought", "thoughtSignature"})
 
 
 class _Choice(Struct):
@@ -80,10 +81,12 @@ class _Choice(Struct):
     """The last text part."""
     said: list[str] = []
     """All visible text, for offsets."""
+    before: int = 0
+    """Characters of it that are in earlier parts than the last one."""
     calls: int = 0
     pending: Pending | None = None
-    cited: list[Any] = []
-    """What was cited so far: some models say it again with each chunk."""
+    cited: list[dict[str, Any]] = []
+    """Sources so far; some models say them again with each chunk."""
     grounded: Any = None
     extra: dict[str, Any] = {}
     native: str | None = None
@@ -120,7 +123,7 @@ class Reader:
         candidates = body.get("candidates")
         if candidates is not None and not isinstance(candidates, list):
             raise UpstreamGarbled("the provider sent candidates that are not a list")
-        for at, found in enumerate(candidates or ()):
+        for at, found in enumerate(candidates or () if not self.blocked else ()):  # nothing follows a block
             if not isinstance(found, dict):
                 raise UpstreamGarbled("the provider sent a candidate that is not an object")
             index = found.get("index")
@@ -143,7 +146,13 @@ class Reader:
         if not self.begun:
             self.begun = True
             self._id = text(body.get("responseId"))
-            yield Started(id=self._id, model=text(body.get("modelVersion")), dialect=NAME, extra=extra)
+            yield Started(
+                id=self._id,
+                model=text(body.get("modelVersion")),
+                created=_seconds(body.get("createTime")),
+                dialect=NAME,
+                extra=extra,
+            )
         elif extra:
             yield Noted(extra)
 
@@ -157,7 +166,7 @@ class Reader:
             if not isinstance(part, dict):
                 raise UpstreamGarbled("the provider sent a part that is not an object")
             yield from self._part(number, state, part)
-        yield from self._beside(number, state, found)
+        yield from self._beside(state, found)
         state.extra.update({key: said for key, said in found.items() if key not in _CANDIDATE and said is not None})
         native = found.get("finishReason")
         if isinstance(native, str) and native:
@@ -171,7 +180,9 @@ class Reader:
     def _end(self, number: int, state: _Choice) -> Iterator[Event]:
         native = state.native
         yield from self._close(state)
-        yield from self._grounding(number, state)
+        if state.pending is not None:  # its end never came
+            yield from self._pended(number, state, state.pending)
+        yield from self._sources(number, state)
         if state.text >= 0:
             yield PartEnded(state.text)
         reason = None if native is None else FINISH.get(native, "stop")
@@ -210,12 +221,16 @@ class Reader:
                         started = self._start("reasoning", number, form="text", format=GEMINI)
                         state.open = ("thought", started.index)
                         yield started
-                    yield Delta(state.open[-1], said)
+                    yield Delta(state.open[-1], said, extra=_beyond(part))
             case {"text": str(said)}:
                 if said:
                     yield from self._text(number, state)
                     state.said.append(said)
-                    yield Delta(state.text, said)
+                    yield Delta(state.text, said, extra=_beyond(part))
+            case {"thought": True, "inlineData": _}:  # a draft of a picture, which is no answer
+                yield from self._close(state)
+                yield from self._whole("opaque", number, extra=part)
+                return
             case {"functionCall": dict(call)}:
                 yield from self._close(state)
                 yield from self._function(number, state, call, signature)
@@ -247,11 +262,14 @@ class Reader:
             yield PartEnded(state.text)
         started = self._start("text", number)
         state.open, state.text = ("text", started.index), started.index
+        state.before = sum(map(len, state.said))
         yield started
 
     def _function(self, number: int, state: _Choice, call: dict[str, Any], signature: str) -> Iterator[Event]:
         """A call, or a piece of one: it is said when it is whole."""
         pieces = call.get("partialArgs")
+        if state.pending is not None and call.get("name"):  # another one begins, and the end of this one never came
+            yield from self._pended(number, state, state.pending)
         if state.pending is None:
             if not call.get("willContinue") and pieces is None:
                 yield from self._call(number, state, call, signature)
@@ -262,9 +280,13 @@ class Reader:
             if isinstance(piece, dict):
                 pending.args = put(pending.args, piece)
         if not call.get("willContinue"):
-            state.pending = None
-            known = {key: said for key, said in pending.call.items() if key not in ("willContinue", "partialArgs")}
-            yield from self._call(number, state, {**known, "args": pending.args}, pending.signature)
+            yield from self._pended(number, state, pending)
+
+    def _pended(self, number: int, state: _Choice, pending: Pending) -> Iterator[Event]:
+        """The call that came in pieces, as far as they came."""
+        state.pending = None
+        known = {key: said for key, said in pending.call.items() if key not in ("willContinue", "partialArgs")}
+        yield from self._call(number, state, {**known, "args": pending.args}, pending.signature)
 
     def _call(self, number: int, state: _Choice, call: dict[str, Any], signature: str) -> Iterator[Event]:
         name, args = text(call.get("name")), call.get("args")
@@ -288,76 +310,43 @@ class Reader:
         else:
             yield from self._whole("opaque", number, extra={"inlineData": {"data": data, "mimeType": kind}})
 
-    def _beside(self, number: int, state: _Choice, found: dict[str, Any]) -> Iterator[Event]:
-        """Log probabilities, and sources: those that name their place, and grounding, which is told in full at last."""
+    def _beside(self, state: _Choice, found: dict[str, Any]) -> Iterator[Event]:
+        """Log probabilities; and sources, which wait for the whole text."""
         logprobs = _logprobs(found.get("logprobsResult"))
         if logprobs and state.text >= 0:
             yield Delta(state.text, logprobs={"content": logprobs})
+        elif logprobs:
+            state.extra["logprobsResult"] = found["logprobsResult"]
         sources = found.get("citationMetadata")
         if isinstance(sources, dict):
-            cited = sources.get("citations") or sources.get("citationSources")
-            entries = [one for one in cited if isinstance(one, dict)] if isinstance(cited, list) else []
-            new = [one for one in entries if one not in state.cited]
-            state.cited += new
-            citations = tuple(map(_source, new))
-            if citations:
-                if state.text < 0:
-                    yield from self._text(number, state)
-                yield Delta(state.text, citations=citations)
+            said = sources.get("citations") or sources.get("citationSources")
+            entries = [one for one in said if isinstance(one, dict)] if isinstance(said, list) else []
+            state.cited += [one for one in entries if one not in state.cited]
         if isinstance(found.get("groundingMetadata"), dict):
             state.grounded = {**(state.grounded or {}), **found["groundingMetadata"]}
 
-    def _grounding(self, number: int, state: _Choice) -> Iterator[Event]:
-        if not state.grounded:
-            return
-        citations = tuple(_grounded(state.grounded, "".join(state.said)))
+    def _sources(self, number: int, state: _Choice) -> Iterator[Event]:
+        places = Places("".join(state.said), state.before)
+        citations = (*cited(state.cited, places), *grounded(state.grounded or {}, places))
         if citations:
             if state.text < 0:
                 yield from self._text(number, state)
             yield Delta(state.text, citations=citations)
-        state.extra["groundingMetadata"] = state.grounded
+        if state.grounded:
+            state.extra["groundingMetadata"] = state.grounded
 
 
-def _source(found: dict[str, Any]) -> Citation:
-    return Citation(
-        kind="url",
-        url=text(found.get("uri")) or None,
-        title=text(found.get("title")) or None,
-        begin=_count(found.get("startIndex", 0)),
-        end=_count(found.get("endIndex")),
-        native=found,
-    )
+def _beyond(part: dict[str, Any]) -> dict[str, Any] | None:
+    """What a text part says beside its text."""
+    return {key: said for key, said in part.items() if key not in _TEXT and said is not None} or None
 
 
-def _grounded(metadata: dict[str, Any], said: str) -> Iterator[Citation]:
-    """The sources of *said*: each place that a support names, by each of its chunks; else the chunks alone."""
-    chunks = [one for one in metadata.get("groundingChunks") or () if isinstance(one, dict)]
-    data = said.encode()
-    used: set[int] = set()
-    for support in metadata.get("groundingSupports") or ():
-        if not isinstance(support, dict):
-            continue
-        found = support.get("segment")
-        segment: dict[str, Any] = found if isinstance(found, dict) else {}
-        begin, end = _count(segment.get("startIndex", 0)) or 0, _count(segment.get("endIndex"))
-        for index in support.get("groundingChunkIndices") or ():
-            if isinstance(index, int) and 0 <= index < len(chunks):
-                used.add(index)
-                yield _chunk(
-                    chunks[index],
-                    begin=len(data[:begin].decode("utf-8", "ignore")),
-                    end=None if end is None else len(data[:end].decode("utf-8", "ignore")),
-                    cited_text=text(segment.get("text")) or None,
-                )
-    for index, chunk in enumerate(chunks):
-        if index not in used:
-            yield _chunk(chunk)
-
-
-def _chunk(found: dict[str, Any], **place: Any) -> Citation:
-    inner = next((said for said in found.values() if isinstance(said, dict)), {})
-    url, title = text(inner.get("uri")) or None, text(inner.get("title")) or None
-    return Citation(kind="url" if url else "opaque", url=url, title=title, native=found, **place)
+def _seconds(said: Any) -> int:
+    """A time as Unix seconds, 0 where it is none."""
+    try:
+        return int(datetime.fromisoformat(text(said)).timestamp())
+    except ValueError:
+        return 0
 
 
 def _logprobs(found: Any) -> list[dict[str, Any]]:
@@ -377,10 +366,6 @@ def _logprobs(found: Any) -> list[dict[str, Any]]:
 def _token(found: dict[str, Any]) -> dict[str, Any]:
     token = text(found.get("token"))
     return {"token": token, "logprob": found.get("logProbability", 0.0), "bytes": list(token.encode())}
-
-
-def _count(said: Any) -> int | None:
-    return said if isinstance(said, int) and not isinstance(said, bool) and said >= 0 else None
 
 
 class StreamDecoder:
@@ -446,5 +431,7 @@ class BodyDecoder:
             yield from reader.chunk(body)
         if reader.empty:
             raise UpstreamFailed("the provider sent an answer without candidates")
+        if isinstance(found, list) and not reader.complete:
+            raise UpstreamTruncated("the provider's list of chunks ended before its answer did")
         yield from reader.end()
         yield Finished()
