@@ -44,6 +44,8 @@ class Quirks(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Chat: how it spells the marks of what may be cached, on parts of messages; None: it takes none."""
     custom_tools: bool = False
     """Chat: takes tools of free-form input (`type: custom`); where False they leave as functions of one text."""
+    vertex: bool = False
+    """Gemini: is Vertex, which answers 400 to ids of calls, and counts a request's fields as they are."""
     bills_after_cancel: bool = False
     """Goes on generating, and bills it, when we hang up: its stream is read to the end so that usage is true."""
     drop: tuple[str, ...] = ()

@@ -1,4 +1,9 @@
-"""How many tokens a prompt has: `countTokens`. Source: Gemini API, "countTokens" reference; recorded traffic."""
+"""How many tokens a prompt has: `countTokens`.
+
+AI Studio counts the whole request where it is given as one, with its model; Vertex takes some of its fields.
+
+Sources: Gemini API, "countTokens" reference; Vertex AI reference, "publishers.models.countTokens", read 2026-11-26.
+"""
 
 from urllib.parse import quote
 
@@ -9,6 +14,9 @@ from trunkline.dialects.google_genai.request import encode
 from trunkline.model.endpoint import Endpoint
 from trunkline.model.errors import UpstreamGarbled
 from trunkline.model.request import Request
+
+FIELDS = ("contents", "systemInstruction", "tools", "generationConfig")
+"""What Vertex counts of a request."""
 
 
 def path_of(model: str, action: str) -> str:
@@ -24,9 +32,12 @@ class GeminiCounter:
         return path_of(model, "countTokens")
 
     def encode(self, request: Request, endpoint: Endpoint, quirks: Quirks) -> Encoded:
-        """As `Counter.encode`. The whole request counts only where it is given as one, with its model."""
+        """As `Counter.encode`."""
         whole = encode(request, endpoint, quirks)
         fields = msgspec.json.decode(whole.body, type=dict[str, msgspec.Raw])
+        if quirks.vertex:
+            told = {key: fields[key] for key in FIELDS if key in fields}
+            return Encoded(body=msgspec.json.encode(told), losses=whole.losses)
         asked = {"model": f"models/{endpoint.upstream_model.removeprefix('models/')}", **fields}
         return Encoded(body=msgspec.json.encode({"generateContentRequest": asked}), losses=whole.losses)
 

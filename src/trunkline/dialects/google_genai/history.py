@@ -3,7 +3,8 @@
 Turns of `user` and `model` alternate. A function's result names the function, which other dialects leave to the call's
 id. A thought goes back as the signature on the part that it came on: on the call that has its id, else on an empty text
 behind what was said; its readable side is not sent. Gemini 3 refuses a call of the current turn without a signature,
-but takes a word that stands for one that is not there.
+but takes a word that stands for one that is not there. Vertex refuses ids of calls and results, and goes by their names
+and their order.
 
 Sources: Gemini API, "Thought signatures" and "Function calling"; openrouter-semantics §11, §13.
 """
@@ -14,6 +15,7 @@ from typing import Any, TypeAlias
 
 import msgspec
 
+from trunkline.dialects.base import Quirks
 from trunkline.dialects.reasoning import GEMINI
 from trunkline.dialects.turns import NOTHING, paired
 from trunkline.model.loss import Losses
@@ -51,11 +53,17 @@ TYPES = {"png": "image/png", "jpg": "image/jpeg", "jpeg": "image/jpeg", "gif": "
 """The end of an address → its media type, which Gemini wants to be told."""
 
 
+def joined(namespace: str | None, name: str) -> str:
+    """The name of a tool that stands in a namespace, where there are none."""
+    return name if namespace is None else f"{namespace}__{name}"
+
+
 class Writer:
     """Writes the system instruction and the contents of one request. *wants*: the model refuses unsigned calls."""
 
-    def __init__(self, request: Request, takes: str | None, losses: Losses, *, wants: bool) -> None:
-        self._takes = takes or GEMINI
+    def __init__(self, request: Request, quirks: Quirks, losses: Losses, *, wants: bool) -> None:
+        self._takes = quirks.reasoning_format or GEMINI
+        self._ids = not quirks.vertex
         self._losses = losses
         self._wants = wants
         self._where = "input" if request.dialect == "responses" else "messages"
@@ -77,7 +85,7 @@ class Writer:
         if message.cache is not None:
             self._losses.add(f"{where}.{message.cache.spelling}", "Gemini caches by itself")
         if message.role == "tool":
-            self._say("user", self._result(message, where))
+            self._answer(self._result(message, where), self._behind(message, where))
             return
         if message.role == "assistant":
             self._say("model", self._model(message.parts, where, current=current))
@@ -100,6 +108,15 @@ class Writer:
             self.contents[-1]["parts"] += parts
         else:
             self.contents.append({"role": role, "parts": parts})
+
+    def _answer(self, result: Json, media: list[Json]) -> None:
+        """A call was answered. The results of one turn stand together, and what else they hold behind them."""
+        if not self.contents or self.contents[-1]["role"] != "user":
+            self.contents.append({"role": "user", "parts": []})
+        parts: list[Json] = self.contents[-1]["parts"]
+        at = next((at for at, part in enumerate(parts) if "functionResponse" not in part), len(parts))
+        parts.insert(at, result)
+        parts += media
 
     def _model(self, parts: Sequence[Part], where: str, *, current: bool) -> list[Json]:
         """The model's own turn. Of parallel calls only the first one has a signature, and needs one."""
@@ -156,14 +173,22 @@ class Writer:
             if not part.custom:
                 self._losses.add(f"{where}.arguments", "they are no JSON object: they stand in one, as text")
             args = {"input": part.arguments}
-        name = part.name if part.namespace is None else f"{part.namespace}__{part.name}"
+        name = joined(part.namespace, part.name)
         self._names[part.id] = name
-        return {"functionCall": {"id": part.id, "name": name, "args": args}}
+        id_ = {"id": part.id} if self._ids else {}
+        return {"functionCall": {**id_, "name": name, "args": args}}
 
-    def _result(self, message: Message, where: str) -> list[Json]:
-        """A function's result: JSON where it is an object, else text; media stand behind it."""
+    def _behind(self, message: Message, where: str) -> list[Json]:
+        """What a function's result holds beside text."""
+        others = [(at, part) for at, part in enumerate(message.parts) if not isinstance(part, TextPart | RefusalPart)]
+        return [body for at, part in others for body in self._parts((part,), where, at)]
+
+    def _result(self, message: Message, where: str) -> Json:
+        """A function's result: JSON where it is an object, else text."""
         texts = [part.text for part in message.parts if isinstance(part, TextPart | RefusalPart)]
-        others = tuple(part for part in message.parts if not isinstance(part, TextPart | RefusalPart))
+        for at, part in enumerate(message.parts):
+            if isinstance(part, TextPart | RefusalPart):
+                self._beside(part, f"{where}.content[{at}]")
         said: Any = "\n".join(texts)
         try:
             found = msgspec.json.decode(said) if said else None
@@ -173,9 +198,9 @@ class Writer:
             response: Json = {"error": found if found is not None else said}
         else:
             response = found if isinstance(found, dict) else {"output": found if found is not None else said}
-        id_ = message.tool_call_id or ""
-        result = {"id": id_, "name": self._names.get(id_, id_), "response": response}
-        return [{"functionResponse": result}, *self._parts(others, where)]
+        call = message.tool_call_id or ""
+        id_ = {"id": call} if self._ids else {}
+        return {"functionResponse": {**id_, "name": self._names.get(call, call), "response": response}}
 
     def _parts(self, parts: Sequence[Part], where: str, first: int = 0) -> list[Json]:
         found: list[Json] = []

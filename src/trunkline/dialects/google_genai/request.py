@@ -7,18 +7,17 @@ Sources: Gemini API, "generateContent" reference and "Thinking"; Firebase AI ref
 2026-11-26; openrouter-semantics §13.
 """
 
-import re
 from typing import Any, TypeAlias
 
 import msgspec
 
 from trunkline.dialects.base import Encoded, Quirks
-from trunkline.dialects.google_genai.history import NO_WORD, Writer
-from trunkline.dialects.reasoning import Wanted, budget_of, wanted
+from trunkline.dialects.google_genai.history import NO_WORD, Writer, joined
+from trunkline.dialects.google_genai.thinking import family_of, thinking
 from trunkline.dialects.schema import subset
 from trunkline.model.endpoint import Endpoint
 from trunkline.model.loss import Losses
-from trunkline.model.request import Reasoning, Request, ResponseFormat, Tool, ToolChoice
+from trunkline.model.request import Request, ResponseFormat, Tool, ToolChoice
 
 Json: TypeAlias = dict[str, Any]
 
@@ -37,8 +36,12 @@ SAMPLING = {
 UNSAID = ("top_a", "min_p", "repetition_penalty", "logit_bias")
 MODES = {"auto": "AUTO", "none": "NONE", "required": "ANY"}
 MODALITIES = {"text": "TEXT", "image": "IMAGE", "audio": "AUDIO"}
-LEVELS = {"max": "high", "xhigh": "high", "high": "high", "medium": "medium", "low": "low", "minimal": "minimal"}
-"""An effort → Gemini 3's `thinkingLevel`."""
+RUNS = (
+    ("web_search", "googleSearch"), ("openrouter:web_search", "googleSearch"), ("google_search", "googleSearch"),
+    ("web_fetch", "urlContext"), ("openrouter:web_fetch", "urlContext"), ("url_context", "urlContext"),
+    ("code_execution", "codeExecution"), ("code_interpreter", "codeExecution"),
+)  # fmt: skip
+"""Tools that Google runs itself: the beginning of what other dialects call one → its name here."""
 NOT_LOST = frozenset(
     {"models", "route", "provider", "plugins", "preset", "session_id", "trace", "debug", "transforms", "usage",
      "stream_options", "stop_server_tools_when", "deferred_tools", "max_tool_calls", "gateway", "include_reasoning",
@@ -50,9 +53,6 @@ NO_SCHEMA: Json = {"type": "object", "properties": {}}
 FREE_TEXT: Json = {"type": "object", "properties": {"input": {"type": "string"}}, "required": ["input"]}
 """The schema that stands for a tool of free-form input."""
 MAX_STOPS = 5
-_LEVELS = re.compile(r"gemini-(?:[3-9]|\d\d)")
-"""Models that are told a level of thinking, not a budget, and want signatures back."""
-
 _json = msgspec.json.Encoder()
 
 
@@ -69,8 +69,8 @@ def encode(request: Request, endpoint: Endpoint, quirks: Quirks) -> Encoded:
 
 def to_wire(request: Request, endpoint: Endpoint, quirks: Quirks, losses: Losses) -> Json:
     """The body, and among *losses* what it does not say."""
-    levels = _LEVELS.search(endpoint.upstream_model.lower()) is not None
-    writer = Writer(request, quirks.reasoning_format, losses, wants=levels)
+    family = family_of(endpoint.upstream_model)
+    writer = Writer(request, quirks, losses, wants=bool(family.levels))
     body: Json = {"contents": writer.contents}
     if writer.system:
         body["systemInstruction"] = {"parts": writer.system}
@@ -78,9 +78,9 @@ def to_wire(request: Request, endpoint: Endpoint, quirks: Quirks, losses: Losses
     config = _config(request, endpoint, losses)
     if request.response_format is not None:
         _shape(config, request.response_format, quirks, losses)
-    thinking = _thinking(request, losses, levels=levels)
-    if thinking:
-        config["thinkingConfig"] = thinking
+    told = thinking(request, family, losses)
+    if told:
+        config["thinkingConfig"] = told
     if config:
         body["generationConfig"] = config
     _lost(request, losses)
@@ -97,6 +97,8 @@ def _config(request: Request, endpoint: Endpoint, losses: Losses) -> Json:
             losses.add(name, "the endpoint does not take it")
         else:
             config[key] = said
+    if "logprobs" in config:
+        config.setdefault("responseLogprobs", True)
     if request.max_output is not None:
         config["maxOutputTokens"] = request.max_output
     stops = request.sampling.stop
@@ -121,26 +123,34 @@ def _config(request: Request, endpoint: Endpoint, losses: Losses) -> Json:
 
 def _tools(body: Json, request: Request, quirks: Quirks, losses: Losses) -> None:
     declared: list[Json] = []
+    runs: dict[str, str] = {}
     for at, tool in enumerate(request.tools or ()):
         where = f"tools[{at}]"
-        if tool.kind not in ("function", "custom") or not tool.name:
-            losses.add(where, "a tool that this provider would have to run, and does not have")
-            continue
-        declared.append(_declaration(tool, where, quirks, losses))
         if tool.cache is not None:
             losses.add(f"{where}.{tool.cache.spelling}", "Gemini caches by itself")
+        if tool.kind in ("function", "custom") and tool.name:
+            declared.append(_declaration(tool, where, quirks, losses))
+        elif name := next((name for start, name in RUNS if tool.kind.startswith(start)), None):
+            runs.setdefault(name, where)
+            losses.extra(where, tool.extra, NO_WORD)
+        else:
+            losses.add(where, "a tool that this provider would have to run, and does not have")
     if not declared:
+        if runs and not (request.tool_choice and request.tool_choice.mode == "none"):
+            body["tools"] = [{name: {}} for name in runs]
         return
+    for where in runs.values():
+        losses.add(where, "Google runs no tools of its own beside functions")
     body["tools"] = [{"functionDeclarations": declared}]
     choice = request.tool_choice
-    if choice is not None and (said := _choice(choice, losses)) is not None:
+    if choice is not None and (said := _choice(choice, request, losses)) is not None:
         body["toolConfig"] = {"functionCallingConfig": said}
     if request.parallel_tool_calls is False:
         losses.add("parallel_tool_calls", NO_WORD)
 
 
 def _declaration(tool: Tool, where: str, quirks: Quirks, losses: Losses) -> Json:
-    body: Json = {"name": tool.name if tool.namespace is None else f"{tool.namespace}__{tool.name}"}
+    body: Json = {"name": joined(tool.namespace, tool.name)}
     if tool.description is not None:
         body["description"] = tool.description
     schema = FREE_TEXT if tool.kind == "custom" else tool.parameters
@@ -157,17 +167,18 @@ def _declaration(tool: Tool, where: str, quirks: Quirks, losses: Losses) -> Json
     return body
 
 
-def _choice(choice: ToolChoice, losses: Losses) -> Json | None:
+def _choice(choice: ToolChoice, request: Request, losses: Losses) -> Json | None:
+    spaces = {tool.name: tool.namespace for tool in request.tools or ()}
     match choice.mode:
         case "auto" | "none" | "required":
             return {"mode": MODES[choice.mode]}
         case "tool" if choice.name:
-            return {"mode": "ANY", "allowedFunctionNames": [choice.name]}
+            return {"mode": "ANY", "allowedFunctionNames": [joined(spaces.get(choice.name), choice.name)]}
         case "allowed":
             if not choice.required:
                 losses.add("tool_choice", "which tools are allowed can be said only where one must be called")
                 return {"mode": "AUTO"}
-            return {"mode": "ANY", "allowedFunctionNames": list(choice.names)}
+            return {"mode": "ANY", "allowedFunctionNames": [joined(spaces.get(name), name) for name in choice.names]}
         case _:
             losses.add("tool_choice", NO_WORD)
             return None
@@ -185,35 +196,6 @@ def _shape(config: Json, shape: ResponseFormat, quirks: Quirks, losses: Losses) 
         for path in gone:
             losses.add(f"response_format.{path}", "the provider's subset of JSON Schema has no such word")
         config["responseSchema" if quirks.schema == "gemini" else "responseJsonSchema"] = schema
-
-
-def _thinking(request: Request, losses: Losses, *, levels: bool) -> Json:
-    reasoning = request.reasoning
-    want = wanted(reasoning)
-    if reasoning is not None:
-        for name in ("summary", "context", "mode"):
-            if getattr(reasoning, name) is not None and not (name == "summary" and reasoning.summary == "auto"):
-                losses.add(f"reasoning.{name}", NO_WORD)
-    if want is None or reasoning is None:
-        return {}
-    if want.off:
-        return {"thinkingLevel": "minimal"} if levels else {"thinkingBudget": 0}
-    shown: Json = {"includeThoughts": not _hidden(reasoning)}
-    return {**shown, **_how_much(want, request, levels=levels)}
-
-
-def _hidden(reasoning: Reasoning) -> bool:
-    return bool(reasoning.exclude) or reasoning.display == "omitted"
-
-
-def _how_much(want: Wanted, request: Request, *, levels: bool) -> Json:
-    if want.budget is not None:
-        return {"thinkingBudget": want.budget}
-    if want.effort is None:
-        return {} if levels else {"thinkingBudget": -1}
-    if levels:
-        return {"thinkingLevel": LEVELS.get(want.effort, "medium")}
-    return {"thinkingBudget": budget_of(want.effort, request.max_output)}
 
 
 def _lost(request: Request, losses: Losses) -> None:
