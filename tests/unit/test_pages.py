@@ -12,6 +12,7 @@ from trunkline.model.record import Generation
 from trunkline.observe.metrics import Metrics
 from trunkline.providers.config import SUPPORTED
 from trunkline.server.config import ServerSettings
+from trunkline.server.site import INFERENCE
 from trunkline.upstream.demo import Wishes
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -148,7 +149,9 @@ def test_the_address_in_the_examples_is_the_default() -> None:
 
 
 def test_what_is_served_and_what_is_not_is_said_as_it_is() -> None:
-    """When a dialect comes, the pages that say it is not there have to be changed with it."""
-    assert SUPPORTED == ("chat",)
-    assert "`POST /messages`, `POST /responses` | next" in text("docs/compatibility.md")
-    assert "these two dialects come next" in text("README.md")
+    """Every dialect has its line in the pages that say which there are, and its path is named as served."""
+    page = text("docs/dialects.md")
+    for dialect in SUPPORTED:
+        assert f"| `{dialect}` |" in page
+    served = next(line for line in text("docs/compatibility.md").splitlines() if "`POST /chat/completions`" in line)
+    assert all(f"`POST {path}`" in served for path in INFERENCE.values())

@@ -13,7 +13,7 @@ from faults_wire import Gateway
 from trunkline.testing.gateway import RunningGateway, running_gateway, settings_for
 
 TIMEOUTS = {
-    "connect_s": 0.5,
+    "connect_s": 1.0,
     "first_byte_s": 0.5,
     "first_content_s": 1.0,
     "idle_s": 0.6,

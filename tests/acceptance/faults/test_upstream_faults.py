@@ -260,7 +260,7 @@ async def judge(running: RunningGateway, fault: Fault, *, stream: bool) -> None:
 
 # Faults before there is an answer to speak of.
 
-UNREACHED = Fault("", [], [], then=((502, 503, 504), ("provider_unavailable", "timeout")), within_s=0.5)
+UNREACHED = Fault("", [], [], then=((502, 503, 504), ("provider_unavailable", "timeout")), within_s=1.0)
 
 
 async def see_all(gateway: Gateway, origin: str, **more: Any) -> None:

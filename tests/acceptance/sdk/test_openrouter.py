@@ -4,7 +4,7 @@ It validates each event and each body against OpenRouter's schemas of its own da
 """
 
 import random
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -50,13 +50,19 @@ async def test_its_types_take_it(
                 continue
             with subtests.test(capture.name):
                 all_three.script = capture.script(chance)
-                try:
-                    text = await ASK[client](sdk, all_three, stream=stream)
-                except ResponseValidationError as error:
-                    assert any(word in str(error) for word in NEWER), error
-                    continue
+                text = await _said(ASK[client](sdk, all_three, stream=stream))
                 wanted = capture.expected["assembled"]
-                assert text in (wanted["text"], wanted["text"] + (wanted["refusal"] or ""))
+                assert text in (None, wanted["text"], wanted["text"] + (wanted["refusal"] or ""))
+
+
+async def _said(answer: Awaitable[str]) -> str | None:
+    """The text; None for what the SDK is known to have no type for."""
+    try:
+        return await answer
+    except ResponseValidationError as error:
+        if any(word in str(error) for word in NEWER):
+            return None
+        raise
 
 
 async def _chat(sdk: Any, all_three: Bench, *, stream: bool) -> str:
