@@ -57,14 +57,13 @@ def _paths() -> Iterator[tuple[bytes, str]]:
     for table in (INFERENCE, COUNTING):
         for dialect, path in table.items():
             prefixes = (*PREFIXES, *LENIENT) if dialect == "messages" else PREFIXES
-            if dialect in CLIENTS:
-                yield from ((f"{prefix}{path}".encode(), dialect) for prefix in prefixes)
+            yield from ((f"{prefix}{path}".encode(), dialect) for prefix in prefixes)
 
 
 def _inference(state: State) -> Iterator[tuple[bytes, Handler]]:
     """The routes that Starlette does not see."""
-    answers = {dialect: Inference(state, CLIENTS[dialect]) for dialect in INFERENCE if dialect in CLIENTS}
-    counts = {dialect: Counting(state, CLIENTS[dialect]) for dialect in COUNTING if dialect in CLIENTS}
+    answers = {dialect: Inference(state, CLIENTS[dialect]) for dialect in INFERENCE}
+    counts = {dialect: Counting(state, CLIENTS[dialect]) for dialect in COUNTING}
     for path, dialect in _paths():
         counting = path.endswith(COUNTING.get(dialect, "\0").encode())
         yield path, counts[dialect] if counting else answers[dialect]

@@ -565,3 +565,17 @@ def test_thoughts_and_marks_of_another_dialect_for_openrouter() -> None:
         "type": "reasoning", "summary": [], "content": [{"type": "reasoning_text", "text": "T"}], "signature": "S",
         "format": ANTHROPIC,
     }  # fmt: skip
+
+
+def test_optional_arguments_stay_optional_where_nobody_asked_for_strictness() -> None:
+    """OpenAI's strict mode has every argument required; a tool that is not strict must not be made so."""
+    schema = {"type": "object", "properties": {"a": {"type": "string"}}}
+    tool = Tool(kind="function", name="look", parameters=schema)
+    request = Request(dialect="messages", messages=(USER,), tools=(tool,))
+    quirks = Quirks(schema="openai_strict")
+    (loose,) = msgspec.json.decode(UPSTREAM.encode(request, ENDPOINT, quirks).body)["tools"]
+    assert (loose["parameters"], loose["strict"]) == (schema, False)
+    strict = replace(request, tools=(replace(tool, strict=True),))
+    (tight,) = msgspec.json.decode(UPSTREAM.encode(strict, ENDPOINT, quirks).body)["tools"]
+    assert tight["parameters"]["required"] == ["a"]
+    assert tight["strict"] is True

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from trunkline.dialects.base import Quirks
 from trunkline.dialects.openai_responses.spell import bare, call, choice, signed_thought, some, thought, tools
 from trunkline.dialects.reasoning import effort_of, wanted
-from trunkline.dialects.schema import subset
+from trunkline.dialects.schema import Subset, subset
 from trunkline.model.endpoint import Endpoint
 from trunkline.model.loss import Losses
 from trunkline.model.request import (
@@ -313,11 +313,17 @@ def _tool(tool: Tool, where: str, request: Request, quirks: Quirks, losses: Loss
     _report(losses, f"{where}.", tool.extra)
     parameters = tool.parameters or {"type": "object", "properties": {}}
     strict = bool(tool.strict)
-    kind = "openai_strict" if strict and request.dialect != "chat" else quirks.schema
-    parameters, gone = subset(parameters, kind)
+    parameters, gone = subset(parameters, _subset(request, quirks, strict=strict))
     for path in gone:
         losses.add(f"{where}.parameters.{path}", "the provider's subset of JSON Schema has no such word")
     return replace(tool, parameters=parameters, strict=strict, extra={}, cache=None)
+
+
+def _subset(request: Request, quirks: Quirks, *, strict: bool) -> Subset:
+    """Which schemas the provider takes. OpenAI is strict only where it is told to be; chat's are written for that."""
+    if strict and request.dialect != "chat":
+        return "openai_strict"
+    return "full" if quirks.schema == "openai_strict" and not strict else quirks.schema
 
 
 def _server_tool(tool: Tool, where: str, losses: Losses) -> Tool | None:
@@ -357,8 +363,7 @@ def _text_settings(body: Body, request: Request, quirks: Quirks, losses: Losses)
     shape = request.response_format
     if shape is not None and shape.kind == "json_schema" and shape.schema is not None:
         strict = shape.strict if shape.strict is not None else request.dialect != "chat"
-        kind = "openai_strict" if strict and request.dialect != "chat" else quirks.schema
-        schema, gone = subset(shape.schema, kind)
+        schema, gone = subset(shape.schema, _subset(request, quirks, strict=strict))
         for path in gone:
             losses.add(f"response_format.{path}", "the provider's subset of JSON Schema has no such word")
         name = re.sub(r"[^A-Za-z0-9_-]", "_", shape.name or "response")[:64]
