@@ -72,8 +72,11 @@ class Writer:
         self.contents: list[Json] = []
         messages = paired(request.messages, losses, self._where)
         last = max((at for at, message in enumerate(messages) if message.role == "user"), default=-1)
+        places = {id(message): at for at, message in enumerate(request.messages)}
+        place = 0
         for at, message in enumerate(messages):
-            self._message(message, f"{self._where}[{at}]", current=at > last)
+            place = places.get(id(message), place)  # what was put in counts to what it was put behind
+            self._message(message, f"{self._where}[{place}]", current=at > last)
         if not self.contents or self.contents[0]["role"] == "model":
             if self.contents:
                 losses.add(f"{self._where}[0]", "a conversation begins with the user: one who says nothing does")
