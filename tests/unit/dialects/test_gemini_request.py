@@ -358,7 +358,7 @@ def test_what_cannot_be_shown(part: Part) -> None:
 
 def test_what_other_dialects_say_beside() -> None:
     said = model(TextPart("b", extra={"shade": 1, "none": None}), RefusalPart("no"), extra={"mood": "glad"})
-    cited = FilePart(text="p", citations=True), SearchResultPart("s", "t", citations=False)
+    cited = FilePart(text="p", citations=True), SearchResultPart("s", "t", citations=True)
     body, lost = encode(
         user("a", *cited), said, user("c", cache=CacheMark()), extra={"hints": 1, "plugins": [], "nothing": None},
         user="u", verbosity="low", service_tier="flex", cache=CacheMark(), betas=("x-1",), metadata={"a": "b"},

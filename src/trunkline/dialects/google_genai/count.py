@@ -17,10 +17,13 @@ from trunkline.model.request import Request
 
 FIELDS = ("contents", "systemInstruction", "tools", "generationConfig")
 """What Vertex counts of a request."""
+TUNED = "tunedModels/"
 
 
 def path_of(model: str, action: str) -> str:
-    """`/models/<model>:<action>`; the model's name may say `models/` itself."""
+    """`/models/<model>:<action>`; the model's name may say `models/` itself, or be that of a tuned one."""
+    if model.startswith(TUNED):
+        return f"/{TUNED}{quote(model.removeprefix(TUNED), safe='@')}:{action}"
     return f"/models/{quote(model.removeprefix('models/'), safe='@')}:{action}"
 
 

@@ -11,6 +11,7 @@ places are in the whole text.
 Source: recorded traffic of AI Studio and Vertex; Gemini API, "generateContent" reference, read 2026-11-26.
 """
 
+from base64 import b64decode, b64encode
 from collections.abc import Iterator
 from datetime import datetime
 from hashlib import sha256
@@ -90,6 +91,8 @@ class _Choice(Struct):
     grounded: Any = None
     extra: dict[str, Any] = {}
     native: str | None = None
+    rest: bytes = b""
+    """What of the open audio is too short for base64 without padding."""
 
 
 class Reader:
@@ -207,6 +210,8 @@ class Reader:
 
     def _close(self, state: _Choice) -> Iterator[Event]:
         """End the open part; a text stays open to the candidate's end, since its sources are named last."""
+        if state.open[:1] == ("audio",) and state.rest:
+            yield Delta(state.open[-1], b64encode(state.rest).decode())
         if state.open and state.open[0] != "text":
             yield PartEnded(state.open[-1])
         state.open = ()
@@ -235,6 +240,8 @@ class Reader:
                 yield from self._close(state)
                 yield from self._function(number, state, call, signature)
                 return
+            case {"inlineData": {"data": str(data), "mimeType": str(kind)}} if kind.startswith("audio/"):
+                yield from self._audio(number, state, data, kind)
             case {"inlineData": {"data": str(data), "mimeType": str(kind)}}:
                 yield from self._close(state)
                 yield from self._media(number, data, kind)
@@ -305,10 +312,24 @@ class Reader:
     def _media(self, number: int, data: str, kind: str) -> Iterator[Event]:
         if kind.startswith("image/"):
             yield from self._whole("image", number, f"data:{kind};base64,{data}")
-        elif kind.startswith("audio/"):
-            yield from self._whole("audio", number, data, form="data", extra={"mimeType": kind})
         else:
             yield from self._whole("opaque", number, extra={"inlineData": {"data": data, "mimeType": kind}})
+
+    def _audio(self, number: int, state: _Choice, data: str, kind: str) -> Iterator[Event]:
+        """Sound goes on from part to part. Each is padded for itself, which is wrong in the midst of one text."""
+        if state.open[:2] != ("audio", kind):
+            yield from self._close(state)
+            started = self._start("audio", number, form="data", extra={"mimeType": kind})
+            state.open, state.rest = ("audio", kind, started.index), b""
+            yield started
+        try:
+            state.rest += b64decode(data)
+        except ValueError as error:
+            raise UpstreamGarbled("the provider sent audio that is not base64") from error
+        whole = len(state.rest) - len(state.rest) % 3
+        if whole:
+            yield Delta(state.open[-1], b64encode(state.rest[:whole]).decode())
+        state.rest = state.rest[whole:]
 
     def _beside(self, state: _Choice, found: dict[str, Any]) -> Iterator[Event]:
         """Log probabilities; and sources, which wait for the whole text."""
@@ -368,6 +389,12 @@ def _token(found: dict[str, Any]) -> dict[str, Any]:
     return {"token": token, "logprob": found.get("logProbability", 0.0), "bytes": list(token.encode())}
 
 
+def _object(found: Any) -> dict[str, Any]:
+    if not isinstance(found, dict):
+        raise UpstreamGarbled("the provider sent JSON that is not an object")
+    return found
+
+
 class StreamDecoder:
     """Feed it any slices of a stream's body."""
 
@@ -398,6 +425,10 @@ class StreamDecoder:
             if block.lstrip()[:1] == b"{":  # an error in the midst of a stream comes without a frame
                 yield from self._reader.chunk(load(block, last=last))
                 continue
+            if block.lstrip()[:2] == b"[{":
+                for body in value(block):
+                    yield from self._reader.chunk(_object(body))
+                continue
             frame = parse_block(block)
             data = b"" if frame is None else frame.data.strip()
             if data and data != b"[DONE]":
@@ -426,9 +457,7 @@ class BodyDecoder:
         found = value(b"".join(self._chunks).removeprefix(BOM))
         reader = Reader()
         for body in found if isinstance(found, list) else [found]:
-            if not isinstance(body, dict):
-                raise UpstreamGarbled("the provider sent JSON that is not an object")
-            yield from reader.chunk(body)
+            yield from reader.chunk(_object(body))
         if reader.empty:
             raise UpstreamFailed("the provider sent an answer without candidates")
         if isinstance(found, list) and not reader.complete:

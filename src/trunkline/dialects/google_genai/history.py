@@ -6,7 +6,8 @@ behind what was said; its readable side is not sent. Gemini 3 refuses a call of 
 but takes a word that stands for one that is not there. Vertex refuses ids of calls and results, and goes by their names
 and their order.
 
-Sources: Gemini API, "Thought signatures" and "Function calling"; openrouter-semantics §11, §13.
+Sources: Gemini API, "Thought signatures" and "Function calling"; google-genai, "FunctionDeclaration.name", and
+vercel/ai issue 15664 (ids at Vertex), read 2026-11-26; openrouter-semantics §11, §13.
 """
 
 import re
@@ -16,6 +17,7 @@ from typing import Any, TypeAlias
 import msgspec
 
 from trunkline.dialects.base import Quirks
+from trunkline.dialects.openai_chat.names import fit
 from trunkline.dialects.reasoning import GEMINI
 from trunkline.dialects.turns import NOTHING, paired
 from trunkline.model.loss import Losses
@@ -43,6 +45,8 @@ HOIST = "a system message within the conversation stands before all of it"
 NO_SIGNATURE = "a call without the signature that the model wants: a word stands for it"
 STAND_IN = "skip_thought_signature_validator"
 """What Gemini takes for a signature that is lost."""
+NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,63}")
+"""What a function may be called, at AI Studio and at Vertex."""
 _DATA = re.compile(r"data:(?P<type>[^;,]*)(?:;[^;,]*)*;base64,(?P<data>.*)", re.DOTALL)
 _THOUGHTS = ("reasoning", "reasoning_content", "reasoning_details")
 AUDIO = {"wav": "audio/wav", "mp3": "audio/mpeg", "flac": "audio/flac", "ogg": "audio/ogg", "m4a": "audio/mp4",
@@ -54,8 +58,12 @@ TYPES = {"png": "image/png", "jpg": "image/jpeg", "jpeg": "image/jpeg", "gif": "
 
 
 def joined(namespace: str | None, name: str) -> str:
-    """The name of a tool that stands in a namespace, where there are none."""
-    return name if namespace is None else f"{namespace}__{name}"
+    """The name of a tool as Gemini takes it: without a namespace of its own, and not begun with a digit or a dash."""
+    whole = name if namespace is None else f"{namespace}__{name}"
+    if NAME.fullmatch(whole):
+        return whole
+    found = fit(whole)
+    return found if NAME.fullmatch(found) else fit(f"_{whole}")
 
 
 class Writer:

@@ -97,8 +97,10 @@ def _config(request: Request, endpoint: Endpoint, losses: Losses) -> Json:
             losses.add(name, "the endpoint does not take it")
         else:
             config[key] = said
-    if "logprobs" in config:
-        config.setdefault("responseLogprobs", True)
+    if config.get("responseLogprobs") is False:
+        config.pop("logprobs", None)
+    elif "logprobs" in config:
+        config["responseLogprobs"] = True
     if request.max_output is not None:
         config["maxOutputTokens"] = request.max_output
     stops = request.sampling.stop
@@ -141,16 +143,22 @@ def _tools(body: Json, request: Request, quirks: Quirks, losses: Losses) -> None
         return
     for where in runs.values():
         losses.add(where, "Google runs no tools of its own beside functions")
-    body["tools"] = [{"functionDeclarations": declared}]
     choice = request.tool_choice
-    if choice is not None and (said := _choice(choice, request, losses)) is not None:
-        body["toolConfig"] = {"functionCallingConfig": said}
+    if choice is not None and choice.mode in ("tool", "allowed"):
+        declared = _chosen(body, choice, request, declared, losses)
+    elif choice is not None and choice.mode in MODES:
+        body["toolConfig"] = {"functionCallingConfig": {"mode": MODES[choice.mode]}}
+    elif choice is not None:
+        losses.add("tool_choice", NO_WORD)
+    body["tools"] = [{"functionDeclarations": declared}]
     if request.parallel_tool_calls is False:
         losses.add("parallel_tool_calls", NO_WORD)
 
 
 def _declaration(tool: Tool, where: str, quirks: Quirks, losses: Losses) -> Json:
     body: Json = {"name": joined(tool.namespace, tool.name)}
+    if tool.namespace is None and body["name"] != tool.name:
+        losses.add(f"{where}.name", "Gemini takes no such name: it gets one that is like it")
     if tool.description is not None:
         body["description"] = tool.description
     schema = FREE_TEXT if tool.kind == "custom" else tool.parameters
@@ -167,21 +175,20 @@ def _declaration(tool: Tool, where: str, quirks: Quirks, losses: Losses) -> Json
     return body
 
 
-def _choice(choice: ToolChoice, request: Request, losses: Losses) -> Json | None:
+def _chosen(body: Json, choice: ToolChoice, request: Request, declared: list[Json], losses: Losses) -> list[Json]:
+    """What is declared where only some tools may be called. Names alone cannot say so unless one must be called."""
     spaces = {tool.name: tool.namespace for tool in request.tools or ()}
-    match choice.mode:
-        case "auto" | "none" | "required":
-            return {"mode": MODES[choice.mode]}
-        case "tool" if choice.name:
-            return {"mode": "ANY", "allowedFunctionNames": [joined(spaces.get(choice.name), choice.name)]}
-        case "allowed":
-            if not choice.required:
-                losses.add("tool_choice", "which tools are allowed can be said only where one must be called")
-                return {"mode": "AUTO"}
-            return {"mode": "ANY", "allowedFunctionNames": [joined(spaces.get(name), name) for name in choice.names]}
-        case _:
-            losses.add("tool_choice", NO_WORD)
-            return None
+    wanted = choice.names if choice.mode == "allowed" else (choice.name or "",)
+    names = [joined(spaces.get(name), name) for name in wanted if name]
+    found = [tool for tool in declared if tool["name"] in names]
+    if not found:
+        losses.add("tool_choice", "none of the tools that it names is there")
+    elif choice.mode == "allowed" and not choice.required:
+        return found
+    else:
+        allowed = [tool["name"] for tool in found]
+        body["toolConfig"] = {"functionCallingConfig": {"mode": "ANY", "allowedFunctionNames": allowed}}
+    return declared
 
 
 def _shape(config: Json, shape: ResponseFormat, quirks: Quirks, losses: Losses) -> None:

@@ -1,6 +1,8 @@
 """How much Gemini thinks: a budget in tokens (2.5), or a level (3 and later), within what the model takes.
 
-Sources: Gemini API, "Thinking"; openrouter-semantics §13, read 2026-11-26.
+A budget of -1 leaves it to the model. The two are never said together: that is refused. Gemini 3 still takes a budget.
+
+Sources: Gemini API, "Thinking" (the table of budgets), read 2026-11-26; openrouter-semantics §13.
 """
 
 import re
@@ -61,7 +63,7 @@ def thinking(request: Request, family: Family, losses: Losses) -> Json:
     want = wanted(reasoning)
     if want is None:
         return {}
-    if want.off:
+    if want.off or want.budget == 0:
         if not family.stops:
             losses.add("reasoning", ALWAYS)
         return _off(family)
@@ -79,6 +81,8 @@ def _off(family: Family) -> Json:
 
 
 def _how_much(want: Wanted, request: Request, family: Family, losses: Losses) -> Json:
+    if want.budget is not None and want.budget < 0:
+        return {"thinkingBudget": -1}
     if want.budget is not None:
         budget = _within(want.budget, family)
         if budget != want.budget:
