@@ -12,7 +12,7 @@ from msgspec import Struct
 from trunkline.dialects.anthropic_messages.citations import decode as decode_citation
 from trunkline.dialects.anthropic_messages.errors import from_object
 from trunkline.dialects.anthropic_messages.usage import decode as decode_usage
-from trunkline.dialects.openai_chat.decode import MAX_BODY_BYTES, load, text
+from trunkline.dialects.lenient import BodyReader, load, text
 from trunkline.dialects.reasoning import ANTHROPIC
 from trunkline.dialects.sse import BlockReader, frames
 from trunkline.model.errors import UpstreamFailed, UpstreamGarbled, UpstreamTruncated
@@ -286,26 +286,14 @@ class StreamDecoder:
                     yield from reader.told(body)
 
 
-class BodyDecoder:
+class BodyDecoder(BodyReader):
     """One JSON body, in any slices."""
 
-    __slots__ = ("_chunks", "_size")
-
-    def __init__(self) -> None:
-        self._chunks: list[bytes] = []
-        self._size = 0
-
-    def feed(self, chunk: bytes) -> Iterator[Event]:
-        """Keeps *chunk*; everything comes from `close`."""
-        self._size += len(chunk)
-        if self._size > MAX_BODY_BYTES:
-            raise UpstreamGarbled(f"the provider's answer is longer than {MAX_BODY_BYTES} bytes")
-        self._chunks.append(chunk)
-        return iter(())
+    __slots__ = ()
 
     def close(self) -> Iterator[Event]:
         """The whole answer."""
-        body = whole(load(b"".join(self._chunks), last=False))
+        body = whole(load(self.whole(), last=False))
         reader = Reader()
         yield from reader.start(body)
         for index, block in enumerate(body["content"]):

@@ -19,7 +19,7 @@ from trunkline.dialects.anthropic_messages.usage import decode as decode_usage
 from trunkline.dialects.anthropic_messages.usage import encode as encode_usage
 from trunkline.dialects.anthropic_messages.usage import in_delta
 from trunkline.dialects.base import Call, Converter, Identity, Outcome
-from trunkline.dialects.openai_chat.decode import MAX_BODY_BYTES, load, text
+from trunkline.dialects.lenient import WholeBody, load, text
 from trunkline.dialects.sse import BlockReader, parse_block
 from trunkline.dialects.translate import Translation
 from trunkline.model.errors import TrunklineError, UpstreamFailed, UpstreamGarbled, UpstreamTruncated
@@ -237,8 +237,7 @@ class BodyRelay(_Answer):
 
     def __init__(self, identity: Identity) -> None:
         super().__init__(identity)
-        self._chunks: list[bytes] = []
-        self._size = 0
+        self._whole = WholeBody()
         self._body: dict[str, Any] | None = None
 
     @property
@@ -253,15 +252,12 @@ class BodyRelay(_Answer):
 
     def feed(self, chunk: bytes) -> bytes:
         """Keeps *chunk*."""
-        self._size += len(chunk)
-        if self._size > MAX_BODY_BYTES:
-            raise UpstreamGarbled(f"the provider's answer is longer than {MAX_BODY_BYTES} bytes")
-        self._chunks.append(chunk)
+        self._whole.keep(chunk)
         return b""
 
     def close(self) -> bytes:
         """Reads the body, which is whole now."""
-        body = whole(load(b"".join(self._chunks), last=False))
+        body = whole(load(self._whole.whole(), last=False))
         if not all(isinstance(block, dict) for block in body["content"]):
             raise UpstreamGarbled("the provider sent a block that is not an object")
         if not self._ended(body) and not body["content"]:

@@ -25,7 +25,7 @@ from trunkline.dialects.bedrock_converse.citations import decode as decode_citat
 from trunkline.dialects.bedrock_converse.errors import from_frame, named
 from trunkline.dialects.bedrock_converse.eventstream import Frame, FrameReader
 from trunkline.dialects.bedrock_converse.usage import decode as decode_usage
-from trunkline.dialects.openai_chat.decode import MAX_BODY_BYTES, load, text
+from trunkline.dialects.lenient import BodyReader, load, text
 from trunkline.dialects.reasoning import ANTHROPIC
 from trunkline.model.errors import UpstreamGarbled, UpstreamTruncated
 from trunkline.model.events import (
@@ -325,26 +325,14 @@ class StreamDecoder:
                 pass
 
 
-class BodyDecoder:
+class BodyDecoder(BodyReader):
     """One JSON body, in any slices."""
 
-    __slots__ = ("_chunks", "_size")
-
-    def __init__(self) -> None:
-        self._chunks: list[bytes] = []
-        self._size = 0
-
-    def feed(self, chunk: bytes) -> Events:
-        """Keeps *chunk*; everything comes from `close`."""
-        self._size += len(chunk)
-        if self._size > MAX_BODY_BYTES:
-            raise UpstreamGarbled(f"the provider's answer is longer than {MAX_BODY_BYTES} bytes")
-        self._chunks.append(chunk)
-        return iter(())
+    __slots__ = ()
 
     def close(self) -> Events:
         """The whole answer."""
-        data = b"".join(self._chunks)
+        data = self.whole()
         body = load(data, last=False)
         match body.get("output"):
             case {"message": {"content": list(content), **message}, **rest}:

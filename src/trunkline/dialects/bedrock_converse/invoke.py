@@ -17,7 +17,7 @@ import msgspec
 from trunkline.dialects.base import Decoder
 from trunkline.dialects.bedrock_converse.errors import from_frame
 from trunkline.dialects.bedrock_converse.eventstream import FRAMED, Frame, FrameReader
-from trunkline.dialects.openai_chat.decode import load, text
+from trunkline.dialects.lenient import load, text
 from trunkline.model.errors import UpstreamGarbled
 from trunkline.model.events import Event
 

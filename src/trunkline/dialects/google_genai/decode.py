@@ -24,7 +24,7 @@ from trunkline.dialects.google_genai.citations import Places, cited, grounded
 from trunkline.dialects.google_genai.errors import from_object
 from trunkline.dialects.google_genai.partial import Pending, put
 from trunkline.dialects.google_genai.usage import decode as decode_usage
-from trunkline.dialects.openai_chat.decode import MAX_BODY_BYTES, load, text, value
+from trunkline.dialects.lenient import BodyReader, load, text, value
 from trunkline.dialects.reasoning import GEMINI
 from trunkline.dialects.sse import BOM, BlockReader, parse_block
 from trunkline.model.errors import UpstreamFailed, UpstreamGarbled, UpstreamTruncated
@@ -435,26 +435,14 @@ class StreamDecoder:
                 yield from self._reader.chunk(load(data, last=last))
 
 
-class BodyDecoder:
+class BodyDecoder(BodyReader):
     """One JSON body, in any slices: an answer, or without `alt=sse` the list of a stream's chunks."""
 
-    __slots__ = ("_chunks", "_size")
-
-    def __init__(self) -> None:
-        self._chunks: list[bytes] = []
-        self._size = 0
-
-    def feed(self, chunk: bytes) -> Iterator[Event]:
-        """Keeps *chunk*; everything comes from `close`."""
-        self._size += len(chunk)
-        if self._size > MAX_BODY_BYTES:
-            raise UpstreamGarbled(f"the provider's answer is longer than {MAX_BODY_BYTES} bytes")
-        self._chunks.append(chunk)
-        return iter(())
+    __slots__ = ()
 
     def close(self) -> Iterator[Event]:
         """The whole answer."""
-        found = value(b"".join(self._chunks).removeprefix(BOM))
+        found = value(self.whole().removeprefix(BOM))
         reader = Reader()
         for body in found if isinstance(found, list) else [found]:
             yield from reader.chunk(_object(body))

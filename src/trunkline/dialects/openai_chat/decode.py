@@ -6,21 +6,20 @@ id, with the index of another one, with the name in pieces or with arguments as 
 a `message` into parts; the two decoders feed it.
 """
 
-import json
-import re
 from collections.abc import Iterator
 from typing import Any
 
 import msgspec
 from msgspec import Struct
 
+from trunkline.dialects.lenient import BodyReader, load, text
 from trunkline.dialects.openai_chat.citations import decode as decode_citation
 from trunkline.dialects.openai_chat.citations import sources
 from trunkline.dialects.openai_chat.errors import from_object
 from trunkline.dialects.openai_chat.thinking import signature_of
 from trunkline.dialects.openai_chat.usage import decode as decode_usage
 from trunkline.dialects.reasoning import GEMINI
-from trunkline.dialects.sse import BOM, BlockReader, frames
+from trunkline.dialects.sse import BlockReader, frames
 from trunkline.model.errors import UpstreamFailed, UpstreamGarbled, UpstreamTruncated
 from trunkline.model.events import (
     ChoiceEnded,
@@ -59,9 +58,6 @@ FORMS = {
 }
 """A reasoning detail's type → our form, and the key its text is under."""
 
-MAX_BODY_BYTES = 256 * 1024 * 1024
-"""Of one JSON answer; several images in base64 fit."""
-
 _TOP = frozenset({"id", "object", "created", "model", "choices", "usage", "error", "provider", "obfuscation"})
 _CHOICE = frozenset({"index", "delta", "message", "finish_reason", "native_finish_reason", "logprobs", "text"})
 _CALL = frozenset({"index", "id", "type", "function", "custom"})
@@ -81,9 +77,6 @@ def arguments_text(value: Any) -> str:
     if value is None:
         return ""
     return value if isinstance(value, str) else msgspec.json.encode(value).decode()
-
-
-_any = msgspec.json.Decoder()
 
 
 class ToolCall(Struct):
@@ -477,26 +470,14 @@ class StreamDecoder:
             raise from_object(error)
 
 
-class BodyDecoder:
+class BodyDecoder(BodyReader):
     """One JSON body, in any slices."""
 
-    __slots__ = ("_chunks", "_size")
-
-    def __init__(self) -> None:
-        self._chunks: list[bytes] = []
-        self._size = 0
-
-    def feed(self, chunk: bytes) -> Iterator[Event]:
-        """Keeps *chunk*; everything comes from `close`."""
-        self._size += len(chunk)
-        if self._size > MAX_BODY_BYTES:
-            raise UpstreamGarbled(f"the provider's answer is longer than {MAX_BODY_BYTES} bytes")
-        self._chunks.append(chunk)
-        return iter(())
+    __slots__ = ()
 
     def close(self) -> Iterator[Event]:
         """The whole answer."""
-        body = load(b"".join(self._chunks), last=False)
+        body = load(self.whole(), last=False)
         if body.get("error"):
             raise from_object(body["error"])
         choices = body.get("choices")
@@ -511,65 +492,6 @@ class BodyDecoder:
         if usage is not None:
             yield Reported(usage)
         yield Finished()
-
-
-def load(data: bytes, *, last: bool) -> dict[str, Any]:
-    """The JSON object in *data*; bytes that are not UTF-8 are replaced: a wrong letter is no reason to end a stream.
-
-    *last* says that the body ended inside this piece, so that half an object is a truncated stream and not a garbled
-    one.
-    """
-    try:
-        body = value(data.removeprefix(BOM))
-    except UpstreamGarbled as error:
-        if last:
-            raise UpstreamTruncated("the provider's stream ended inside an event") from error
-        raise
-    if not isinstance(body, dict):
-        raise UpstreamGarbled("the provider sent JSON that is not an object")
-    return body
-
-
-def value(data: bytes | msgspec.Raw) -> Any:
-    """The JSON value in *data*, leniently where it must be.
-
-    Raises:
-        UpstreamGarbled: it is not JSON.
-    """
-    try:
-        return _any.decode(data)
-    except (msgspec.DecodeError, ValueError, RecursionError) as error:
-        found = _lenient(bytes(data))
-        if found is None:
-            raise UpstreamGarbled("the provider sent what is not JSON") from error
-        return found
-
-
-def _lenient(data: bytes) -> Any:
-    """Python's own parser takes what strict ones refuse and providers send: lone surrogates, control characters."""
-    try:
-        text = json.dumps(json.loads(data.decode("utf-8", "replace"), strict=False, parse_constant=_refuse))
-        return msgspec.json.decode(_surrogates_replaced(text))
-    except (ValueError, RecursionError):
-        return None
-
-
-_SURROGATES = re.compile(r"(\\\\)|(\\ud[89ab][0-9a-f]{2}\\ud[c-f][0-9a-f]{2})|\\ud[89a-f][0-9a-f]{2}")
-"""An escaped backslash, a pair, or half of one."""
-
-
-def _refuse(constant: str) -> None:
-    raise ValueError(constant)
-
-
-def _surrogates_replaced(text: str) -> bytes:
-    """*text* is ASCII JSON; a lone surrogate's escape becomes the replacement character's, a pair stays."""
-    return _SURROGATES.sub(lambda m: m[1] or m[2] or "\\ufffd", text).encode()
-
-
-def text(value: Any) -> str:
-    """*value* where it is a string, else nothing."""
-    return value if isinstance(value, str) else ""
 
 
 def _dicts(value: Any) -> list[dict[str, Any]]:

@@ -10,7 +10,8 @@ import msgspec
 from msgspec import Raw
 
 from trunkline.dialects.base import Identity, Outcome
-from trunkline.dialects.openai_chat.decode import ToolCall, arguments_text, finish_reason, inside, value, which
+from trunkline.dialects.lenient import value
+from trunkline.dialects.openai_chat.decode import ToolCall, arguments_text, finish_reason, inside, which
 from trunkline.dialects.openai_chat.encode import call_id
 from trunkline.model.errors import UpstreamGarbled
 

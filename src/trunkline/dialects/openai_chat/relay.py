@@ -16,7 +16,8 @@ import msgspec
 from msgspec import Raw
 
 from trunkline.dialects.base import Converter, Identity, Outcome
-from trunkline.dialects.openai_chat.decode import MAX_BODY_BYTES, BodyDecoder, StreamDecoder, load, value
+from trunkline.dialects.lenient import MAX_BODY_BYTES, load, value
+from trunkline.dialects.openai_chat.decode import BodyDecoder, StreamDecoder
 from trunkline.dialects.openai_chat.encode import BodyEncoder, StreamEncoder, error_chunk, frame, usage_chunk
 from trunkline.dialects.openai_chat.errors import from_object
 from trunkline.dialects.openai_chat.mend import Fixer

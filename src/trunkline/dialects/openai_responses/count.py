@@ -3,7 +3,7 @@
 import msgspec
 
 from trunkline.dialects.base import Encoded, Quirks
-from trunkline.dialects.openai_chat.decode import load
+from trunkline.dialects.lenient import load
 from trunkline.dialects.openai_responses.outgoing import encode
 from trunkline.model.endpoint import Endpoint
 from trunkline.model.errors import UpstreamGarbled

@@ -6,11 +6,11 @@ The last `response.*` event is the end; a [DONE] may follow or not, and is none 
 from collections.abc import Iterator
 from typing import Any
 
-from trunkline.dialects.openai_chat.decode import MAX_BODY_BYTES, load, text
+from trunkline.dialects.lenient import BodyReader, load, text
 from trunkline.dialects.openai_responses.errors import from_object
 from trunkline.dialects.openai_responses.read import Reader
 from trunkline.dialects.sse import FrameReader
-from trunkline.model.errors import UpstreamFailed, UpstreamGarbled, UpstreamTruncated
+from trunkline.model.errors import UpstreamFailed, UpstreamTruncated
 from trunkline.model.events import Event
 
 
@@ -51,26 +51,14 @@ class StreamDecoder:
             yield from self._reader.event(kind, {**body, "type": kind})
 
 
-class BodyDecoder:
+class BodyDecoder(BodyReader):
     """One JSON body, in any slices."""
 
-    __slots__ = ("_chunks", "_size")
-
-    def __init__(self) -> None:
-        self._chunks: list[bytes] = []
-        self._size = 0
-
-    def feed(self, chunk: bytes) -> Iterator[Event]:
-        """Keeps *chunk*; everything comes from `close`."""
-        self._size += len(chunk)
-        if self._size > MAX_BODY_BYTES:
-            raise UpstreamGarbled(f"the provider's answer is longer than {MAX_BODY_BYTES} bytes")
-        self._chunks.append(chunk)
-        return iter(())
+    __slots__ = ()
 
     def close(self) -> Iterator[Event]:
         """The whole answer."""
-        body = load(b"".join(self._chunks), last=False)
+        body = load(self.whole(), last=False)
         checked(body)
         reader = Reader()
         yield from reader.top(body)

@@ -11,7 +11,8 @@ from typing import Any
 
 from msgspec import Struct
 
-from trunkline.dialects.openai_chat.decode import arguments_text, text
+from trunkline.dialects.lenient import text
+from trunkline.dialects.openai_chat.decode import arguments_text
 from trunkline.dialects.openai_responses import items
 from trunkline.dialects.openai_responses.citations import decode as decode_citation
 from trunkline.dialects.openai_responses.errors import from_object

@@ -11,8 +11,8 @@ import msgspec
 from msgspec import Raw, Struct
 
 from trunkline.dialects.base import Call, Converter, Identity, Outcome
-from trunkline.dialects.openai_chat.decode import MAX_BODY_BYTES, load, text
-from trunkline.dialects.openai_chat.decode import value as leniently
+from trunkline.dialects.lenient import WholeBody, load, text
+from trunkline.dialects.lenient import value as leniently
 from trunkline.dialects.openai_responses import items
 from trunkline.dialects.openai_responses.citations import complete
 from trunkline.dialects.openai_responses.decode import BodyDecoder, StreamDecoder, checked
@@ -402,8 +402,7 @@ class BodyRelay(_Answer):
 
     def __init__(self, identity: Identity, call: Call) -> None:
         super().__init__(identity, call)
-        self._chunks: list[bytes] = []
-        self._size = 0
+        self._whole = WholeBody()
         self._body: dict[str, Any] | None = None
 
     @property
@@ -418,15 +417,12 @@ class BodyRelay(_Answer):
 
     def feed(self, chunk: bytes) -> bytes:
         """Keeps *chunk*."""
-        self._size += len(chunk)
-        if self._size > MAX_BODY_BYTES:
-            raise UpstreamGarbled(f"the provider's answer is longer than {MAX_BODY_BYTES} bytes")
-        self._chunks.append(chunk)
+        self._whole.keep(chunk)
         return b""
 
     def close(self) -> bytes:
         """Reads the body, which is whole now."""
-        body = load(b"".join(self._chunks), last=False)
+        body = load(self._whole.whole(), last=False)
         checked(body)
         body["status"] = text(body.get("status")) or "completed"
         self._learn(body, told=False)
