@@ -7,7 +7,8 @@
 
 What has to be left out only loosens a schema: an answer that fits the original fits the subset. A definition that
 refers to itself cannot be written without references; where they cannot stay, the inner one becomes a schema that takes
-all.
+all. So does what is beyond `MAX_DEPTH` or `MAX_SIZE`: definitions that name each other twice double at every step. What
+is no schema at all is left for the provider to refuse.
 
 Sources: OpenAI's guide, "Structured outputs"; Gemini API, "Schema"; not read again when this was written (2026-11-26).
 """
@@ -42,6 +43,8 @@ _ONES = ("items", "additionalProperties", "not", "if", "then", "else", "contains
          "unevaluatedProperties", "unevaluatedItems")  # fmt: skip
 MAX_DEPTH = 100
 """Beyond it a schema is cut as one that refers to itself."""
+MAX_SIZE = 5_000
+"""Schemas within schemas; beyond it the rest is cut."""
 
 
 def subset(schema: Schema, kind: Subset) -> tuple[Schema, tuple[str, ...]]:
@@ -58,14 +61,17 @@ class _Writer:
     def __init__(self, root: Schema, kind: Subset) -> None:
         self._root = root
         self._kind = kind
+        self._size = 0
         self.gone: list[str] = []
 
     def write(self, schema: Any, path: tuple[str, ...], within: tuple[str, ...]) -> Any:
         """*schema*, which stands at *path*, inside of the references *within*."""
         if not isinstance(schema, dict):
             return schema if self._kind != "gemini" else {}
-        if len(path) > MAX_DEPTH:
-            self._lose(path)
+        self._size += 1
+        if len(path) > MAX_DEPTH or self._size > MAX_SIZE:
+            if self._size <= MAX_SIZE + 1:  # of all the rest the first is named
+                self._lose(path)
             return {}
         reference = schema.get("$ref")
         if isinstance(reference, str) and self._kind != "openai_strict":
@@ -98,13 +104,13 @@ class _Writer:
         beside = {key: value for key, value in schema.items() if key != "$ref"}
         return self.write({**target, **beside}, path, (*within, reference))
 
-    def _find(self, reference: str) -> Schema | None:
-        if not reference.startswith("#"):
+    def _find(self, reference: Any) -> Schema | None:
+        if not isinstance(reference, str) or not reference.startswith("#"):
             return None
         found: Any = self._root
         for step in reference.removeprefix("#").strip("/").split("/"):
             if step:
-                found = found.get(step.replace("~1", "/").replace("~0", "~")) if isinstance(found, dict) else None
+                found = _step(found, step.replace("~1", "/").replace("~0", "~"))
         return found if isinstance(found, dict) else None
 
     def _lose(self, path: tuple[str, ...]) -> None:
@@ -125,7 +131,9 @@ class _Writer:
         properties = found.get("properties")
         if isinstance(properties, dict) or found.get("type") == "object":
             properties = properties if isinstance(properties, dict) else {}
-            required = set(found.get("required") or ())
+            required = set(_texts(found.get("required")))
+            if "properties" not in found and "additionalProperties" not in schema:  # whatever it holds
+                self._lose((*path, "additionalProperties"))
             found["properties"] = {
                 name: one if name in required else _nullable(one) for name, one in properties.items()
             }
@@ -184,11 +192,12 @@ class _Writer:
         if "enum" in found:
             self._enum(found, path)
         kind = found.get("type")
-        if "format" in found and found["format"] not in FORMATS.get(kind if isinstance(kind, str) else "", ()):
+        formats = FORMATS.get(kind if isinstance(kind, str) else "", frozenset())
+        if "format" in found and not formats & set(_texts([found["format"]])):
             self._lose((*path, "format"))
             del found["format"]
         if isinstance(found.get("required"), list) and isinstance(found.get("properties"), dict):
-            found["required"] = [name for name in found["required"] if name in found["properties"]]
+            found["required"] = [name for name in _texts(found["required"]) if name in found["properties"]]
         return found
 
     def _enum(self, found: Schema, path: tuple[str, ...]) -> None:
@@ -203,6 +212,17 @@ class _Writer:
         else:
             found["enum"] = texts
             found.setdefault("type", "string")
+
+
+def _step(found: Any, key: str) -> Any:
+    """What *key* of a JSON pointer names in *found*, None where there is nothing."""
+    if isinstance(found, list):
+        return found[int(key)] if key.isdecimal() and len(key) < 9 and int(key) < len(found) else None
+    return found.get(key) if isinstance(found, dict) else None
+
+
+def _texts(found: Any) -> list[str]:
+    return [one for one in found if isinstance(one, str)] if isinstance(found, list) else []
 
 
 def _nullable(schema: Any) -> Any:
@@ -226,5 +246,5 @@ def _joined(one: Schema, other: Schema) -> Schema:
     if isinstance(one.get("properties"), dict) and isinstance(other.get("properties"), dict):
         found["properties"] = {**other["properties"], **one["properties"]}
     if isinstance(one.get("required"), list) and isinstance(other.get("required"), list):
-        found["required"] = list(dict.fromkeys([*one["required"], *other["required"]]))
+        found["required"] = list(dict.fromkeys(_texts([*one["required"], *other["required"]])))
     return found

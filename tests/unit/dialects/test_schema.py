@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema_rs import Draft202012Validator
 
-from trunkline.dialects.schema import GEMINI, STRICT, Subset, subset
+from trunkline.dialects.schema import GEMINI, MAX_SIZE, STRICT, Subset, subset
 
 KINDS: tuple[Subset, ...] = ("full", "plain", "openai_strict", "gemini")
 NODE = {
@@ -56,6 +56,10 @@ TEXT = {"type": "string"}
             },
             (),
         ),
+        ("plain", {"items": {"$ref": "#/anyOf/1"}, "anyOf": [{}, TEXT]}, {"items": TEXT, "anyOf": [{}, TEXT]}, ()),
+        ("openai_strict", {"type": "object"},
+         {"type": "object", "properties": {}, "required": [], "additionalProperties": False},
+         ("additionalProperties",)),
         ("openai_strict", {"oneOf": [TEXT]}, {"anyOf": [TEXT]}, ()),
         ("openai_strict", {"type": "string", "minLength": 1}, TEXT, ("minLength",)),
         ("openai_strict", {"type": "object", "additionalProperties": TEXT},
@@ -79,6 +83,53 @@ def test_strict_mode_keeps_references_even_to_themselves() -> None:
     assert found["$ref"] == "#/$defs/Node"
     assert found["$defs"]["Node"]["required"] == ["next", "x"]
     assert gone == ()
+
+
+def doubling(steps: int) -> dict[str, Any]:
+    """A schema that is twice as large with every one of *steps*, once its references are gone."""
+    both = {f"D{at}": {"properties": {key: {"$ref": f"#/$defs/D{at + 1}"} for key in "ab"}} for at in range(steps)}
+    return {"$ref": "#/$defs/D0", "$defs": {**both, f"D{steps}": TEXT}}
+
+
+def size(schema: Any) -> int:
+    return 1 + sum(map(size, schema.get("properties", {}).values()))
+
+
+@pytest.mark.parametrize("kind", ["plain", "gemini"])
+def test_what_grows_without_end_is_cut(kind: Subset) -> None:
+    small, gone = subset(doubling(8), kind)
+    assert (size(small), gone) == (2**9 - 1, ())
+    found, gone = subset(doubling(40), kind)
+    assert MAX_SIZE / 2 < size(found) < MAX_SIZE * 2
+    assert len(gone) == 1
+    assert subset(doubling(40), "openai_strict")[1] == ()
+
+
+ODD: st.SearchStrategy[Any] = st.recursive(
+    st.one_of(st.none(), st.booleans(), st.integers(-2, 2), st.sampled_from(["object", "#", "#/$defs/a", "null", ""])),
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=3),
+        st.dictionaries(
+            st.sampled_from(
+                ["type", "$ref", "$defs", "properties", "required", "items", "anyOf", "oneOf", "allOf", "enum", "const",
+                 "format", "additionalProperties", "exclusiveMinimum", "a", "not"]
+            ),
+            inner,
+            max_size=4,
+        ),
+    ),
+    max_leaves=12,
+)  # fmt: skip
+
+
+@given(st.dictionaries(st.sampled_from(["type", "$ref", "$defs", "properties", "anyOf", "allOf", "enum", "required"]),
+                       ODD, max_size=4), st.sampled_from(KINDS))  # fmt: skip
+def test_what_is_no_schema_passes_all_the_same(schema: dict[str, Any], kind: Subset) -> None:
+    before = copy.deepcopy(schema)
+    found, gone = subset(schema, kind)
+    assert isinstance(found, dict)
+    assert len(set(gone)) == len(gone)
+    assert schema == before
 
 
 LEAVES: st.SearchStrategy[dict[str, Any]] = st.sampled_from(
