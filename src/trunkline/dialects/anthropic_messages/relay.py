@@ -77,6 +77,8 @@ class StreamRelay(_Answer):
         self._blocks = BlockReader()
         self._out: list[bytes] = []
         self._last: dict[str, Any] = {"delta": {}}
+        self._open: set[int] = set()
+        """Blocks that have begun and not ended."""
         self._begun = False
         self._told = False
         self._committed = False
@@ -173,6 +175,7 @@ class StreamRelay(_Answer):
     def _piece(self, kind: str, body: dict[str, Any], name: str, block: bytes) -> None:
         """A block's beginning, a piece of it, or its end."""
         found = body.get("content_block" if kind == "content_block_start" else "delta")
+        self._follow(kind, body.get("index"))
         if kind != "content_block_stop":
             if not isinstance(found, dict):
                 raise UpstreamGarbled("the provider sent a block or a piece of one that is not an object")
@@ -192,6 +195,12 @@ class StreamRelay(_Answer):
         if whole is not None:
             body = {**body, "content_block" if kind == "content_block_start" else "delta": whole}
         self._out.append(frame(kind, {key: said for key, said in body.items() if key != "type"}))
+
+    def _follow(self, kind: str, index: Any) -> None:
+        if kind == "content_block_start" and isinstance(index, int):
+            self._open.add(index)
+        elif kind == "content_block_stop":
+            self._open.discard(index)
 
     @staticmethod
     def _says(kind: str, found: dict[str, Any]) -> int:
@@ -217,6 +226,8 @@ class StreamRelay(_Answer):
             raise UpstreamFailed("the provider sent an empty stream")
         if not self._committed and self.outcome.native_finish_reason is None:
             raise UpstreamFailed("the provider sent an empty answer")
+        # A block that the limit cut is left open by some.
+        self._out += [frame("content_block_stop", {"index": index}) for index in sorted(self._open)]
         self._committed = self._ended_well = True
 
     def finish(self, usage: Usage, cost: Cost, metadata: dict[str, Any] | None = None) -> bytes:
