@@ -152,7 +152,7 @@ class _Writer:
         if isinstance(every, list):
             for one in every:
                 inner = one if isinstance(one, dict) else {}
-                if "$ref" in inner:
+                if isinstance(inner.get("$ref"), str):
                     inner = {**(self._find(inner["$ref"]) or {}), **{k: v for k, v in inner.items() if k != "$ref"}}
                 found = _joined(found, inner)
             if "allOf" in found:  # one inside of another is too deep to say
@@ -168,10 +168,10 @@ class _Writer:
             others = [one for one in types if one != "null"]
             if len(others) < len(types):
                 found["nullable"] = True
+            del found["type"]
             if len(others) == 1:
                 found["type"] = others[0]
-            else:
-                del found["type"]
+            elif others:
                 found.setdefault("anyOf", [{"type": one} for one in others])
         return found
 
@@ -189,6 +189,8 @@ class _Writer:
             if len(left) < len(options):
                 found["nullable"] = True
                 found["anyOf"] = left
+            if not left:
+                del found["anyOf"]
         if "enum" in found:
             self._enum(found, path)
         kind = found.get("type")

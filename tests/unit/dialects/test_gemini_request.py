@@ -683,13 +683,10 @@ def test_tools_that_google_runs_not() -> None:
 
 
 def counted(quirks: Quirks) -> Json:
-    request = Request(
-        dialect="chat",
-        messages=(message("system", "A"), user("Hi")),
-        tools=(LOOK,),
-        tool_choice=ToolChoice(mode="none"),
-    )
-    return msgspec.json.decode(GeminiCounter().encode(request, endpoint("models/gemini-2.5-pro"), quirks).body)
+    asked = (message("system", "A"), user("Hi"))
+    request = Request(dialect="chat", messages=asked, tools=(LOOK,), tool_choice=ToolChoice(mode="none"))
+    body = GeminiCounter().encode(request, endpoint("models/gemini-2.5-pro"), quirks).body
+    return msgspec.json.decode(body, type=Json)
 
 
 def test_ai_studio_counts_a_whole_request() -> None:
