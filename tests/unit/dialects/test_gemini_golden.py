@@ -12,6 +12,7 @@ from chat_help import GOLDEN, cases, name
 from gemini_help import FLASH, GEMINI, THREE, endpoint
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from matrix_help import carry
 
 from trunkline.dialects.base import Quirks
 from trunkline.dialects.google_genai.decode import BodyDecoder, StreamDecoder
@@ -49,6 +50,14 @@ def test_however_the_network_slices_it_it_means_the_same(case: Path, cuts: set[i
     assert type(cut_error) is type(error)
 
 
+@pytest.mark.parametrize("client", CLIENTS)
+@pytest.mark.parametrize("case", ANSWERS, ids=name)
+def test_what_a_client_gets(case: Path, client: str, golden: Golden) -> None:
+    sse = case.suffix == ".sse"
+    out = carry(client, "gemini", [case.read_bytes()], sse=sse, stream=sse).out
+    golden(case.with_suffix(f".to.{client}{case.suffix}"), out if sse or not out else pretty(out))
+
+
 @pytest.mark.parametrize("case", REQUESTS, ids=name)
 def test_what_leaves(case: Path, golden: Golden) -> None:
     dialect, source, model = case.stem.split(".")
@@ -56,11 +65,16 @@ def test_what_leaves(case: Path, golden: Golden) -> None:
     request = client.decode(client.parse((GOLDEN / "requests" / dialect / f"{source}.json").read_bytes()))
     encoded = GEMINI.encode(request, endpoint(MODELS[model]), Quirks())
     told = {"body": msgspec.json.decode(encoded.body), "losses": {loss.path: loss.why for loss in encoded.losses}}
-    golden(case, msgspec.json.format(msgspec.json.encode(told), indent=1) + b"\n")
+    golden(case, pretty(msgspec.json.encode(told)))
+
+
+def pretty(body: bytes) -> bytes:
+    return msgspec.json.format(body, indent=1) + b"\n"
 
 
 def test_every_golden_file_is_used() -> None:
     answers = {case.with_suffix(suffix) for case in ANSWERS for suffix in (case.suffix, ".toml", ".events.json")}
+    answers |= {case.with_suffix(f".to.{client}{case.suffix}") for case in ANSWERS for client in CLIENTS}
     assert set((GOLDEN / "streams" / "gemini").iterdir()) == answers
     assert set((GOLDEN / "requests" / "gemini").iterdir()) == set(REQUESTS)
     assert len(REQUESTS) > 5

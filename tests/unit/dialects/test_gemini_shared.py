@@ -1,6 +1,7 @@
 """Captured traffic of Gemini against what google-genai makes of it. Skipped where ../shared is not there."""
 
 import random
+import re
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -8,17 +9,23 @@ from typing import Any
 import msgspec
 import pytest
 from chat_help import Shared
-from gemini_help import GEMINI, body_of, merged
+from gemini_help import GEMINI, asked, body_of, merged, sent
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
+from trunkline.dialects.base import Quirks
 from trunkline.dialects.google_genai.decode import BodyDecoder, StreamDecoder
+from trunkline.dialects.reasoning import GEMINI as FORMAT
 from trunkline.dialects.sse import FrameReader
 from trunkline.model.errors import TrunklineError, UpstreamDenied, UpstreamLimited, UpstreamTruncated
 from trunkline.model.events import check
+from trunkline.model.request import Tool
 from trunkline.model.response import Choice, Part, Response, fold
 from trunkline.testing.golden import decode, slices
 
+PNG = "data:image/png;base64,iVBORw0KGgo="
+SCHEMA = {"type": "object", "properties": {"a": {"type": "string"}}, "required": ["a"]}
 FOLDER = "fixtures/upstream/gemini"
 Json = dict[str, Any]
 
@@ -180,3 +187,62 @@ def test_bodies_are_told_apart(answers: list[Capture]) -> None:
     for capture in answers:
         for length in (1, 4, 40):
             assert GEMINI.streamed(capture.body[:length]) is capture.stream, capture.name
+
+
+# Requests. Nobody speaks Gemini to us, so they cannot be read; but all that they say can be said.
+
+OURS: Json = {
+    "messages": [
+        {"role": "system", "content": "s"},
+        {"role": "user", "content": [{"type": "text", "text": "t"}, {"type": "image_url", "image_url": {"url": PNG}}]},
+        {
+            "role": "assistant",
+            "tool_calls": [{"id": "c", "type": "function", "function": {"name": "f", "arguments": "{}"}}],
+            "reasoning_details": [{"type": "reasoning.encrypted", "data": "s", "format": FORMAT, "id": "c"}],
+        },
+        {"role": "tool", "tool_call_id": "c", "content": "r"},
+    ],
+    "tools": [{"type": "function", "function": {"name": "f", "description": "d", "parameters": SCHEMA}}],
+    "tool_choice": "required",
+    "logprobs": True,
+    "top_logprobs": 2,
+    "max_tokens": 9,
+    "modalities": ["text"],
+    "reasoning": {"max_tokens": 1024},
+}
+SERVERS = ("web_search", "web_fetch", "code_interpreter")
+UNSAID = {
+    "systemInstruction.role": "the role of what has none",
+    "safetySettings": "an operator's, by the quirk `body`",
+    "modelArmorConfig": "an operator's, by the quirk `body`",
+}
+"""What requests hold that no client of ours can say, and why."""
+
+
+def kinds(found: Any, path: str = "") -> set[str]:
+    """The fields in a request, down to what is the caller's own."""
+    if path.endswith((".args", ".response", ".properties", "JsonSchema", "googleSearch")) or path in UNSAID:
+        return {path}
+    if isinstance(found, list):
+        return {kind for one in found for kind in kinds(one, path)}
+    if not isinstance(found, dict) or not found:
+        return {path}
+    camel = {re.sub("_([a-z])", lambda letter: letter[1].upper(), key): value for key, value in found.items()}
+    return {kind for key, value in camel.items() for kind in kinds(value, f"{path}.{key}".lstrip("."))}
+
+
+def test_every_field_of_a_request_can_be_said(shared: Shared) -> None:
+    written: set[str] = set(UNSAID)
+    for quirks in (Quirks(), Quirks(schema="gemini")):
+        written |= kinds(sent(asked("chat", OURS), quirks=quirks)[0])
+    for server in SERVERS:
+        request = replace(asked("chat", {"messages": OURS["messages"]}), tools=(Tool(kind=server),))
+        written |= kinds(sent(request)[0])
+    seen = 0
+    for path in sorted(shared(FOLDER).glob("*/request.json")):
+        body = msgspec.json.decode(path.read_bytes())
+        if isinstance(body, dict) and "contents" in body:
+            seen += 1
+            missing = {kind for kind in kinds(body) - written if kind not in ("generationConfig",)}
+            assert not missing, (path.parent.name, missing)
+    assert seen > 10

@@ -130,7 +130,7 @@ class Reader:
             if not isinstance(found, dict):
                 raise UpstreamGarbled("the provider sent a candidate that is not an object")
             index = found.get("index")
-            yield from self._candidate(index if isinstance(index, int) else at, found)
+            yield from self._candidate(index if type(index) is int else at, found)
         usage = decode_usage(body.get("usageMetadata"))
         if usage is not None and self.begun:
             yield Reported(usage)
@@ -374,19 +374,24 @@ def _logprobs(found: Any) -> list[dict[str, Any]]:
     """Log probabilities as chat has them."""
     if not isinstance(found, dict):
         return []
-    chosen, tops = found.get("chosenCandidates") or [], found.get("topCandidates") or []
+    tops = [one.get("candidates") if isinstance(one, dict) else None for one in _list(found.get("topCandidates"))]
     entries: list[dict[str, Any]] = []
-    for at, one in enumerate(chosen):
+    for at, one in enumerate(_list(found.get("chosenCandidates"))):
         if isinstance(one, dict):
-            top = tops[at].get("candidates") if at < len(tops) and isinstance(tops[at], dict) else None
-            others = [_token(other) for other in top or () if isinstance(other, dict)]
-            entries.append({**_token(one), "top_logprobs": others})
+            others = _list(tops[at]) if at < len(tops) else []
+            top = [_token(other) for other in others if isinstance(other, dict)]
+            entries.append({**_token(one), "top_logprobs": top})
     return entries
 
 
+def _list(found: Any) -> list[Any]:
+    return found if isinstance(found, list) else []
+
+
 def _token(found: dict[str, Any]) -> dict[str, Any]:
-    token = text(found.get("token"))
-    return {"token": token, "logprob": found.get("logProbability", 0.0), "bytes": list(token.encode())}
+    token, logprob = text(found.get("token")), found.get("logProbability")
+    known = isinstance(logprob, int | float) and not isinstance(logprob, bool)
+    return {"token": token, "logprob": logprob if known else 0.0, "bytes": list(token.encode())}
 
 
 def _object(found: Any) -> dict[str, Any]:
