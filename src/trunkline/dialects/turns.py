@@ -7,6 +7,7 @@ where it belongs, and one that nobody asked for is said as the user's text.
 Source: openrouter-semantics §31 ("insufficient tool messages following tool_calls").
 """
 
+from collections import defaultdict, deque
 from collections.abc import Iterator, Sequence
 
 from msgspec.structs import replace
@@ -20,26 +21,32 @@ NOTHING = "(no content)"
 
 
 def paired(messages: Sequence[Message], losses: Losses, where: str = "messages") -> tuple[Message, ...]:
-    """*messages*, which *where* names in losses, with every call answered behind its turn and no other results."""
-    places = {id(message): f"{where}[{at}]" for at, message in enumerate(messages)}
-    results = [message for message in messages if message.role == "tool"]
-    found: list[Message] = []
+    """*messages*, which *where* names in losses, with every call answered behind its turn and no other results.
+
+    Takes time in proportion to the messages, whatever they say: a client may send tens of thousands.
+    """
+    open_: dict[str | None, deque[int]] = defaultdict(deque)
     for at, message in enumerate(messages):
         if message.role == "tool":
-            if any(message is result for result in results):  # nobody's call is open
-                results = [result for result in results if result is not message]
-                losses.add(places[id(message)], "a result without a call: it is said as text")
+            open_[message.tool_call_id].append(at)
+    found: list[Message] = []
+    taken: set[int] = set()
+    for at, message in enumerate(messages):
+        if message.role == "tool":
+            if at not in taken:
+                open_[message.tool_call_id].popleft()  # a call behind it is not one that it answers
+                losses.add(f"{where}[{at}]", "a result without a call: it is said as text")
                 found.append(_as_text(message))
             continue
         found.append(message)
         for call in _calls(message):
-            answer = _first(results, call.id, messages[at:])
-            if answer is None:
-                losses.add(f"{places[id(message)]}.tool_calls", "a call without a result: one is made up")
+            if results := open_.get(call.id):
+                taken.add(results[0])
+                answer = messages[results.popleft()]
+            else:
+                losses.add(f"{where}[{at}].tool_calls", "a call without a result: one is made up")
                 parts = (TextPart(NO_RESULT),)
                 answer = Message(role="tool", parts=parts, plain=True, tool_call_id=call.id, is_error=True)
-            else:
-                results = [result for result in results if result is not answer]
             found.append(replace(answer, custom=call.custom) if call.custom else answer)
     return tuple(found)
 
@@ -47,11 +54,6 @@ def paired(messages: Sequence[Message], losses: Losses, where: str = "messages")
 def _calls(message: Message) -> Iterator[ToolCallPart]:
     if message.role == "assistant":
         yield from (part for part in message.parts if isinstance(part, ToolCallPart))
-
-
-def _first(results: list[Message], id_: str, later: Sequence[Message]) -> Message | None:
-    """The first of *results* for the call *id_* that is among *later*."""
-    return next((one for one in results if one.tool_call_id == id_ and any(one is message for message in later)), None)
 
 
 def _as_text(message: Message) -> Message:

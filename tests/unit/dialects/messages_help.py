@@ -141,7 +141,8 @@ def assembled(told: list[Wire]) -> list[Wire]:
                 case _:
                     block.update({key: said for key, said in delta.items() if key != "type"})
     for at, text in given.items():
-        content[at]["input"] = msgspec.json.decode(text)
+        if text:
+            content[at]["input"] = msgspec.json.decode(text)
     return content
 
 

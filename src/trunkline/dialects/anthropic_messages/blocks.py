@@ -7,7 +7,7 @@ import msgspec
 
 from trunkline.dialects.anthropic_messages.citations import encode as encode_citation
 from trunkline.dialects.anthropic_messages.citations import promised as promised_citation
-from trunkline.dialects.anthropic_messages.decode import SERVER_CALLS
+from trunkline.dialects.anthropic_messages.decode import KIND, SERVER_CALLS
 from trunkline.dialects.base import Identity
 from trunkline.dialects.ids import made_up
 from trunkline.dialects.reasoning import ANTHROPIC, OPENAI, pack
@@ -130,7 +130,7 @@ class Writer:
 
     def block(self, part: PartStarted, deltas: Sequence[Delta]) -> dict[str, Any]:
         """The block of *part*, empty; or whole, of all its *deltas*, where `whole` says so."""
-        extra = part.extra if self.same else {}
+        extra = {key: said for key, said in part.extra.items() if key != KIND} if self.same else {}
         if not self.same and part.kind != "opaque":
             self._losses.extra(part.kind, part.extra, NO_WORD, but=("index", "type"))
         match part.kind:
@@ -192,10 +192,10 @@ class Writer:
                     yield {"type": "input_json_delta", "partial_json": text if begun else FREE_TEXT + text}
                 elif event.text:
                     yield {"type": "input_json_delta", "partial_json": event.text}
-            case "opaque" if event.extra and "content" in event.extra:
-                yield {"type": "compaction_delta", **event.extra}
             case _:
                 pass
+        if self.same and event.extra and KIND in event.extra:
+            yield {"type": event.extra[KIND], **{key: said for key, said in event.extra.items() if key != KIND}}
 
     def last(self, part: PartStarted, *, said: bool) -> Iterator[dict[str, Any]]:
         """What the block of *part* still needs before it ends; *said*: text of it has come."""

@@ -54,6 +54,9 @@ DELTAS = {
 }
 """A delta's type → the key of the text that it adds."""
 
+KIND = "~delta"
+"""Where the type of a delta that the vocabulary has no name for stands, beside what it says."""
+
 _MESSAGE = frozenset(
     {"id", "type", "role", "model", "content", "stop_reason", "stop_sequence", "stop_details", "container", "usage"}
 )
@@ -154,7 +157,7 @@ class Reader:
         kind = delta.get("type")
         block = self._blocks.get(index)
         if block is None:
-            began = _BEGINNINGS.get(text(kind))
+            began = BEGINNINGS.get(text(kind))
             if began is None:
                 return
             yield from self.block(index, began)
@@ -174,7 +177,7 @@ class Reader:
             if isinstance(note, dict):
                 yield Delta(block.part, citations=(decode_citation(note),))
         else:
-            yield Delta(block.part, extra=_rest(delta, "type"))
+            yield Delta(block.part, extra={**_rest(delta, "type"), KIND: kind})
 
     def end(self, index: int) -> Iterator[Event]:
         """The block *index* has ended. A call without arguments has none, which is an empty object."""
@@ -221,7 +224,7 @@ class Reader:
                 self.extra[key] = found[key]
 
 
-_BEGINNINGS: dict[str, dict[str, Any]] = {
+BEGINNINGS: dict[str, dict[str, Any]] = {
     "text_delta": {"type": "text", "text": ""},
     "thinking_delta": {"type": "thinking", "thinking": ""},
 }

@@ -23,7 +23,7 @@ Json: TypeAlias = dict[str, Any]
 
 OURS = frozenset(
     {"models", "fallbacks", "route", "provider", "plugins", "session_id", "trace", "stop_server_tools_when",
-     "deferred_tools", "gateway", "safeguards", "preset", "debug", "usage", "max_tool_calls"}
+     "deferred_tools", "gateway", "safeguards", "preset", "debug", "usage", "max_tool_calls", "user"}
 )  # fmt: skip
 """Fields that tell us what to do and no upstream of this dialect; a provider's `keep` makes exceptions."""
 NOT_LOST = OURS | {

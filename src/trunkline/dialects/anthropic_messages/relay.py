@@ -12,7 +12,14 @@ from msgspec import Raw, Struct
 
 from trunkline.dialects.anthropic_messages.blocks import promised
 from trunkline.dialects.anthropic_messages.citations import promised as promised_citation
-from trunkline.dialects.anthropic_messages.decode import DELTAS, BodyDecoder, StreamDecoder, finish_reason, whole
+from trunkline.dialects.anthropic_messages.decode import (
+    BEGINNINGS,
+    DELTAS,
+    BodyDecoder,
+    StreamDecoder,
+    finish_reason,
+    whole,
+)
 from trunkline.dialects.anthropic_messages.encode import BodyEncoder, StreamEncoder, frame
 from trunkline.dialects.anthropic_messages.errors import envelope, from_object
 from trunkline.dialects.anthropic_messages.usage import decode as decode_usage
@@ -55,6 +62,7 @@ class _Answer:
     def __init__(self, identity: Identity) -> None:
         self.outcome = Outcome()
         self._identity = identity
+        self._native = ""
 
     def _ours(self, message: dict[str, Any], usage: dict[str, Any]) -> dict[str, Any]:
         """*message* with what is ours put in."""
@@ -62,11 +70,15 @@ class _Answer:
         return {**ALWAYS, **message, **own, "provider": self._identity.provider, "usage": usage}
 
     def _ended(self, found: dict[str, Any]) -> bool:
-        """Take note of why it ended, if *found* says so; the first one wins."""
+        """Take note of why it ends, if *found* says so; the first one wins."""
         native = text(found.get("stop_reason"))
-        if native and self.outcome.native_finish_reason is None:
-            self.outcome.finish_reason, self.outcome.native_finish_reason = finish_reason(native), native
+        self._native = self._native or native
         return bool(native)
+
+    def _closed(self) -> None:
+        """It has ended."""
+        self.outcome.finish_reason = finish_reason(self._native)
+        self.outcome.native_finish_reason = self._native or None
 
 
 class StreamRelay(_Answer):
@@ -124,7 +136,7 @@ class StreamRelay(_Answer):
                 piece = _piece.decode(block[len(PIECE) :])
             except (msgspec.DecodeError, RecursionError, ValueError):
                 piece = None
-            if piece is not None:
+            if piece is not None and piece.index in self._open:
                 self.outcome.content_bytes += max(len(piece.delta) - 34, 0)
                 self.outcome.pieces += 1
                 self._out.append(block + b"\n\n")
@@ -175,7 +187,8 @@ class StreamRelay(_Answer):
     def _piece(self, kind: str, body: dict[str, Any], name: str, block: bytes) -> None:
         """A block's beginning, a piece of it, or its end."""
         found = body.get("content_block" if kind == "content_block_start" else "delta")
-        self._follow(kind, body.get("index"))
+        if not self._follow(kind, body.get("index"), found):
+            return
         if kind != "content_block_stop":
             if not isinstance(found, dict):
                 raise UpstreamGarbled("the provider sent a block or a piece of one that is not an object")
@@ -196,11 +209,22 @@ class StreamRelay(_Answer):
             body = {**body, "content_block" if kind == "content_block_start" else "delta": whole}
         self._out.append(frame(kind, {key: said for key, said in body.items() if key != "type"}))
 
-    def _follow(self, kind: str, index: Any) -> None:
-        if kind == "content_block_start" and isinstance(index, int):
-            self._open.add(index)
+    def _follow(self, kind: str, index: Any, found: Any) -> bool:
+        """Whether there is such a block; one that the provider never began begins here, where its piece says how."""
+        at = index if isinstance(index, int) else 0
+        if kind == "content_block_start":
+            self._open.add(at)
         elif kind == "content_block_stop":
-            self._open.discard(index)
+            if at not in self._open:
+                return False
+            self._open.discard(at)
+        elif at not in self._open and isinstance(found, dict):
+            began = BEGINNINGS.get(text(found.get("type")))
+            if began is None:
+                return False
+            self._open.add(at)
+            self._out.append(frame("content_block_start", {"index": at, "content_block": promised(began)}))
+        return True
 
     @staticmethod
     def _says(kind: str, found: dict[str, Any]) -> int:
@@ -224,11 +248,12 @@ class StreamRelay(_Answer):
     def _stop(self) -> None:
         if not self._begun:
             raise UpstreamFailed("the provider sent an empty stream")
-        if not self._committed and self.outcome.native_finish_reason is None:
+        if not self._committed and not self._native:
             raise UpstreamFailed("the provider sent an empty answer")
         # A block that the limit cut is left open by some.
         self._out += [frame("content_block_stop", {"index": index}) for index in sorted(self._open)]
         self._committed = self._ended_well = True
+        self._closed()
 
     def finish(self, usage: Usage, cost: Cost, metadata: dict[str, Any] | None = None) -> bytes:
         """`message_delta` with usage and cost, and `message_stop`."""
@@ -271,10 +296,11 @@ class BodyRelay(_Answer):
         body = whole(load(self._whole.whole(), last=False))
         if not all(isinstance(block, dict) for block in body["content"]):
             raise UpstreamGarbled("the provider sent a block that is not an object")
-        if not self._ended(body) and not body["content"]:
-            raise UpstreamFailed("the provider sent an empty answer")
         self.outcome.usage = decode_usage(body.get("usage"))
         self.outcome.upstream_id = text(body.get("id")) or None
+        if not self._ended(body) and not body["content"]:
+            raise UpstreamFailed("the provider sent an empty answer")
+        self._closed()
         self._body = body
         return b""
 

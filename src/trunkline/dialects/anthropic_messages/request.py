@@ -97,17 +97,7 @@ def decode(call: Call) -> Request:
     stop, tools, choice = take("stop_sequences"), take("tools"), take("tool_choice")
     parallel = choice.get("disable_parallel_tool_use") if isinstance(choice, dict) else None
     reasoning, shape, verbosity = _output(take("thinking"), take("output_config"), fields)
-    metadata = take("metadata")
-    user = metadata.pop("user_id", None) if isinstance(metadata, dict) else None
-    if metadata:
-        fields["metadata"] = metadata
-    elif metadata is not None:
-        spelling["user"] = "metadata" if user is not None else "empty"
-    asked = take("user")
-    if asked is not None and user is not None:
-        fields["user"] = asked
-    elif asked is not None:
-        user, spelling["user"] = asked, "user"
+    user = _user(fields, spelling)
     stream, sampling = take("stream"), {key: take(key) for key in ("temperature", "top_p", "top_k")}
     return Request(
         dialect="messages",
@@ -129,6 +119,19 @@ def decode(call: Call) -> Request:
         extra=fields,
         spelling={**spelling, **({"stream": "false"} if stream is False else {})},
     )
+
+
+def _user(fields: dict[str, Any], spelling: dict[str, str]) -> str | None:
+    """Who asks, taken out of *fields*: Anthropic's word for it, or else ours, which no provider is told."""
+    metadata = _Taker(fields)("metadata")
+    user: str | None = None if metadata is None else _Taker(metadata)("user_id")
+    if metadata:
+        fields["metadata"] = metadata
+    elif metadata is not None and user is None:
+        spelling["user"] = "empty"
+    if user is None and fields.get("user") is not None:
+        user, spelling["user"] = fields.pop("user"), "user"
+    return user
 
 
 def _cache(fields: dict[str, Any]) -> CacheMark | None:
