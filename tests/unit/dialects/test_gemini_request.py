@@ -4,7 +4,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from gemini_help import FLASH, GEMINI, PRO, THREE, endpoint
+from gemini_help import FLASH, GEMINI, PRO, THREE, asked, endpoint, sent
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -322,10 +322,10 @@ def test_images_documents_and_more() -> None:
     assert found[0]["parts"] == [
         INLINE,
         {"fileData": {"mimeType": "image/jpeg", "fileUri": "https://a.example/a.JPG?x=1"}},
-        {"fileData": {"mimeType": "image/*", "fileUri": "gs://bucket/b"}},
+        {"fileData": {"mimeType": "image/jpeg", "fileUri": "gs://bucket/b"}},
         {"fileData": {"mimeType": "video/mp4", "fileUri": "https://www.youtube.com/watch?v=x"}},
         {"inlineData": {"mimeType": "video/webm", "data": "AAAA"}},
-        {"inlineData": {"mimeType": "audio/mpeg", "data": "AAAA"}},
+        {"inlineData": {"mimeType": "audio/mp3", "data": "AAAA"}},
         {"inlineData": {"mimeType": "audio/opus", "data": "AAAA"}},
         {"fileData": {"mimeType": "application/pdf", "fileUri": "https://a.example/r.pdf"}},
         {"text": "c"},
@@ -337,6 +337,23 @@ def test_images_documents_and_more() -> None:
         INLINE,
         {"text": "V (https://a.example)\ny\nz"},
     ]
+
+
+@pytest.mark.parametrize(
+    ("said", "data", "told"),
+    [
+        ("image/PNG", "AAAA", "image/png"),
+        ("image/jpg", "AAAA", "image/jpeg"),
+        ("", "iVBORw0KGgo=", "image/png"),
+        ("image/*", "R0lGODlh", "image/gif"),
+        ("", "AAAA", "image/jpeg"),
+        ("image/webp;charset=x", "AAAA", "image/webp"),
+    ],
+)
+def test_the_type_of_an_image(said: str, data: str, told: str) -> None:
+    found, lost = turns(user(ImagePart(f"data:{said};base64,{data}")))
+    assert found[0]["parts"] == [{"inlineData": {"mimeType": told, "data": data}}]
+    assert not lost
 
 
 @pytest.mark.parametrize(
@@ -739,3 +756,109 @@ def test_whatever_was_said_it_can_be_taken(messages: list[Message], to: str, ver
         assert all("functionResponse" in part for part in turn["parts"][: len(results)])
         asked = [part["functionCall"] for part in turn["parts"] if "functionCall" in part]
     assert not asked
+
+
+# What each client says back.
+
+CHAT_BACK: Json = {
+    "messages": [
+        {"role": "user", "content": "a"},
+        {
+            "role": "assistant",
+            "tool_calls": [{"id": "t1", "type": "function", "function": {"name": "look", "arguments": "{}"}}],
+            "reasoning_details": [{"type": "reasoning.encrypted", "data": "sig", "format": OURS, "id": "t1"}],
+        },
+        {"role": "tool", "tool_call_id": "t1", "content": "r"},
+    ]
+}
+MESSAGES_BACK: Json = {
+    "max_tokens": 2048,
+    "thinking": {"type": "enabled", "budget_tokens": 1024},
+    "messages": [
+        {"role": "user", "content": "a"},
+        {
+            "role": "assistant",
+            "content": [
+                {"type": "thinking", "thinking": "", "signature": f"{OURS}::"},
+                {"type": "redacted_thinking", "data": f"{OURS}:t1:sig"},
+                {"type": "tool_use", "id": "t1", "name": "look", "input": {}},
+            ],
+        },
+        {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "t1", "content": "r"}]},
+    ],
+}
+RESPONSES_BACK: Json = {
+    "input": [
+        {"role": "user", "content": "a"},
+        {"type": "reasoning", "id": "rs_1", "summary": [], "encrypted_content": f"{OURS}:t1:sig"},
+        {"type": "function_call", "call_id": "t1", "name": "look", "arguments": "{}"},
+        {"type": "function_call_output", "call_id": "t1", "output": "r"},
+    ]
+}
+
+
+@pytest.mark.parametrize(
+    ("client", "body"), [("chat", CHAT_BACK), ("messages", MESSAGES_BACK), ("responses", RESPONSES_BACK)]
+)
+def test_a_signature_comes_back_through_every_client(client: str, body: Json) -> None:
+    found, lost = sent(asked(client, body), THREE)
+    assert found["contents"] == [
+        {"role": "user", "parts": [{"text": "a"}]},
+        {
+            "role": "model",
+            "parts": [{"functionCall": {"id": "t1", "name": "look", "args": {}}, "thoughtSignature": "sig"}],
+        },
+        {
+            "role": "user",
+            "parts": [{"functionResponse": {"id": "t1", "name": "look", "response": {"output": "r"}}}],
+        },
+    ]
+    assert not lost
+
+
+def test_a_request_of_anthropics() -> None:
+    body: Json = {
+        "max_tokens": 9,
+        "system": [
+            {"type": "text", "text": "A", "cache_control": {"type": "ephemeral"}},
+            {"type": "text", "text": "B"},
+        ],
+        "messages": [
+            {"role": "user", "content": "a"},
+            {"role": "assistant", "content": [{"type": "tool_use", "id": "t1", "name": "look", "input": {"x": 1}}]},
+            {
+                "role": "user",
+                "content": [
+                    {
+                        "type": "tool_result",
+                        "tool_use_id": "t1",
+                        "is_error": True,
+                        "content": [
+                            {"type": "text", "text": "no"},
+                            {
+                                "type": "image",
+                                "source": {"type": "base64", "media_type": "image/png", "data": "iVBORw0KGgo="},
+                            },
+                        ],
+                    },
+                    {"type": "text", "text": "b"},
+                ],
+            },
+        ],
+        "tools": [{"name": "look", "input_schema": SCHEMA}, {"type": "web_search_20250305", "name": "web_search"}],
+        "tool_choice": {"type": "tool", "name": "look"},
+        "top_k": 3,
+        "stop_sequences": ["x"],
+    }
+    found, lost = sent(asked("messages", body))
+    assert found["systemInstruction"] == {"parts": [{"text": "A"}, {"text": "B"}]}
+    assert found["contents"][2]["parts"] == [
+        {"functionResponse": {"id": "t1", "name": "look", "response": {"error": "no"}}},
+        INLINE,
+        {"text": "b"},
+    ]
+    assert found["tools"] == [{"functionDeclarations": [{"name": "look", "parametersJsonSchema": SCHEMA}]}]
+    assert found["toolConfig"] == {"functionCallingConfig": {"mode": "ANY", "allowedFunctionNames": ["look"]}}
+    assert found["generationConfig"] == {"topK": 3, "maxOutputTokens": 9, "stopSequences": ["x"]}
+    assert len(lost) == 2
+    assert "tools[1]" in lost

@@ -49,12 +49,17 @@ NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,63}")
 """What a function may be called, at AI Studio and at Vertex."""
 _DATA = re.compile(r"data:(?P<type>[^;,]*)(?:;[^;,]*)*;base64,(?P<data>.*)", re.DOTALL)
 _THOUGHTS = ("reasoning", "reasoning_content", "reasoning_details")
-AUDIO = {"wav": "audio/wav", "mp3": "audio/mpeg", "flac": "audio/flac", "ogg": "audio/ogg", "m4a": "audio/mp4",
+AUDIO = {"wav": "audio/wav", "mp3": "audio/mp3", "flac": "audio/flac", "ogg": "audio/ogg", "m4a": "audio/mp4",
          "aac": "audio/aac", "aiff": "audio/aiff", "pcm16": "audio/pcm"}  # fmt: skip
 TYPES = {"png": "image/png", "jpg": "image/jpeg", "jpeg": "image/jpeg", "gif": "image/gif", "webp": "image/webp",
          "pdf": "application/pdf", "txt": "text/plain", "mp4": "video/mp4", "mov": "video/quicktime",
-         "webm": "video/webm", "mp3": "audio/mpeg", "wav": "audio/wav"}  # fmt: skip
-"""The end of an address → its media type, which Gemini wants to be told."""
+         "webm": "video/webm", "mp3": "audio/mp3", "wav": "audio/wav"}  # fmt: skip
+"""The end of an address → its media type, which Gemini wants to be told; it answers 400 to `image/*`."""
+ALIASES = {"image/jpg": "image/jpeg", "audio/x-wav": "audio/wav"}
+"""What clients write → what it is called."""
+STARTS = {"iVBORw0KGgo": "image/png", "/9j/": "image/jpeg", "R0lGOD": "image/gif", "UklGR": "image/webp",
+          "JVBERi0": "application/pdf"}  # fmt: skip
+"""How base64 begins → its media type, where nobody says it."""
 
 
 def joined(namespace: str | None, name: str) -> str:
@@ -235,7 +240,7 @@ class Writer:
             case TextPart(text=text) | RefusalPart(text=text):
                 return [{"text": text}] if text else []
             case ImagePart(url=url, file_id=file_id):
-                return self._media(url or None, file_id, where, "image/*")
+                return self._media(url or None, file_id, where, "image/jpeg")
             case AudioPart(data=data, format=format_):
                 return [{"inlineData": {"mimeType": AUDIO.get(format_, f"audio/{format_}"), "data": data}}]
             case VideoPart(url=url):
@@ -267,7 +272,10 @@ class Writer:
         """*url* inside the request where it holds the data, else by its address; *usual* is its type if it has none."""
         found = _DATA.fullmatch(url or "")
         if found is not None:
-            return [{"inlineData": {"mimeType": found["type"] or usual, "data": found["data"]}}]
+            data, kind = found["data"], found["type"].lower()
+            if not kind or kind == "image/*":
+                kind = next((kind for start, kind in STARTS.items() if data.startswith(start)), usual)
+            return [{"inlineData": {"mimeType": ALIASES.get(kind, kind), "data": data}}]
         if url is None or not url.startswith(("http://", "https://", "gs://")):
             self._losses.add(where, "a file that is neither there nor at an address" if file_id is None else NO_WORD)
             return []
