@@ -460,6 +460,7 @@ def thought(to: str, reasoning: Reasoning, **more: Any) -> tuple[Json | None, li
         (FLASH, Reasoning(max_tokens=0), {"thinkingBudget": 0}),
         (FLASH, Reasoning(effort="none"), {"thinkingBudget": 0}),
         (FLASH, Reasoning(enabled=False), {"thinkingBudget": 0}),
+        (FLASH, Reasoning(enabled=False, effort="low"), {"thinkingBudget": 0}),
         (FLASH, Reasoning(adaptive=True), {"includeThoughts": True, "thinkingBudget": -1}),
         (FLASH, Reasoning(effort="high"), {"includeThoughts": True, "thinkingBudget": 13_107}),
         (FLASH, Reasoning(effort="low", exclude=True), {"includeThoughts": False, "thinkingBudget": 3276}),
@@ -501,6 +502,15 @@ def test_how_each_model_is_told_to_think(to: str, reasoning: Reasoning, told: Js
 )  # fmt: skip
 def test_what_of_thinking_is_lost(to: str, reasoning: Reasoning, told: Json, path: str) -> None:
     assert thought(to, reasoning) == (told, [path])
+
+
+def test_thoughts_leave_room_for_an_answer() -> None:
+    told, lost = thought(FLASH, Reasoning(effort="high"), max_output=1000)
+    assert (told, lost) == ({"includeThoughts": True, "thinkingBudget": 800}, [])
+
+
+def test_what_of_thinking_only_its_own_dialect_knows() -> None:
+    assert thought(FLASH, Reasoning(extra={"type": "between_tools"})) == (None, ["reasoning.type"])
 
 
 REASONING = st.builds(

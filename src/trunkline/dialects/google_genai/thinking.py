@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 from msgspec import Struct
 
 from trunkline.dialects.google_genai.history import NO_WORD
-from trunkline.dialects.reasoning import Wanted, budget_of, wanted
+from trunkline.dialects.reasoning import RATIOS, Wanted, budget_of, wanted
 from trunkline.model.loss import Losses
 from trunkline.model.request import Reasoning, Request
 
@@ -60,10 +60,11 @@ def thinking(request: Request, family: Family, losses: Losses) -> Json:
     for name in ("summary", "context", "mode"):
         if getattr(reasoning, name) is not None and not (name == "summary" and reasoning.summary == "auto"):
             losses.add(f"reasoning.{name}", NO_WORD)
+    losses.extra("reasoning", reasoning.extra, NO_WORD)
     want = wanted(reasoning)
     if want is None:
         return {}
-    if want.off or want.budget == 0:
+    if want.off or want.budget == 0 or reasoning.enabled is False:  # an effort beside it is about the answer
         if not family.stops:
             losses.add("reasoning", ALWAYS)
         return _off(family)
@@ -92,7 +93,10 @@ def _how_much(want: Wanted, request: Request, family: Family, losses: Losses) ->
         return {} if family.levels else {"thinkingBudget": -1}
     if family.levels:
         return {"thinkingLevel": _level(want.effort, family.levels)}
-    return {"thinkingBudget": _within(budget_of(want.effort, request.max_output), family)}
+    budget, most = budget_of(want.effort, request.max_output), request.max_output
+    if most is not None and budget >= most:  # thoughts are part of the output, and something must be left to say
+        budget = int(most * RATIOS.get(want.effort, RATIOS["medium"]))
+    return {"thinkingBudget": _within(budget, family)}
 
 
 def _within(budget: int, family: Family) -> int:
