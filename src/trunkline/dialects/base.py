@@ -38,7 +38,7 @@ class Quirks(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     reasoning_request: Literal["effort", "reasoning", "thinking", "enable_thinking"] = "effort"
     """Chat: how it is told to think: `reasoning_effort`; OpenRouter's `reasoning`; `thinking: {type, budget_tokens?}`
     (Z.AI, Moonshot, DeepSeek); `enable_thinking` with `thinking_budget` (Alibaba)."""
-    schema: Literal["full", "openai_strict", "gemini", "plain"] = "full"
+    schema: Literal["full", "openai_strict", "anthropic", "gemini", "plain"] = "full"
     """The subset of JSON Schema that it takes; see `dialects.schema`."""
     cache_marks: Literal["cache_control", "prompt_cache_breakpoint"] | None = None
     """Chat: how it spells the marks of what may be cached, on parts of messages; None: it takes none."""

@@ -3,6 +3,7 @@
     full            as it came
     plain           without references: each is replaced by what it names
     openai_strict   OpenAI's strict mode: every property is required (an optional one may be null), and no other allowed
+    anthropic       what binds Claude's answers and strict tools: no references, no other properties, no bounds
     gemini          the older subset of OpenAPI's schema objects that Gemini's `parameters` and `responseSchema` are
 
 What has to be left out only loosens a schema: an answer that fits the original fits the subset. A definition that
@@ -15,7 +16,7 @@ Sources: OpenAI's guide, "Structured outputs"; Gemini API, "Schema"; not read ag
 
 from typing import Any, Literal, TypeAlias
 
-Subset = Literal["full", "openai_strict", "gemini", "plain"]
+Subset = Literal["full", "openai_strict", "anthropic", "gemini", "plain"]
 Schema: TypeAlias = dict[str, Any]
 
 GEMINI = frozenset(
@@ -33,6 +34,14 @@ STRICT = frozenset(
      "exclusiveMaximum", "multipleOf", "$ref", "$defs", "definitions"}
 )  # fmt: skip
 """Keywords that OpenAI's strict mode takes."""
+ANTHROPIC = frozenset(
+    {"type", "title", "description", "default", "enum", "const", "items", "minItems", "properties", "required",
+     "additionalProperties", "anyOf", "allOf", "pattern", "format"}
+)  # fmt: skip
+"""Keywords that bind Claude's answers. Source: its guide, "Structured outputs", and its SDK's `transform_schema`."""
+ANTHROPIC_FORMATS = frozenset(
+    {"date-time", "time", "date", "duration", "email", "hostname", "uri", "ipv4", "ipv6", "uuid"}
+)
 SILENT = frozenset(
     {"$schema", "$id", "$comment", "$anchor", "title", "examples", "deprecated", "readOnly", "writeOnly"}
 )
@@ -81,6 +90,8 @@ class _Writer:
         found = {key: self._value(key, value, path, within) for key, value in schema.items()}
         if self._kind == "plain":
             return {key: value for key, value in found.items() if key not in ("$defs", "definitions")}
+        if self._kind == "anthropic":
+            return self._anthropic(found, path)
         return self._strict(found, path) if self._kind == "openai_strict" else self._gemini(found, path)
 
     def _value(self, key: str, value: Any, path: tuple[str, ...], within: tuple[str, ...]) -> Any:
@@ -122,6 +133,12 @@ class _Writer:
                 self._lose((*path, key))
         return {key: value for key, value in schema.items() if key in known}
 
+    def _close(self, found: Schema, path: tuple[str, ...]) -> None:
+        """No properties but those that *found* names; one that names none is open as a rule."""
+        if found.get("additionalProperties", "properties" not in found) not in (None, False):
+            self._lose((*path, "additionalProperties"))
+        found["additionalProperties"] = False
+
     # OpenAI's strict mode.
 
     def _strict(self, schema: Schema, path: tuple[str, ...]) -> Schema:
@@ -132,15 +149,27 @@ class _Writer:
         if isinstance(properties, dict) or found.get("type") == "object":
             properties = properties if isinstance(properties, dict) else {}
             required = set(_texts(found.get("required")))
-            if "properties" not in found and "additionalProperties" not in schema:  # whatever it holds
-                self._lose((*path, "additionalProperties"))
+            self._close(found, path)
             found["properties"] = {
                 name: one if name in required else _nullable(one) for name, one in properties.items()
             }
             found["required"] = list(properties)
-            if found.get("additionalProperties") not in (None, False):
-                self._lose((*path, "additionalProperties"))
-            found["additionalProperties"] = False
+        return found
+
+    # Claude's structured outputs.
+
+    def _anthropic(self, schema: Schema, path: tuple[str, ...]) -> Schema:
+        if "oneOf" in schema and "anyOf" not in schema:
+            schema = {("anyOf" if key == "oneOf" else key): value for key, value in schema.items()}
+        found = self._kept(schema, ANTHROPIC, path)
+        if "format" in found and not ANTHROPIC_FORMATS & set(_texts([found["format"]])):
+            self._lose((*path, "format"))
+            del found["format"]
+        if "minItems" in found and found["minItems"] not in (0, 1):
+            self._lose((*path, "minItems"))
+            found["minItems"] = 1
+        if isinstance(found.get("properties"), dict) or found.get("type") == "object":
+            self._close(found, path)
         return found
 
     # Gemini's older subset.

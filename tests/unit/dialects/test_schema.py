@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema_rs import Draft202012Validator
 
-from trunkline.dialects.schema import GEMINI, MAX_SIZE, STRICT, Subset, subset
+from trunkline.dialects.schema import ANTHROPIC, GEMINI, MAX_SIZE, STRICT, Subset, subset
 
-KINDS: tuple[Subset, ...] = ("full", "plain", "openai_strict", "gemini")
+KINDS: tuple[Subset, ...] = ("full", "plain", "openai_strict", "anthropic", "gemini")
 NODE = {
     "$ref": "#/$defs/Node",
     "$defs": {"Node": {"type": "object", "properties": {"next": {"$ref": "#/$defs/Node"}, "x": {"type": "integer"}}}},
@@ -48,6 +48,17 @@ TEXT = {"type": "string"}
          ("additionalProperties",)),
         ("gemini", {"type": "array", "items": TEXT, "uniqueItems": True}, {"type": "array", "items": TEXT},
          ("uniqueItems",)),
+        ("anthropic", {"type": "object", "properties": {"a": TEXT}},
+         {"type": "object", "properties": {"a": TEXT}, "additionalProperties": False}, ()),
+        ("anthropic", {"type": "object"}, {"type": "object", "additionalProperties": False}, ("additionalProperties",)),
+        ("anthropic", {"type": "object", "properties": {}, "additionalProperties": {}},
+         {"type": "object", "properties": {}, "additionalProperties": False}, ("additionalProperties",)),
+        ("anthropic", {"type": "array", "items": {"$ref": "#/$defs/T"}, "minItems": 3, "$defs": {"T": TEXT}},
+         {"type": "array", "items": TEXT, "minItems": 1}, ("minItems",)),
+        ("anthropic", {"oneOf": [TEXT, {"type": "integer", "maximum": 5}]}, {"anyOf": [TEXT, {"type": "integer"}]},
+         ("oneOf.1.maximum",)),
+        ("anthropic", {"type": "string", "format": "byte", "minLength": 1}, TEXT, ("minLength", "format")),
+        ("anthropic", {"type": "string", "format": "uuid"}, {"type": "string", "format": "uuid"}, ()),
         (
             "openai_strict",
             {"type": "object", "properties": {"a": TEXT, "b": TEXT}, "required": ["a"]},
@@ -186,6 +197,8 @@ def test_nothing_forbidden_is_left_and_what_came_is_as_it_was(schema: dict[str, 
             assert left <= GEMINI
         case "openai_strict":
             assert left <= STRICT
+        case "anthropic":
+            assert left <= ANTHROPIC
         case "plain":
             assert not left & {"$ref", "$defs"}
         case _:

@@ -7,19 +7,22 @@ to a thought that it has not signed.
 import re
 from base64 import b64decode
 from binascii import Error as NotBase64
+from collections import defaultdict, deque
 from hashlib import sha256
 from typing import Any, TypeAlias
 
 import msgspec
 
+from trunkline.dialects.anthropic_messages import marks, mend
 from trunkline.dialects.anthropic_messages.citations import encode as encode_citation
 from trunkline.dialects.anthropic_messages.decode import NAME
+from trunkline.dialects.anthropic_messages.marks import cache_control
+from trunkline.dialects.anthropic_messages.tools import called
 from trunkline.dialects.bedrock_converse.models import Family
 from trunkline.dialects.reasoning import ANTHROPIC, pack
-from trunkline.dialects.turns import NOTHING, paired
+from trunkline.dialects.turns import paired
 from trunkline.model.loss import Losses
 from trunkline.model.request import (
-    CacheMark,
     FilePart,
     ImagePart,
     Message,
@@ -38,17 +41,14 @@ Json: TypeAlias = dict[str, Any]
 NO_WORD = "Messages has no word for it"
 ANOTHERS = "reasoning of another provider's model, which this one cannot read"
 UNSIGNED = "reasoning that is not signed, which the model does not take back"
+NO_FILE_ID = "a file kept by another provider"
+NOWHERE = "a file that is neither there nor at an address"
 HOIST = "a system message within the conversation stands before all of it"
 _ID = re.compile(r"[a-zA-Z0-9_-]{1,128}")
 _NOT_ID = re.compile(r"[^a-zA-Z0-9_-]+")
 _DATA = re.compile(r"data:(?P<type>[^;,]*)(?:;[^;,]*)*;base64,(?P<data>.*)", re.DOTALL)
 _THOUGHTS = ("reasoning", "reasoning_content", "reasoning_details")
 IMAGES = frozenset({"image/jpeg", "image/png", "image/gif", "image/webp"})
-
-
-def cache_control(mark: CacheMark) -> Json:
-    """*mark* on the wire; other dialects' times are not translated. Source: openrouter-semantics §14."""
-    return {"type": "ephemeral", **({"ttl": mark.ttl} if mark.ttl in ("5m", "1h") else {})}
 
 
 def call_id(id_: str) -> str:
@@ -67,13 +67,16 @@ class Writer:
         self._takes = takes or ANTHROPIC
         self._losses = losses
         self._where = "input" if request.dialect == "responses" else "messages"
+        self._taken: set[str] = set()
+        self._open: defaultdict[str, deque[str]] = defaultdict(deque)
+        """Calls that are not answered yet: what the client calls them → their ids."""
         self.system: list[Json] = []
         self.messages: list[Json] = []
         messages = request.messages if self._same else paired(request.messages, losses, self._where)
         for at, message in enumerate(messages):
             self._message(message, f"{self._where}[{at}]")
         if not self._same:
-            self._ends()
+            self.messages = mend.turns(self.messages, family, losses, self._where)
 
     def _message(self, message: Message, where: str) -> None:
         parts = message.parts
@@ -89,8 +92,7 @@ class Writer:
         if message.role == "tool":
             self._say("user", [self._result(message, blocks)], message)
             return
-        if message.cache is not None and blocks:
-            blocks[-1]["cache_control"] = cache_control(message.cache)
+        marks.put(blocks, message.cache, where, self._losses)
         if message.role in ("system", "developer") and not (self._same and self.messages):
             if self.messages:
                 self._losses.add(where, HOIST)
@@ -124,8 +126,8 @@ class Writer:
         """A tool's result: a string where it was one."""
         body: Json = {"type": "tool_result", "tool_use_id": message.tool_call_id or ""}
         if not self._same:
-            body["tool_use_id"] = call_id(body["tool_use_id"])
-        if message.plain and len(blocks) == 1:
+            body["tool_use_id"] = self._answered(body["tool_use_id"])
+        if message.plain and len(blocks) == 1 and blocks[0]["type"] == "text":
             body["content"] = blocks[0]["text"]
         elif blocks:
             body["content"] = blocks
@@ -137,21 +139,11 @@ class Writer:
             body.update({key: said for key, said in message.extra.items() if key != "message"})
         return body
 
-    def _ends(self) -> None:
-        """A conversation begins with the user, no turn is empty, and an answer begun for the model ends in no blank."""
-        if not self.messages or self.messages[0]["role"] == "assistant":
-            if self.messages:
-                self._losses.add(f"{self._where}[0]", "a conversation begins with the user: one who says nothing does")
-            self.messages.insert(0, {"role": "user", "content": [{"type": "text", "text": NOTHING}]})
-        last = self.messages[-1]
-        if last["role"] == "assistant" and "text" in last["content"][-1]:
-            last["content"][-1]["text"] = last["content"][-1]["text"].rstrip() or NOTHING
-
     def _part(self, part: Part, where: str) -> list[Json]:
         """The block of *part*; none where there is no word for it."""
         match part:
             case TextPart() | RefusalPart():
-                return self._text(part)
+                return self._text(part, where)
             case ImagePart():
                 body = self._image(part, where)
             case FilePart():
@@ -180,9 +172,11 @@ class Writer:
             self._losses.extra(where, part.extra, NO_WORD, but=("index", "type"))
         return [body]
 
-    def _text(self, part: TextPart | RefusalPart) -> list[Json]:
-        if not part.text and not self._same:
-            return []  # an empty one is refused
+    def _text(self, part: TextPart | RefusalPart, where: str) -> list[Json]:
+        if not part.text.strip() and not self._same:  # it is refused
+            if isinstance(part, TextPart) and part.cache is not None:
+                self._losses.add(f"{where}.{part.cache.spelling}", "a text that says nothing")
+            return []
         body: Json = {"type": "text", "text": part.text}
         if isinstance(part, TextPart):
             notes = [encode_citation(citation, same=self._same, output=False) for citation in part.citations]
@@ -196,9 +190,9 @@ class Writer:
     def _image(self, part: ImagePart, where: str) -> Json | None:
         if part.detail not in (None, "auto") and not self._same:
             self._losses.add(f"{where}.detail", NO_WORD)
-        source = self._source(part.url, part.file_id)
+        source = self._source(part.url, part.file_id if self._same else None)
         if source is None and not self._same:
-            self._losses.add(where, "an image that is neither there nor at an address")
+            self._losses.add(where, NOWHERE if part.file_id is None else NO_FILE_ID)
             return None
         if source is not None and source["type"] == "base64" and source["media_type"] not in IMAGES and not self._same:
             self._losses.add(where, "an image of a kind that the provider does not take")
@@ -226,9 +220,12 @@ class Writer:
             if self._same and part.extra.get("source", {}).get("type") == "content":
                 source = {"content": part.text}
         else:
-            source = self._source(part.data, part.file_id)
+            source = self._source(part.data, part.file_id if self._same else None)
         if not self._same:
-            source = self._taken(source, where)
+            if source is None:
+                self._losses.add(where, NOWHERE if part.file_id is None else NO_FILE_ID)
+                return None
+            source = self._fitting(source, where)
             if source is None:
                 return None
         body: Json = {"type": "document", "source": source or {}}
@@ -240,11 +237,9 @@ class Writer:
             body["citations"] = {"enabled": part.citations}
         return body
 
-    def _taken(self, source: Json | None, where: str) -> Json | None:
+    def _fitting(self, source: Json, where: str) -> Json | None:
         """*source* as the provider takes it: a PDF, a plain text, an address."""
-        if source is None:
-            self._losses.add(where, "a file that is neither there nor at an address")
-        elif source["type"] == "base64" and source["media_type"] != "application/pdf":
+        if source["type"] == "base64" and source["media_type"] != "application/pdf":
             try:
                 text = b64decode(source["data"], validate=True).decode()
             except (NotBase64, ValueError):
@@ -270,7 +265,7 @@ class Writer:
         if foreign and not (self._same and not self._claude):
             self._losses.add(where, ANOTHERS)
             return []
-        if part.form == "encrypted":
+        if part.form == "encrypted" and (part.text or self._same):
             data = pack(part.format, part.id, part.text) if foreign else part.text
             return [{"type": "redacted_thinking", "data": data, **extra}]
         if part.signature is None and self._claude:
@@ -281,6 +276,19 @@ class Writer:
             return []
         signature = part.signature if part.signature is not None else extra.get("signature", "")
         return [{**extra, "type": "thinking", "thinking": part.text, "signature": signature}]
+
+    def _named(self, id_: str) -> str:
+        """The id of a call that *id_* names, which no other call has; some providers count anew in every turn."""
+        name = call_id(id_)
+        if name in self._taken:
+            name = f"{name[:110]}_{len(self._taken)}"
+        self._taken.add(name)
+        self._open[id_].append(name)
+        return name
+
+    def _answered(self, id_: str) -> str:
+        """The id of the call that a result for *id_* answers."""
+        return self._open[id_].popleft() if self._open[id_] else call_id(id_)
 
     def _call(self, part: ToolCallPart, where: str) -> Json:
         given: Any
@@ -293,6 +301,6 @@ class Writer:
         elif not isinstance(given, dict) and not self._same:
             self._losses.add(f"{where}.arguments", "they are no JSON object: they stand in one, as text")
             given = {"input": part.arguments}
-        name = part.name if part.namespace is None else f"{part.namespace}__{part.name}"
-        id_ = part.id if self._same else call_id(part.id)
+        name = part.name if self._same else called(part.namespace, part.name)
+        id_ = part.id if self._same else self._named(part.id)
         return {"type": "tool_use", "id": id_, "name": name, "input": given}

@@ -8,16 +8,16 @@ from typing import Any, TypeAlias
 
 import msgspec
 
-from trunkline.dialects.anthropic_messages import thinking
+from trunkline.dialects.anthropic_messages import marks, mend, thinking, tools
 from trunkline.dialects.anthropic_messages.decode import NAME
-from trunkline.dialects.anthropic_messages.history import NO_WORD, Writer, cache_control
+from trunkline.dialects.anthropic_messages.history import NO_WORD, Writer
 from trunkline.dialects.anthropic_messages.request import decode
 from trunkline.dialects.base import Call, Encoded, Quirks
-from trunkline.dialects.bedrock_converse.models import family
+from trunkline.dialects.bedrock_converse.models import Family, family
 from trunkline.dialects.schema import subset
 from trunkline.model.endpoint import Endpoint
 from trunkline.model.loss import Losses
-from trunkline.model.request import Request, Tool, ToolChoice
+from trunkline.model.request import Request
 
 Json: TypeAlias = dict[str, Any]
 
@@ -38,9 +38,6 @@ UNSAID = (
 """Sampling parameters that Messages has no word for."""
 USUAL_OUTPUT = 8192
 """The output limit, which a provider must be told, where neither the client nor the configuration says one."""
-FREE_TEXT: Json = {"type": "object", "properties": {"input": {"type": "string"}}, "required": ["input"]}
-"""The schema that stands for a tool of free-form input."""
-NO_SCHEMA: Json = {"type": "object", "properties": {}}
 STRUCTURED = "structured-outputs-2025-11-13"
 """The beta without which strict tools and schemas of answers are refused."""
 FOREIGN = (b"-v1:", b'"unknown:', b'"signature":""', b'"signature": ""')
@@ -111,14 +108,15 @@ def to_wire(request: Request, endpoint: Endpoint, quirks: Quirks, losses: Losses
         body["system"] = writer.system if text is None else text
     body["messages"] = writer.messages
     _sampling(body, request, losses)
-    _tools(body, request, quirks, losses)
+    tools.put(body, request, kind, quirks, losses)
     if request.cache is not None:
-        body["cache_control"] = cache_control(request.cache)
-    _output(body, request, quirks, losses)
+        body["cache_control"] = marks.cache_control(request.cache)
+    _output(body, request, kind, quirks, losses)
     thinking.put(body, request, kind, losses)
     _beside(body, request, spelling, losses)
     if not same:
-        _limit_marks(body, losses)
+        mend.sampling(body, kind, losses)
+        marks.limit(body, losses)
     return body
 
 
@@ -144,72 +142,7 @@ def _sampling(body: Json, request: Request, losses: Losses) -> None:
         losses.add("n", "Messages gives one choice")
 
 
-def _tools(body: Json, request: Request, quirks: Quirks, losses: Losses) -> None:
-    same, choice = request.dialect == NAME, request.tool_choice
-    if request.tools is not None:
-        tools = [_tool(tool, f"tools[{at}]", quirks, losses, same=same) for at, tool in enumerate(request.tools)]
-        kept = [tool for tool in tools if tool is not None]
-        if choice is not None and choice.mode == "allowed":
-            kept = [tool for tool in kept if tool.get("name") in choice.names]
-        if kept or same:
-            body["tools"] = kept
-    if choice is not None:
-        said = _choice(choice, losses)
-        if said is not None and (same or body.get("tools")):
-            body["tool_choice"] = said
-    if request.parallel_tool_calls is not None and (same or (request.parallel_tool_calls is False and "tools" in body)):
-        told = body.get("tool_choice") or {"type": "auto"}
-        if same or told["type"] != "none":
-            body["tool_choice"] = {**told, "disable_parallel_tool_use": not request.parallel_tool_calls}
-
-
-def _tool(tool: Tool, where: str, quirks: Quirks, losses: Losses, *, same: bool) -> Json | None:
-    mark = {} if tool.cache is None else {"cache_control": cache_control(tool.cache)}
-    if same and tool.kind != "function":
-        return {"type": tool.kind, **({"name": tool.name} if tool.name else {}), **mark, **tool.extra}
-    if tool.kind not in ("function", "custom") or not tool.name:
-        losses.add(where, "a tool that this provider would have to run, and does not have")
-        return None
-    name = tool.name if tool.namespace is None else f"{tool.namespace}__{tool.name}"
-    body: Json = {"name": name}
-    if tool.description is not None:
-        body["description"] = tool.description
-    if tool.kind == "custom":
-        body["input_schema"] = FREE_TEXT
-        if tool.format is not None and tool.format.get("type") != "text":
-            losses.add(f"{where}.format", "free-form input has no grammar here")
-    elif same:
-        body["input_schema"] = tool.parameters if tool.parameters is not None else NO_SCHEMA
-    else:
-        schema, gone = subset(tool.parameters or NO_SCHEMA, quirks.schema)
-        for path in gone:
-            losses.add(f"{where}.parameters.{path}", "the provider's subset of JSON Schema has no such word")
-        body["input_schema"] = schema if "type" in schema else {"type": "object", **schema}
-    if tool.strict is not None and (tool.strict or same):
-        body["strict"] = tool.strict
-    if same:
-        body.update(tool.extra)
-    else:
-        losses.extra(where, tool.extra, NO_WORD, but=("type", "defer_loading"))
-    return {**body, **mark}
-
-
-def _choice(choice: ToolChoice, losses: Losses) -> Json | None:
-    match choice.mode:
-        case "auto" | "none":
-            return {"type": choice.mode, **choice.extra}
-        case "required":
-            return {"type": "any", **choice.extra}
-        case "tool" if choice.name:
-            return {"type": "tool", "name": choice.name, **choice.extra}
-        case "allowed":
-            return {"type": "any" if choice.required else "auto"}
-        case _:
-            losses.add("tool_choice", NO_WORD)
-            return None
-
-
-def _output(body: Json, request: Request, quirks: Quirks, losses: Losses) -> None:
+def _output(body: Json, request: Request, kind: Family, quirks: Quirks, losses: Losses) -> None:
     shape = request.response_format
     if shape is None or shape.kind == "text":
         return
@@ -220,9 +153,12 @@ def _output(body: Json, request: Request, quirks: Quirks, losses: Losses) -> Non
     if shape.kind != "json_schema" or shape.schema is None:
         losses.add("response_format", NO_WORD)
         return
-    schema, gone = subset(shape.schema, quirks.schema)
+    if kind.claude and not kind.structured:
+        losses.add("response_format", "the model takes no schema for its answer")
+        return
+    schema, gone = subset(shape.schema, tools.subset_of(kind, quirks))
     for path in gone:
-        losses.add(f"response_format.{path}", "the provider's subset of JSON Schema has no such word")
+        losses.add(f"response_format.{path}", tools.SUBSET)
     body["output_config"] = {"format": {"type": "json_schema", "schema": schema}}
 
 
@@ -251,21 +187,3 @@ def _beside(body: Json, request: Request, spelling: dict[str, str], losses: Loss
         losses.add("modalities", NO_WORD)
     if request.prompt_cache_key is not None:
         losses.add("prompt_cache_key", NO_WORD)
-
-
-MAX_MARKS = 4
-"""Cache marks in one request."""
-
-
-def _limit_marks(body: Json, losses: Losses) -> None:
-    """Of more marks than the provider takes, the last ones: they say the most."""
-    marked: list[Json] = [tool for tool in body.get("tools", ()) if "cache_control" in tool]
-    system = body.get("system")
-    marked += [block for block in system if "cache_control" in block] if isinstance(system, list) else []
-    for message in body["messages"]:
-        for block in message["content"] if isinstance(message["content"], list) else ():
-            marked += [block] if "cache_control" in block else []
-    allowed = MAX_MARKS - ("cache_control" in body)
-    for block in marked[: max(len(marked) - allowed, 0)]:
-        del block["cache_control"]
-        losses.add("cache_control", f"the provider takes {MAX_MARKS} marks: the last ones are sent")

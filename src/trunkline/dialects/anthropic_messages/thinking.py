@@ -99,13 +99,15 @@ def _allowed(said: Json, body: Json, losses: Losses) -> bool:
         losses.add("reasoning", "the model does not think where a tool is forced")
         return False
     if said["thinking"]["type"] == "enabled" and _thoughtless(body["messages"]):
-        losses.add("reasoning", "the call that is being answered came without a thought that the model has signed")
+        losses.add("reasoning", "the turn that is being gone on with came without a thought that the model has signed")
         return False
     return True
 
 
 def _thoughtless(messages: list[Json]) -> bool:
-    """Whether the model's last turn is answered with results, and does not begin with a thought."""
+    """Whether the turn that the model goes on with, begun for it or with calls now answered, begins with no thought."""
+    if messages[-1]["role"] == "assistant":
+        return True
     if len(messages) < 2 or not isinstance(messages[-1]["content"], list):
         return False
     if not any(block["type"] == "tool_result" for block in messages[-1]["content"]):

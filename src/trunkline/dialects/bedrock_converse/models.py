@@ -45,6 +45,8 @@ class Family(Struct, frozen=True, kw_only=True):
     """Can be told which tool to use."""
     one_sampler: bool = False
     """Takes a temperature or `topP`, not both."""
+    no_sampler: bool = False
+    """Takes neither them nor `top_k` (Anthropic, "What's new in Claude Opus 4.7")."""
     structured: bool = False
     """Takes a schema for its answer."""
     runs: tuple[tuple[str, str], ...] = ()
@@ -60,7 +62,8 @@ FAMILIES = (
     ),
     Family(
         ids=r"claude-(?:(?:opus|sonnet|haiku)-(?:4[.-][7-9]|[5-9])|mythos|fable)", claude=True, thinking="adaptive",
-        efforts=LOW_TO_MAX, shows=True, top_k="top_k", cache=_MARKS, one_tool=True, one_sampler=True, structured=True,
+        efforts=LOW_TO_MAX, shows=True, top_k="top_k", cache=_MARKS, one_tool=True, one_sampler=True, no_sampler=True,
+        structured=True,
     ),
     Family(
         ids=r"claude-(?:opus|sonnet|haiku)-4[.-]5", claude=True, thinking="budget", top_k="top_k", cache=_MARKS,
