@@ -6,7 +6,7 @@ import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from messages_help import ENDPOINT, UPSTREAM
+from messages_help import CLIENT, ENDPOINT, UPSTREAM
 from messages_rules import accept
 from msgspec.structs import replace
 
@@ -634,3 +634,38 @@ def test_whatever_another_dialect_says_claude_takes_it(request: Request, model: 
     accept(msgspec.json.decode(encoded.body))
     again = UPSTREAM.encode(request, replace(ENDPOINT, model="x/y", upstream_model=model), Quirks())
     assert again == encoded, "nothing of the request was changed"
+
+
+# A Messages client's own request, where it has to be written anew.
+
+
+def test_places_in_losses_are_the_clients() -> None:
+    thought = {"type": "thinking", "thinking": "hm", "signature": ""}
+    call = {"type": "tool_use", "id": "a", "name": "f", "input": {}}
+    body = {
+        "model": "m",
+        "system": "Be brief.",
+        "messages": [
+            {"role": "system", "content": "In French.", "clear_at": "never"},
+            {"role": "user", "content": "Hi"},
+            {"role": "assistant", "content": [call, thought]},
+            {
+                "role": "user",
+                "content": [
+                    {"type": "tool_result", "tool_use_id": "a", "content": [{"type": "text", "text": "1"}, thought]},
+                    {"type": "text", "text": "And?"},
+                    thought,
+                ],
+            },
+        ],
+    }
+    encoded = UPSTREAM.encode(CLIENT.decode(CLIENT.parse(msgspec.json.encode(body))), ENDPOINT, Quirks())
+    assert [loss.path for loss in encoded.losses] == [
+        "messages[2].content[1]",
+        "messages[3].content[0].content[1]",
+        "messages[3].content[2]",
+    ]
+    sent = msgspec.json.decode(encoded.body)
+    assert sent["system"] == body["system"]
+    assert sent["messages"][:2] == body["messages"][:2]
+    assert sent["messages"][3]["content"][1:] == [{"type": "text", "text": "And?"}]

@@ -4,6 +4,7 @@ from typing import Any
 
 import msgspec
 
+from trunkline.dialects.anthropic_messages.betas import header
 from trunkline.dialects.anthropic_messages.outgoing import STRUCTURED, to_wire
 from trunkline.dialects.base import Encoded, Quirks
 from trunkline.model.endpoint import Endpoint
@@ -32,8 +33,8 @@ class MessagesCounter:
         body: dict[str, Any] = {key: said for key, said in whole.items() if key in TAKEN}
         body["model"] = endpoint.upstream_model
         betas = request.betas if STRUCTURED in request.betas else (*request.betas, STRUCTURED)
-        headers = (("anthropic-beta", ",".join(betas)),)
-        return Encoded(body=msgspec.json.encode(body), losses=losses.found(), headers=headers)
+        asked = msgspec.json.encode(body)
+        return Encoded(body=asked, losses=losses.found(), headers=header(asked, betas, endpoint))
 
     def decode(self, body: bytes) -> int:
         """As `Counter.decode`."""

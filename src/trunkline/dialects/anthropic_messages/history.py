@@ -8,10 +8,12 @@ import re
 from base64 import b64decode
 from binascii import Error as NotBase64
 from collections import defaultdict, deque
+from collections.abc import Iterator
 from hashlib import sha256
 from typing import Any, TypeAlias
 
 import msgspec
+from msgspec import Struct
 
 from trunkline.dialects.anthropic_messages import marks, mend
 from trunkline.dialects.anthropic_messages.citations import encode as encode_citation
@@ -58,6 +60,31 @@ def call_id(id_: str) -> str:
     return f"{_NOT_ID.sub('_', id_)[:40]}_{sha256(id_.encode()).hexdigest()[:16]}"
 
 
+class _Place(Struct, frozen=True):
+    """Where a message stands in what the client sent, and its parts: the first of them, of others behind it."""
+
+    message: str
+    parts: str
+    first: int = 0
+
+
+def _places(request: Request) -> Iterator[_Place]:
+    """Where the messages of a Messages client stood. Several of ours may have been one of the client's."""
+    at, block = -1, 0
+    for number, message in enumerate(request.messages):
+        if number == 0 and "system" in request.spelling:
+            yield _Place("system", "system")
+            continue
+        at, block = (at, block) if message.joined else (at + 1, 0)
+        where = f"messages[{at}]"
+        if message.role == "tool":
+            yield _Place(f"{where}.content[{block}]", f"{where}.content[{block}].content")
+            block += 1
+        else:
+            yield _Place(where, f"{where}.content", block)
+            block += len(message.parts)
+
+
 class Writer:
     """Writes the system text and the messages of one request; `takes` is the format of the thoughts that go back."""
 
@@ -73,13 +100,16 @@ class Writer:
         self.system: list[Json] = []
         self.messages: list[Json] = []
         messages = request.messages if self._same else paired(request.messages, losses, self._where)
-        for at, message in enumerate(messages):
-            self._message(message, f"{self._where}[{at}]")
-        if not self._same:
+        if self._same:
+            for message, place in zip(messages, _places(request), strict=True):
+                self._message(message, place)
+        else:
+            for at, message in enumerate(messages):
+                self._message(message, _Place(f"{self._where}[{at}]", f"{self._where}[{at}].content"))
             self.messages = mend.turns(self.messages, family, losses, self._where)
 
-    def _message(self, message: Message, where: str) -> None:
-        parts = message.parts
+    def _message(self, message: Message, place: _Place) -> None:
+        parts, where = message.parts, place.message
         if message.name is not None and not self._same:
             if message.role == "user" and parts and isinstance(parts[0], TextPart):
                 parts = (TextPart(f"{message.name}: {parts[0].text}", cache=parts[0].cache), *parts[1:])
@@ -88,24 +118,24 @@ class Writer:
         if not self._same:
             told = any(isinstance(part, ReasoningPart) for part in parts)
             self._losses.extra(where, message.extra, NO_WORD, but=_THOUGHTS if told else ())
-        blocks = [block for at, part in enumerate(parts) for block in self._part(part, f"{where}.content[{at}]")]
+        blocks = [
+            block for at, part in enumerate(parts, place.first) for block in self._part(part, f"{place.parts}[{at}]")
+        ]
         if message.role == "tool":
             self._say("user", [self._result(message, blocks)], message)
             return
         marks.put(blocks, message.cache, where, self._losses)
-        if message.role in ("system", "developer") and not (self._same and self.messages):
+        if self._same:
+            if where == "system":
+                self.system = blocks
+            else:
+                self._say(message.role, blocks, message)
+        elif message.role in ("system", "developer"):
             if self.messages:
                 self._losses.add(where, HOIST)
-            if self._same and self.system:
-                self._say("system", blocks, message)
-            else:
-                self.system += blocks
-            return
-        self._say("assistant" if message.role == "assistant" else "system" if self._system(message) else "user",
-                  blocks, message)  # fmt: skip
-
-    def _system(self, message: Message) -> bool:
-        return message.role == "system"
+            self.system += blocks
+        else:
+            self._say(message.role, blocks, message)
 
     def _say(self, role: str, blocks: list[Json], message: Message) -> None:
         """*blocks* were said; those of another dialect in turns that alternate."""

@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 import msgspec
 
 from trunkline.dialects.anthropic_messages import marks, mend, thinking, tools
+from trunkline.dialects.anthropic_messages.betas import header
 from trunkline.dialects.anthropic_messages.decode import NAME
 from trunkline.dialects.anthropic_messages.history import NO_WORD, Writer
 from trunkline.dialects.anthropic_messages.request import decode
@@ -86,8 +87,8 @@ def _leave(fields: Json, endpoint: Endpoint, quirks: Quirks, betas: tuple[str, .
         if fields.pop(key, None) is not None:
             losses.add(key, "the provider does not take it")
     fields.update(quirks.body)
-    headers = (("anthropic-beta", ",".join(betas)),) if betas else ()
-    return Encoded(body=_json.encode(fields), losses=losses.found(), headers=headers)
+    body = _json.encode(fields)
+    return Encoded(body=body, losses=losses.found(), headers=header(body, betas, endpoint))
 
 
 def to_wire(request: Request, endpoint: Endpoint, quirks: Quirks, losses: Losses) -> Json:
