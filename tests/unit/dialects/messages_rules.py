@@ -19,11 +19,15 @@ NO_BEGINNING = re.compile(r"-4-[6-9]|claude-[a-z]+-5")
 """Models that take no answer begun for them."""
 NO_SAMPLING = re.compile(r"-4-[7-9]|claude-[a-z]+-5")
 
+SYSTEM_WITHIN = re.compile(r"opus-4-8|claude-[a-z]+-5")
+
 
 def accept(body: Json, signature: str | None = None) -> None:
     """Raise AssertionError where Claude would answer 400. *signature*: the only one that it has given."""
     assert body["max_tokens"] >= 1
     messages = body["messages"]
+    _system(messages, body["model"])
+    messages = [message for message in messages if message["role"] != "system"]
     assert [message["role"] for message in messages] == [("user", "assistant")[at % 2] for at in range(len(messages))]
     assert messages
     for message in messages:
@@ -33,7 +37,7 @@ def accept(body: Json, signature: str | None = None) -> None:
             _block(block, signature)
     _pairs(messages)
     _offered(body)
-    _thinking(body)
+    _thinking(body, messages)
     assert len(_marked(body)) + ("cache_control" in body) <= 4
     if messages[-1]["role"] == "assistant":
         assert not NO_BEGINNING.search(body["model"]), "a conversation ends with the user"
@@ -47,6 +51,21 @@ def accept(body: Json, signature: str | None = None) -> None:
         assert not {"temperature", "top_p", "top_k"} & body.keys()
     elif "-4-" in body["model"]:
         assert not {"temperature", "top_p"} <= body.keys()
+
+
+def _system(messages: list[Json], model: str) -> None:
+    """Those within stand behind the user's, and are the last or before the model's."""
+    roles = [message["role"] for message in messages]
+    for at, role in enumerate(roles):
+        if role == "system":
+            assert SYSTEM_WITHIN.search(model)
+            assert messages[at].keys() == {"role", "content"}
+            assert at
+            assert roles[at - 1] == "user"
+            assert roles[at + 1 : at + 2] in ([], ["assistant"])
+            for block in messages[at]["content"]:
+                assert block["type"] == "text"
+                _block(block, None)
 
 
 def _block(block: Json, signature: str | None) -> None:
@@ -104,7 +123,7 @@ def _offered(body: Json) -> None:
         assert "disable_parallel_tool_use" not in choice or choice["type"] != "none"
 
 
-def _thinking(body: Json) -> None:
+def _thinking(body: Json, turns: list[Json]) -> None:
     thinking = body.get("thinking", {"type": "disabled"})
     assert 0 <= body.get("temperature", 1) <= 1
     if thinking["type"] == "disabled":
@@ -115,7 +134,6 @@ def _thinking(body: Json) -> None:
     assert "top_k" not in body
     if thinking["type"] == "enabled":
         assert 1024 <= thinking["budget_tokens"] < body["max_tokens"]
-        turns = body["messages"]
         last = next(turn for turn in reversed(turns) if turn["role"] == "assistant" or turn is turns[0])
         answered = any(block["type"] == "tool_result" for block in turns[-1]["content"])
         if last["role"] == "assistant" and (answered or last is turns[-1]):

@@ -4,7 +4,8 @@ from typing import Any
 
 import msgspec
 import pytest
-from messages_help import CLIENT, ENDPOINT, RELAY, UPSTREAM
+from messages_help import CLIENT, RELAY, UPSTREAM
+from messages_help import ENDPOINT as OLDER
 from msgspec.structs import replace
 
 from trunkline.dialects.anthropic_messages.betas import NEEDED
@@ -13,6 +14,7 @@ from trunkline.dialects.anthropic_messages.outgoing import STRUCTURED
 from trunkline.dialects.base import Quirks
 from trunkline.model.endpoint import Endpoint
 
+ENDPOINT = replace(OLDER, upstream_model="claude-opus-4-8")
 IMAGE = {"type": "image", "source": {"type": "file", "file_id": "file_1"}}
 ADDED = {"type": "tool_addition", "tool": {"type": "tool_reference", "name": "f"}}
 DEFINED = {"type": "tool_addition", "tool": {"type": "tool_definition", "definition": {}}}

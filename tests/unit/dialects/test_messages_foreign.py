@@ -163,10 +163,29 @@ def test_a_conversation_begins_with_the_user() -> None:
     assert list(lost) == ["messages[0]"]
 
 
-def test_a_system_message_within() -> None:
-    body, lost = send(user(), Message(role="system", parts=(TextPart("Be brief."),)), dialect="responses")
-    assert body["system"] == [{"type": "text", "text": "Be brief."}]
-    assert list(lost) == ["input[1]"]
+BRIEF = Message(role="developer", parts=(TextPart("Be brief."),))
+
+
+@pytest.mark.parametrize(
+    ("messages", "kept"),
+    [
+        ((user(), BRIEF), True),
+        ((user(), BRIEF, BRIEF, assistant(TextPart("Hello")), user()), True),
+        ((user(), BRIEF, user()), False),
+        ((user(), assistant(TextPart("Hello")), BRIEF, user()), False),
+        ((user(), BRIEF, assistant(SIGNED), user()), False),
+    ],
+    ids=["last", "before_the_model", "between", "behind_the_model", "before_nothing"],
+)
+def test_a_system_message_within(messages: tuple[Message, ...], kept: bool) -> None:
+    body, lost = send(*messages, dialect="responses")
+    blocks = [{"type": "text", "text": "Be brief."}] * messages.count(BRIEF)
+    assert body["system"] == blocks
+    assert f"input[{messages.index(BRIEF)}]" in lost
+    body, lost = send(*messages, dialect="responses", model=NEWEST)
+    assert body.get("system") == (None if kept else blocks)
+    assert body["messages"].count({"role": "system", "content": blocks}) == kept
+    assert (f"input[{messages.index(BRIEF)}]" in lost) != kept
 
 
 @pytest.mark.parametrize("text", ["", " ", "\n"])
@@ -659,7 +678,8 @@ def test_places_in_losses_are_the_clients() -> None:
             },
         ],
     }
-    encoded = UPSTREAM.encode(CLIENT.decode(CLIENT.parse(msgspec.json.encode(body))), ENDPOINT, Quirks())
+    endpoint = replace(ENDPOINT, upstream_model=NEWEST)
+    encoded = UPSTREAM.encode(CLIENT.decode(CLIENT.parse(msgspec.json.encode(body))), endpoint, Quirks())
     assert [loss.path for loss in encoded.losses] == [
         "messages[2].content[1]",
         "messages[3].content[0].content[1]",

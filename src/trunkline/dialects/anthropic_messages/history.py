@@ -15,7 +15,7 @@ from typing import Any, TypeAlias
 import msgspec
 from msgspec import Struct
 
-from trunkline.dialects.anthropic_messages import marks, mend
+from trunkline.dialects.anthropic_messages import marks, mend, within
 from trunkline.dialects.anthropic_messages.citations import encode as encode_citation
 from trunkline.dialects.anthropic_messages.decode import NAME
 from trunkline.dialects.anthropic_messages.marks import cache_control
@@ -45,7 +45,6 @@ ANOTHERS = "reasoning of another provider's model, which this one cannot read"
 UNSIGNED = "reasoning that is not signed, which the model does not take back"
 NO_FILE_ID = "a file kept by another provider"
 NOWHERE = "a file that is neither there nor at an address"
-HOIST = "a system message within the conversation stands before all of it"
 _ID = re.compile(r"[a-zA-Z0-9_-]{1,128}")
 _NOT_ID = re.compile(r"[^a-zA-Z0-9_-]+")
 _DATA = re.compile(r"data:(?P<type>[^;,]*)(?:;[^;,]*)*;base64,(?P<data>.*)", re.DOTALL)
@@ -86,9 +85,15 @@ def _places(request: Request) -> Iterator[_Place]:
 
 
 class Writer:
-    """Writes the system text and the messages of one request; `takes` is the format of the thoughts that go back."""
+    """Writes the system text and the messages of one request; `takes` is the format of the thoughts that go back.
 
-    def __init__(self, request: Request, family: Family, takes: str | None, losses: Losses) -> None:
+    *system_within* says that the model takes system messages among the others.
+    """
+
+    def __init__(
+        self, request: Request, family: Family, takes: str | None, losses: Losses, *, system_within: bool
+    ) -> None:
+        self._within = system_within
         self._same = request.dialect == NAME
         self._claude = family.claude
         self._takes = takes or ANTHROPIC
@@ -103,10 +108,12 @@ class Writer:
         if self._same:
             for message, place in zip(messages, _places(request), strict=True):
                 self._message(message, place)
+            if not system_within:
+                self.messages = within.folded(self.messages, self.system, losses)
         else:
             for at, message in enumerate(messages):
                 self._message(message, _Place(f"{self._where}[{at}]", f"{self._where}[{at}].content"))
-            self.messages = mend.turns(self.messages, family, losses, self._where)
+            self.messages = mend.turns(self.messages, self.system, family, losses, self._where)
 
     def _message(self, message: Message, place: _Place) -> None:
         parts, where = message.parts, place.message
@@ -131,8 +138,12 @@ class Writer:
             else:
                 self._say(message.role, blocks, message)
         elif message.role in ("system", "developer"):
+            if self.messages and self._within and blocks:
+                self._say("system", blocks, message)
+                self.messages[-1].setdefault("~where", where)
+                return
             if self.messages:
-                self._losses.add(where, HOIST)
+                self._losses.add(where, within.HOIST)
             self.system += blocks
         else:
             self._say(message.role, blocks, message)

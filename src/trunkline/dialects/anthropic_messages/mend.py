@@ -12,6 +12,7 @@ read 2026-11-26.
 
 from typing import Any, TypeAlias
 
+from trunkline.dialects.anthropic_messages.within import placed
 from trunkline.dialects.bedrock_converse.models import Family
 from trunkline.dialects.turns import NOTHING
 from trunkline.model.loss import Losses
@@ -24,13 +25,13 @@ THOUGHTS = frozenset({"thinking", "redacted_thinking"})
 SAMPLERS = ("temperature", "top_p", "top_k")
 
 
-def turns(messages: list[Json], family: Family, losses: Losses, where: str) -> list[Json]:
-    """*messages*, which alternate, as the provider takes them; *where* names them in losses."""
+def turns(messages: list[Json], system: list[Json], family: Family, losses: Losses, where: str) -> list[Json]:
+    """*messages* as the provider takes them; *where* names them in losses. What cannot stay joins *system*."""
     if family.claude:
         for message in messages:
             if message["role"] == "assistant":
                 message["content"] = _thoughts(message["content"], losses, where)
-        messages = _alternating(messages)
+    messages = placed([message for message in messages if message["content"]], system, losses)
     if not messages or messages[0]["role"] == "assistant":
         if messages:
             losses.add(f"{where}[0]", "a conversation begins with the user: one who says nothing does")
@@ -52,19 +53,6 @@ def _thoughts(blocks: list[Json], losses: Losses, where: str) -> list[Json]:
         losses.add(f"{where}.reasoning", "a turn with thoughts begins with one: those of this turn are left out")
         kept = [block for block in kept if block["type"] not in THOUGHTS]
     return kept
-
-
-def _alternating(messages: list[Json]) -> list[Json]:
-    """*messages* without those that say nothing, what is adjacent then in one turn."""
-    found: list[Json] = []
-    for message in messages:
-        if not message["content"]:
-            continue
-        if found and found[-1]["role"] == message["role"]:
-            found[-1]["content"] += message["content"]
-        else:
-            found.append(message)
-    return found
 
 
 def _begun(messages: list[Json], family: Family, losses: Losses, where: str) -> None:

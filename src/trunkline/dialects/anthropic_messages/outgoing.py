@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 
 import msgspec
 
-from trunkline.dialects.anthropic_messages import marks, mend, thinking, tools
+from trunkline.dialects.anthropic_messages import marks, mend, thinking, tools, within
 from trunkline.dialects.anthropic_messages.betas import header
 from trunkline.dialects.anthropic_messages.decode import NAME
 from trunkline.dialects.anthropic_messages.history import NO_WORD, Writer
@@ -49,9 +49,13 @@ _json = msgspec.json.Encoder()
 
 
 def relay(call: Call, endpoint: Endpoint, quirks: Quirks) -> Encoded:
-    """As `Relay.request`: the client's own body, unless there are thoughts in it that are not this provider's."""
+    """As `Relay.request`: the client's own body, unless it holds what this provider would not take.
+
+    That is thoughts of others, and system messages where the model takes none.
+    """
     messages = bytes(call.envelope["messages"])
-    if any(mark in messages for mark in FOREIGN):
+    system = b'"system"' in messages and not within.takes(endpoint, quirks)
+    if system or any(mark in messages for mark in FOREIGN):
         return encode(decode(call), endpoint, quirks)
     fields: Json = {key: said for key, said in call.envelope.items() if key not in OURS or key in quirks.keep}
     if call.max_output is None:
@@ -103,9 +107,10 @@ def to_wire(request: Request, endpoint: Endpoint, quirks: Quirks, losses: Losses
         body.update({key: said for key, said in request.extra.items() if key not in OURS or key in quirks.keep})
     else:
         losses.extra("", request.extra, NO_WORD, but=NOT_LOST)
-    writer = Writer(request, kind, quirks.reasoning_format, losses)
+    writer = Writer(request, kind, quirks.reasoning_format, losses, system_within=within.takes(endpoint, quirks))
     if writer.system or spelling.get("system"):
-        text = writer.system[0]["text"] if spelling.get("system") == "string" else None
+        plain = spelling.get("system") == "string" and len(writer.system) == 1
+        text = writer.system[0]["text"] if plain else None
         body["system"] = writer.system if text is None else text
     body["messages"] = writer.messages
     _sampling(body, request, losses)
