@@ -8,6 +8,7 @@ Source: Bedrock user guide, "Using the Converse API" and "Use a tool to complete
 "Message", read 2026-11-26.
 """
 
+from collections import defaultdict, deque
 from typing import Any, Literal, TypeAlias
 
 from msgspec import Struct
@@ -35,6 +36,8 @@ class Turn(Struct):
     results: list[Result]
     blocks: list[Json]
     where: str
+    orphans: list[Result] = []
+    """While calls are paired: the results that came in it."""
 
     @property
     def calls(self) -> list[str]:
@@ -79,52 +82,36 @@ class Turns:
         return [{"role": turn.role, "content": _content(turn)} for turn in self._turns]
 
     def _pair(self) -> None:
-        at = 0
-        while at < len(self._turns):
-            turn = self._turns[at]
-            if turn.role == "assistant" and turn.calls:
-                if at + 1 == len(self._turns):
-                    self._turns.append(Turn("user", [], [], turn.where))
-                self._answered(at, turn.calls)
-            at += 1
+        """Every call has its result in the turn behind it, in order. Takes time in proportion to what was said."""
+        waiting: dict[str, deque[tuple[int, Result]]] = defaultdict(deque)
         for at, turn in enumerate(self._turns):
-            asked = self._turns[at - 1].calls if at else []
-            self._orphans(turn, asked)
+            for result in turn.results:
+                waiting[result.id].append((at, result))
+            turn.orphans, turn.results = turn.results, []
+        if self._turns and self._turns[-1].calls:
+            self._turns.append(Turn("user", [], [], self._turns[-1].where))
+        taken: set[int] = set()
+        for at, turn in enumerate(self._turns):
+            for id_ in turn.calls if turn.role == "assistant" else ():
+                results = waiting[id_]
+                while results and results[0][0] < at:  # a call behind it is not one that it answers
+                    results.popleft()
+                result = results.popleft()[1] if results else self._made_up(id_, turn)
+                taken.add(id(result))
+                self._turns[at + 1].results.append(result)
+        for turn in self._turns:
+            self._said(turn, [result for result in turn.orphans if id(result) not in taken])
 
-    def _answered(self, at: int, calls: list[str]) -> None:
-        """Every one of *calls*, of the turn *at*, has a result in the next one, in their order."""
-        here = self._turns[at + 1]
-        found: list[Result] = []
-        for id_ in calls:
-            result = self._take(here, id_)
-            for later in self._turns[at + 2 :]:
-                if result is None and later.role == "user":
-                    result = self._take(later, id_)
-            if result is None:
-                self._losses.add(f"{self._turns[at].where}.tool_calls", "a call without a result: one is made up")
-                block = {"toolResult": {"toolUseId": id_, "content": [{"text": NO_RESULT}], "status": "error"}}
-                result = Result(id_, [block], here.where)
-            found.append(result)
-        here.results = found + here.results
+    def _made_up(self, id_: str, turn: Turn) -> Result:
+        self._losses.add(f"{turn.where}.tool_calls", "a call without a result: one is made up")
+        block = {"toolResult": {"toolUseId": id_, "content": [{"text": NO_RESULT}], "status": "error"}}
+        return Result(id_, [block], turn.where)
 
-    @staticmethod
-    def _take(turn: Turn, id_: str) -> Result | None:
-        for result in turn.results:
-            if result.id == id_:
-                turn.results.remove(result)
-                return result
-        return None
-
-    def _orphans(self, turn: Turn, asked: list[str]) -> None:
-        """Results in *turn* that are not of *asked*, or the second of one, are said as text."""
-        open_ = list(asked)
+    def _said(self, turn: Turn, orphans: list[Result]) -> None:
+        """Results that nobody asked for are said as text."""
         said: list[Json] = []
-        for result in list(turn.results):
-            if result.id in open_:
-                open_.remove(result.id)
-                continue
+        for result in orphans:
             self._losses.add(result.where, "a result without a call: it is said as text")
-            turn.results.remove(result)
             said.append({"text": f"Result of the tool call {result.id}:"})
             for block in result.blocks:
                 inner = block.get("toolResult", {}).get("content") if "toolResult" in block else [block]

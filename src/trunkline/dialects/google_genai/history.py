@@ -83,6 +83,8 @@ class Writer:
         self._names: dict[str, str] = {}
         self.system: list[Json] = []
         self.contents: list[Json] = []
+        self._answers = 0
+        """Results that begin the last turn, if it is the user's."""
         messages = paired(request.messages, losses, self._where)
         last = max((at for at, message in enumerate(messages) if message.role == "user"), default=-1)
         places = {id(message): at for at, message in enumerate(request.messages)}
@@ -124,14 +126,16 @@ class Writer:
             self.contents[-1]["parts"] += parts
         else:
             self.contents.append({"role": role, "parts": parts})
+            self._answers = 0
 
     def _answer(self, result: Json, media: list[Json]) -> None:
         """A call was answered. The results of one turn stand together, and what else they hold behind them."""
         if not self.contents or self.contents[-1]["role"] != "user":
             self.contents.append({"role": "user", "parts": []})
+            self._answers = 0
         parts: list[Json] = self.contents[-1]["parts"]
-        at = next((at for at, part in enumerate(parts) if "functionResponse" not in part), len(parts))
-        parts.insert(at, result)
+        parts.insert(self._answers, result)
+        self._answers += 1
         parts += media
 
     def _model(self, parts: Sequence[Part], where: str, *, current: bool) -> list[Json]:
