@@ -315,7 +315,7 @@ async def build(
             flusher=flusher,
             thoughts=ThoughtMemory(clock.monotonic),
             metrics=Metrics(),
-            turns=Turns(),
+            turns=Turns(journal.write),
         )
         catalog = settings.catalog(now=clock.now())
         state = State(
