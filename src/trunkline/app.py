@@ -31,7 +31,7 @@ from trunkline.observe.metrics import Metrics
 from trunkline.ports import Clock, DirectTransport
 from trunkline.providers.authority import Authority
 from trunkline.server.http import Connection, Timekeeper
-from trunkline.server.inference import generation_id
+from trunkline.server.inference import Ids
 from trunkline.server.site import GatewaySite
 from trunkline.server.state import State
 from trunkline.server.workers import Workers
@@ -315,7 +315,7 @@ async def build(
             flusher=flusher,
             thoughts=ThoughtMemory(clock.monotonic),
             metrics=Metrics(),
-            turns=Turns(),
+            turns=Turns(journal.write),
         )
         catalog = settings.catalog(now=clock.now())
         state = State(
@@ -325,7 +325,7 @@ async def build(
             generations=store,
             idempotency=IdempotencyStore(database),
             metrics=parts.metrics,
-            new_id=generation_id,
+            new_id=Ids(),
             catalog=catalog,
             exchanges=exchanges(settings, catalog, parts),
             auth_required=settings.auth.required,

@@ -202,6 +202,14 @@ class Journal(Protocol):
         """
         ...
 
+    def put(self, generation: Generation) -> None:
+        """As `append`, but the next `write` is what makes it so. No `await` may stand between the two."""
+        ...
+
+    def write(self) -> OSError | None:
+        """Write all that was `put`, at once; what `append` would raise, which then is true of all of it."""
+        ...
+
 
 class KeyStore(Protocol):
     """Keys as the way of a request sees them: in memory, kept fresh by whoever owns it."""

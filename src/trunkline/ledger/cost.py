@@ -29,26 +29,30 @@ def cost(usage: Usage, price: Price, *, charged: bool = True) -> Cost:
         return Cost(upstream=upstream)
     if price.prompt is None or price.completion is None:
         return Cost(total=upstream or 0, upstream=upstream, known=upstream is not None)
+    prompt = _input(usage, price.prompt, price)
+    completion = max(usage.billed_completion, 0) * max(price.completion, 0)
+    request = max(price.request, 0)
+    total = prompt + completion + request
+    if total > MAX_PICO:
+        total, prompt, completion, request = (min(part, MAX_PICO) for part in (total, prompt, completion, request))
+    return Cost(total=total, prompt=prompt, completion=completion, request=request, upstream=upstream)
+
+
+def _input(usage: Usage, plain: Pico, price: Price) -> Pico:
+    """What the input costs, *plain* being the price of a prompt's token."""
     sent = max(usage.prompt, 0)
+    if not usage.cached and not usage.cache_write:
+        return sent * max(plain, 0)
     cached = min(max(usage.cached or 0, 0), sent)
     written = min(max(usage.cache_write or 0, 0), sent - cached)
     written_1h = min(max(usage.cache_write_1h or 0, 0), written)
-    plain_price = max(price.prompt, 0)
+    plain_price = max(plain, 0)
     write_price = plain_price if price.cache_write is None else max(price.cache_write, 0)
-    prompt = (
+    return (
         cached * (plain_price if price.cache_read is None else max(price.cache_read, 0))
         + (written - written_1h) * write_price
         + written_1h * (write_price if price.cache_write_1h is None else max(price.cache_write_1h, 0))
         + (sent - cached - written) * plain_price
-    )
-    completion = max(usage.billed_completion, 0) * max(price.completion, 0)
-    request = max(price.request, 0)
-    return Cost(
-        total=min(prompt + completion + request, MAX_PICO),
-        prompt=min(prompt, MAX_PICO),
-        completion=min(completion, MAX_PICO),
-        request=min(request, MAX_PICO),
-        upstream=upstream,
     )
 
 

@@ -3,7 +3,7 @@
 import logging
 import re
 from base64 import b64encode
-from functools import partial
+from functools import lru_cache, partial
 from os import urandom
 
 from msgspec.structs import replace
@@ -36,9 +36,25 @@ _ALPHABET = bytes.maketrans(b"+/", b"Az")
 logger = logging.getLogger(__name__)
 
 
-def generation_id(now: float) -> str:
-    """`gen-<Unix seconds>-<20 letters and digits>`, of 118 random bits. Source: wire-common §1."""
-    return f"gen-{int(now)}-{b64encode(urandom(15)).translate(_ALPHABET).decode()}"
+class Ids:
+    """Makes generations' ids: `gen-<Unix seconds>-<20 letters and digits>`, of 118 random bits.
+
+    The system is asked for the randomness of many at once. A process has its own. Source: wire-common §1.
+    """
+
+    __slots__ = ("_at", "_letters")
+
+    def __init__(self) -> None:
+        self._letters = ""
+        self._at = 0
+
+    def __call__(self, now: float) -> str:
+        """An id of *now*, Unix seconds."""
+        at = self._at
+        if at >= len(self._letters):
+            self._letters, at = b64encode(urandom(15 * 256)).translate(_ALPHABET).decode(), 0
+        self._at = at + 20
+        return f"gen-{int(now)}-{self._letters[at : at + 20]}"
 
 
 class Inference:
@@ -186,11 +202,12 @@ def upper_bound(call: Call, chosen: Plan, body_bytes: int, key: Key) -> Pico:
     if key.limit is None:
         return 0
     tokens = body_bytes // LEAST_BYTES_PER_TOKEN
-    return max(
-        worst_case(tokens, (call.max_output or endpoint.max_output or 0) * call.choices, endpoint.price)
-        for candidates in chosen
-        for endpoint in candidates.endpoints
-    )
+    most = 0
+    for candidates in chosen:
+        for endpoint in candidates.endpoints:
+            output = (call.max_output or endpoint.max_output or 0) * call.choices
+            most = max(most, worst_case(tokens, output, endpoint.price))
+    return most
 
 
 def _enabled(value: bytes | None) -> bool:
@@ -205,4 +222,9 @@ def _names(value: bytes) -> tuple[str, ...]:
 
 def _text(value: bytes | None) -> str | None:
     """A header's value for the record: readable, and not too long."""
-    return None if not value else printable(value.decode("latin-1"), MAX_HEADER_VALUE)
+    return None if not value else _readable(value)
+
+
+@lru_cache(maxsize=256)
+def _readable(value: bytes) -> str:
+    return printable(value.decode("latin-1"), MAX_HEADER_VALUE)

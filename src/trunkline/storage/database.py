@@ -19,7 +19,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Any, Final
 
-from sqlalchemy import Connection, Table, column, event, select, table, text
+from sqlalchemy import Connection, Engine, Table, column, create_engine, event, select, table, text
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
@@ -35,6 +35,9 @@ BUSY_TIMEOUT_S: Final = 5.0
 _POSTGRES_LOCK: Final = 0x7472_756E_6B6C
 """Key of the advisory lock under which PostgreSQL is migrated: `trunkl`."""
 
+_COMMON: Final[dict[str, Any]] = {"hide_parameters": True, "max_overflow": 0}
+"""Of every engine. An error's text must not show what was to be stored."""
+
 _VERSION = table("alembic_version", column("version_num"))
 
 
@@ -48,8 +51,10 @@ class Database:
     Safe to use from many tasks of one event loop.
     """
 
-    def __init__(self, engine: AsyncEngine) -> None:
+    def __init__(self, engine: AsyncEngine, bulk: Engine | None) -> None:
         self.engine = engine
+        self.bulk = bulk
+        """For writing much at once from a thread, where an `await` is a hop into one: SQLite's. None: use `write`."""
         self.dialect: str = engine.dialect.name
         """`sqlite` or `postgresql`."""
         self._writer = engine.execution_options(trunkline_begin="BEGIN IMMEDIATE")
@@ -65,6 +70,8 @@ class Database:
     async def close(self) -> None:
         """Close every connection."""
         await self.engine.dispose()
+        if self.bulk is not None:
+            self.bulk.dispose()
 
 
 async def open_database(url: str) -> Database:
@@ -79,7 +86,7 @@ async def open_database(url: str) -> Database:
     # At DEBUG, aiosqlite logs the arguments of its calls, which are our rows.
     logging.getLogger("aiosqlite").setLevel(logging.INFO)
     async with _alone(parsed):
-        database = Database(_engine(parsed))
+        database = Database(_engine(parsed), _bulk(parsed))
         try:
             await _prepare(database)
         except BaseException as error:
@@ -110,20 +117,27 @@ def _parse(url: str) -> URL:
 
 
 def _engine(url: URL) -> AsyncEngine:
-    # An error's text must not show what was to be stored.
-    common: dict[str, Any] = {
-        "hide_parameters": True,
-        "pool_size": 4,
-        "max_overflow": 0,
-        "pool_timeout": BUSY_TIMEOUT_S,
-    }
+    common: dict[str, Any] = _COMMON | {"pool_size": 4, "pool_timeout": BUSY_TIMEOUT_S}
     if url.get_backend_name() != "sqlite":
         return create_async_engine(url, pool_pre_ping=True, **common)
-    # isolation_level None: the driver begins no transaction of its own, `_begin` does.
-    engine = create_async_engine(url, connect_args={"timeout": BUSY_TIMEOUT_S, "isolation_level": None}, **common)
+    engine = create_async_engine(url, connect_args=_sqlite_args(), **common)
     event.listen(engine.sync_engine, "connect", _on_connect)
     event.listen(engine.sync_engine, "begin", _begin)
     return engine
+
+
+def _bulk(url: URL) -> Engine | None:
+    if url.get_backend_name() != "sqlite":
+        return None
+    engine = create_engine(url.set(drivername="sqlite"), connect_args=_sqlite_args(), pool_size=1, **_COMMON)
+    event.listen(engine, "connect", _on_connect)
+    event.listen(engine, "begin", _begin)
+    return engine.execution_options(trunkline_begin="BEGIN IMMEDIATE")
+
+
+def _sqlite_args() -> dict[str, Any]:
+    # isolation_level None: the driver begins no transaction of its own, `_begin` does.
+    return {"timeout": BUSY_TIMEOUT_S, "isolation_level": None}
 
 
 def _on_connect(connection: Any, _record: object) -> None:

@@ -84,6 +84,7 @@ class FileJournal:
         self._segments: list[Segment] = []
         self._current: Segment | None = None
         self._torn = False
+        self._put: list[tuple[Generation, bytes]] = []
 
     def open(self) -> None:
         """Make the folder (0700) and the first segment.
@@ -112,24 +113,41 @@ class FileJournal:
         """
         segment = self._current
         assert segment is not None, "append before open or after close"
-        rows = segment.rows
-        if generation.id in rows:
+        if generation.id in segment.rows:
             return
-        data = _encode(generation)
-        failure = self._store(segment, data + b"\n")
-        if self.pending < self._max_pending:
-            rows[generation.id] = (generation, data)
-            self.pending += 1
-        elif failure is None:
-            segment.spilled += 1
-            spent = segment.spilled_cost
-            spent[generation.key_id] = spent.get(generation.key_id, 0) + _pico(generation)
-        if self.pending == 1:
-            self.on_pending()
+        failure = self._append(segment, [(generation, _encode(generation))])
         if failure is not None:
             raise failure
-        if segment.size >= self._rotate_bytes:
+
+    def put(self, generation: Generation) -> None:
+        """As `Journal.put`. Its id is new."""
+        self._put.append((generation, _encode(generation)))
+
+    def write(self) -> OSError | None:
+        """As `Journal.write`. What could not be written is kept in memory, as `append` does."""
+        segment = self._current
+        assert segment is not None, "write before open or after close"
+        put, self._put = self._put, []
+        return self._append(segment, put)
+
+    def _append(self, segment: Segment, records: list[tuple[Generation, bytes]]) -> OSError | None:
+        lines = b"".join([data + b"\n" for _, data in records])
+        failure = self._store(segment, lines)
+        idle = not self.pending
+        for record in records:
+            generation = record[0]
+            if self.pending < self._max_pending:
+                segment.rows[generation.id] = record
+                self.pending += 1
+            elif failure is None:
+                segment.spilled += 1
+                spent = segment.spilled_cost
+                spent[generation.key_id] = spent.get(generation.key_id, 0) + _pico(generation)
+        if idle and self.pending:
+            self.on_pending()
+        if failure is None and segment.size >= self._rotate_bytes:
             self._rotate_or_go_on()
+        return failure
 
     @property
     def unflushed(self) -> dict[str, Pico]:
@@ -214,7 +232,7 @@ class FileJournal:
         return frozenset(segment.path for segment in self._segments)
 
     def _store(self, segment: Segment, line: bytes) -> OSError | None:
-        """Write *line* at the end of the segment; None, or why it could not be."""
+        """Write *line*, or several, at the end of the segment; None, or why it could not be."""
         size = len(line)
         if self._torn:
             # What an earlier failure left of a line must not take this one with it.

@@ -52,7 +52,7 @@ from trunkline.upstream.metadata import metadata
 from trunkline.upstream.scrub import Scrubber
 from trunkline.upstream.targets import Kind, Target, Targets
 from trunkline.upstream.thoughts import ThoughtMemory
-from trunkline.upstream.turns import Turns
+from trunkline.upstream.turns import Turns, Written
 
 MAX_ATTEMPTS = 3
 """Endpoints asked for one model. Source: reliability §3."""
@@ -112,6 +112,10 @@ class Answer:
     _trouble: Exception | None = None
     """What went wrong at the end of such an attempt."""
     _on_over: Callable[[], None] | None = None
+    _together = False
+    """The record is to be written with those of others."""
+    _last: Callable[[], None] | None = None
+    """What is left to be done when it is."""
     _credential: Credential | None = None
     _sent_at = 0.0
     _content_at = 0.0
@@ -165,10 +169,27 @@ class Answer:
         else:
             self._go_on()
 
-    def _close_up(self) -> None:
-        """The body of the attempt that `launch` began has ended."""
+    def _close_up(self) -> Written | None:
+        """The body of the attempt that `launch` began has ended; `_answer` is left to be done."""
+        self._together = True
         try:
             self._close()
+        except Exception as error:  # noqa: BLE001 - raised again by `_attempt`
+            self._trouble = error
+            self._go_on()
+            return None
+        finally:
+            self._together = False
+        return self._answer
+
+    def _answer(self, failure: OSError | None) -> None:
+        """The record is written, or it is not."""
+        last, self._last = self._last, None
+        assert last is not None
+        try:
+            if failure is not None:
+                raise _unrecorded(failure)
+            last()
         except Exception as error:  # noqa: BLE001 - raised again by `_attempt`
             self._trouble = error
             self._go_on()
@@ -414,9 +435,20 @@ class Answer:
         if self._first_token is None:
             self._first_token = self._world.clock.monotonic()
         if self._sink.gone:
-            self._record("cancelled", usage, charge, ClientGone.status, ClientGone("the client went away"))
+            gone = ClientGone("the client went away")
+            record = self._generation("cancelled", usage, charge, ClientGone.status, gone)
         else:
-            self._record("completed", usage, charge, 200, None)
+            record = self._generation("completed", usage, charge, 200, None)
+        if self._together:
+            self._world.journal.put(record)
+            self._last = partial(self._conclude, converter, out, record, usage, charge)
+        else:
+            self._append(record)
+            self._conclude(converter, out, record, usage, charge)
+
+    def _conclude(self, converter: Converter, out: bytes, record: Generation, usage: Usage, charge: Cost) -> None:
+        """The journal has the record."""
+        self._settle(record)
         self._finished = True
         if isinstance(converter, Translation) and converter.thoughts:
             self._world.thoughts.keep(self._ctx.key.id, converter.thoughts)
@@ -521,7 +553,9 @@ class Answer:
         charge = self._charge(usage, charged=gone or outcome.usage is not None) if self._committed or gone else FREE
         status: Status = "cancelled" if gone else "partial" if self._committed else "failed"
         try:
-            self._record(status, usage, charge, error.http_status, error)
+            record = self._generation(status, usage, charge, error.http_status, error)
+            self._append(record)
+            self._settle(record)
         except TrunklineError as worse:
             error = worse
         self.error = error
@@ -561,23 +595,19 @@ class Answer:
         assert self._endpoint is not None
         return price_of(usage, self._endpoint.price, charged=charged)
 
-    def _record(
+    def _generation(
         self,
         status: Status,
         usage: Usage,
         charge: Cost,
         http_status: int,
         error: TrunklineError | None,
-    ) -> None:
-        """Settle and write the record.
-
-        Raises:
-            Overloaded: the journal cannot be written; without a record there is no answer.
-        """
+    ) -> Generation:
+        """The record."""
         world, ctx, endpoint = self._world, self._ctx, self._endpoint
         outcome = Outcome() if self._converter is None else self._converter.outcome
         now = world.clock.monotonic()
-        generation = Generation(
+        return Generation(
             id=ctx.id,
             created=ctx.created,
             key_id=ctx.key.id,
@@ -609,13 +639,22 @@ class Answer:
             app_title=ctx.app_title,
             user_agent=ctx.user_agent,
         )
+
+    def _append(self, record: Generation) -> None:
+        """Write the record.
+
+        Raises:
+            Overloaded: the journal cannot be written; without a record there is no answer.
+        """
         try:
-            world.journal.append(generation)
+            self._world.journal.append(record)
         except OSError as problem:
-            logger.critical("the journal cannot be written: %s", problem.strerror)
-            raise Overloaded("the server cannot record usage now", retry_after_s=5.0) from problem
-        self._reservation.settle(charge.total)
-        world.settled(generation)
+            raise _unrecorded(problem) from problem
+
+    def _settle(self, record: Generation) -> None:
+        """Charge what the record says; with no `await` since it went to the journal."""
+        self._reservation.settle(record.cost)
+        self._world.settled(record)
 
     # What the client does meanwhile.
 
@@ -662,6 +701,11 @@ class Answer:
 
 
 _NOTHING = Outcome()
+
+
+def _unrecorded(problem: OSError) -> Overloaded:
+    logger.critical("the journal cannot be written: %s", problem.strerror)
+    return Overloaded("the server cannot record usage now", retry_after_s=5.0)
 
 
 def id_header(generation_id: str) -> bytes:

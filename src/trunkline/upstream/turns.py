@@ -1,5 +1,8 @@
 """Work of many requests, done together: the same step of each, one after the other.
 
+A step may leave something to be done once the journal has what the steps of all of them put there, which it then takes
+in one write.
+
 What could be done in a callback of the event loop is put off to its next iteration, where everything that came in this
 one has its turn: a step that was just done is still in the processor's caches for the next request, and no answer ends
 inside the call that read its bytes. It costs one callback for all of them.
@@ -7,23 +10,33 @@ inside the call that read its bytes. It costs one callback for all of them.
 
 import asyncio
 from collections.abc import Callable
+from typing import TypeAlias
+
+Written: TypeAlias = Callable[[OSError | None], None]
+"""Called when the journal was written, with what went wrong, if it did."""
+Step: TypeAlias = Callable[[], Written | None]
 
 
 class Turns:
     """Calls what it was given, in order, in the next iteration of the running event loop."""
 
-    __slots__ = ("_waiting",)
+    __slots__ = ("_waiting", "_write")
 
-    def __init__(self) -> None:
-        self._waiting: list[Callable[[], None]] = []
+    def __init__(self, write: Callable[[], OSError | None]) -> None:
+        """*write* is `Journal.write`."""
+        self._write = write
+        self._waiting: list[Step] = []
 
-    def add(self, step: Callable[[], None]) -> None:
-        """Call *step* then; it must not raise."""
+    def add(self, step: Step) -> None:
+        """Call *step* then, and what it returns once the journal is written. Neither may raise."""
         if not self._waiting:
             asyncio.get_running_loop().call_soon(self._take)
         self._waiting.append(step)
 
     def _take(self) -> None:
         waiting, self._waiting = self._waiting, []
-        for step in waiting:
-            step()
+        left = [after for step in waiting if (after := step()) is not None]
+        if left:
+            failure = self._write()
+            for after in left:
+                after(failure)

@@ -1,6 +1,7 @@
 """Attempts without a task: on a connection that is idle, every fault ends as it does where a task waits for it."""
 
 import asyncio
+import errno
 import re
 from typing import Any
 
@@ -11,6 +12,7 @@ from test_leaving import LONG, MOMENTS
 from test_upstream_faults import FAULTS, Fault
 
 from trunkline.model.record import Generation
+from trunkline.storage import FileJournal
 from trunkline.testing.gateway import RunningGateway
 from trunkline.testing.scripted import ScriptedUpstream
 from trunkline.upstream.http1 import Http1Transport
@@ -104,6 +106,26 @@ async def test_clients_that_leave_are_noted_alike(
             found.append((record.status, record.error_type, record.http_status))
     assert found[0] == found[1]
     assert found[0][0] == "cancelled"
+
+
+@BOTH_STREAM
+async def test_a_full_disk_ends_alike(gateway: Gateway, monkeypatch: pytest.MonkeyPatch, stream: bool) -> None:
+    """Without a record there is no answer, though others' records are written in the same breath."""
+    found = []
+    for way in WAYS:
+        with monkeypatch.context() as patch:
+            begun = without_begin(patch, way)
+            async with good() as upstream, gateway({"a": f"{upstream.origin}/v1"}) as running:
+                await ask(running.port, chat(stream=stream))
+                with monkeypatch.context() as full:
+                    full.setattr(FileJournal, "_store", lambda *_: OSError(errno.ENOSPC, "No space left on device"))
+                    answer = await ask(running.port, chat(stream=stream))
+                after = await ask(running.port, chat(stream=stream))
+        assert bool(begun) == (way == "direct")
+        found.append((answer.status, OURS.sub(b"", answer.body), answer.whole, after.status))
+    assert found[0] == found[1]
+    assert found[0][0] == 503 or b'"finish_reason":"error"' in found[0][1]
+    assert found[0][3] == 200
 
 
 @BOTH_STREAM

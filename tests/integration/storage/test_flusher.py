@@ -87,8 +87,9 @@ def failing(database: Database, when: Callable[[str], bool], error: Exception) -
         if when(statement):
             raise error
 
-    event.listen(database.engine.sync_engine, "before_cursor_execute", before)
-    return lambda: event.remove(database.engine.sync_engine, "before_cursor_execute", before)
+    engine = database.bulk or database.engine.sync_engine
+    event.listen(engine, "before_cursor_execute", before)
+    return lambda: event.remove(engine, "before_cursor_execute", before)
 
 
 async def test_in_the_database_within_moments(database: Database, folder: Path, clock: Clock) -> None:
@@ -285,7 +286,7 @@ async def test_every_statement_fails_once(database: Database, folder: Path) -> N
     """A failure at the nth write of a batch leaves nothing of it behind, and the next try everything."""
     for nth in range(1, 20):
         journal = opened(folder)
-        for number in range(113):  # statements of 100, 10 and 1
+        for number in range(113):  # statements of 50, 10 and 1
             journal.append(generation(nth * 1000 + number))
         count = 0
 

@@ -1,5 +1,6 @@
 """Golden streams and bodies: what they mean, and what a client gets either way."""
 
+import json
 import tomllib
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 
 from trunkline.dialects.base import Quirks
 from trunkline.dialects.openai_chat.decode import BodyDecoder, StreamDecoder
+from trunkline.dialects.openai_chat.relay import BodyRelay
 from trunkline.dialects.registry import RELAYS, UPSTREAMS
 from trunkline.model.errors import UpstreamTruncated
 from trunkline.model.events import check
@@ -45,6 +47,51 @@ def test_what_the_client_gets(case: Path, way: Way, golden: Golden) -> None:
     sse = case.suffix == ".sse"
     answer = carry(way, [case.read_bytes()], sse=sse, stream=sse)
     golden(case.with_suffix(SUFFIXES[way] + case.suffix), answer.out if sse else _pretty(answer.out))
+
+
+PLAIN = (
+    b'{"id":"c-1","object":"chat.completion","created":1790000000,"model":"m","choices":[{"index":0,"message":'
+    b'{"role":"assistant","content":"Hi \\u00e9\\n","refusal":null},"finish_reason":"stop"}],"usage":'
+    b'{"prompt_tokens":5,"completion_tokens":2,"total_tokens":7}}'
+)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (b"", b""),
+        (b'"Hi \\u00e9\\n"', b"null"),
+        (b'"Hi \\u00e9\\n"', b'""'),
+        (b'"Hi \\u00e9\\n"', '"\u00fc \u4e16"'.encode()),
+        (b'"Hi \\u00e9\\n"', b'"\\ud800"'),
+        (b'"Hi \\u00e9\\n"', b'"\xff"'),
+        (b'"Hi \\u00e9\\n"', b'[{"type":"text","text":"Hi"}]'),
+        (b',"refusal":null', b""),
+        (b',"refusal":null', b',"refusal":"No.","annotations":[]'),
+        (b',"refusal":null', b',"annotations":null'),
+        (b',"refusal":null', b',"reasoning":"Hm."'),
+        (b'"finish_reason":"stop"', b'"finish_reason":"length","native_finish_reason":"MAX","logprobs":{"content":[]}'),
+        (b'"finish_reason":"stop"', b'"finish_reason":"eos"'),
+        (b'"finish_reason":"stop"', b'"finish_reason":null'),
+        (b'"index":0', b'"index":1'),
+        (b'"c-1"', b'""'),
+        (b'"c-1"', b"7"),
+        (b'"model":"m"', b'"provider":"Other","service_tier":"default","system_fingerprint":"fp","model":null'),
+        (b'"model":"m"', b'"error":null,"x_other":1'),
+        (b'"created":1790000000,', b""),
+        (b'"total_tokens":7', b'"total_tokens":7,"cost":0.5,"x":1'),
+        (b'"usage"', b'"x_usage"'),
+        (b"}}", b"}} "),
+    ],
+)
+def test_a_plain_body_says_what_a_mended_one_says(old: bytes, new: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    body = PLAIN.replace(old, new)
+    fast = carry("relay", [body], sse=False, stream=False)
+    monkeypatch.setattr(BodyRelay, "_pass", lambda *_: False)
+    slow = carry("relay", [body], sse=False, stream=False)
+    fast.outcome.content_bytes = slow.outcome.content_bytes  # escapes count where nothing is decoded
+    assert (type(fast.error), fast.outcome) == (type(slow.error), slow.outcome)
+    assert fast.out == slow.out == b"" or json.loads(fast.out) == json.loads(slow.out)
 
 
 @pytest.mark.parametrize("case", REQUESTS, ids=name)

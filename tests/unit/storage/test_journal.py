@@ -94,6 +94,27 @@ def test_full_disk(journal: FileJournal, monkeypatch: pytest.MonkeyPatch, partia
     assert [row[0] for row in journal.batch(10)] == ["gen-1", "gen-2", "gen-3"]
 
 
+@pytest.mark.parametrize("partial", [0, 20, 200])
+def test_what_is_put_is_written_at_once(journal: FileJournal, monkeypatch: pytest.MonkeyPatch, partial: int) -> None:
+    woken: list[bool] = []
+    journal.on_pending = lambda: woken.append(True)
+    failing_at(2, errno.ENOSPC, monkeypatch, partial=partial)
+    journal.put(generation(1))
+    journal.put(generation(2))
+    assert (on_disk(journal.folder), journal.pending) == ([], 0)
+    assert journal.write() is None
+    assert (on_disk(journal.folder), journal.pending, woken) == (["gen-1", "gen-2"], 2, [True])
+    journal.put(generation(3))
+    journal.put(generation(4))
+    failure = journal.write()
+    assert failure is not None
+    assert failure.errno == errno.ENOSPC
+    assert on_disk(journal.folder) == ["gen-1", "gen-2"], "none or all"
+    assert [row[0] for row in journal.batch(10)] == ["gen-1", "gen-2", "gen-3", "gen-4"], "kept in memory"
+    journal.append(generation(5))
+    assert on_disk(journal.folder) == ["gen-1", "gen-2", "gen-5"]
+
+
 def _no_space(*_: object) -> None:
     raise OSError(errno.EIO, "no")
 

@@ -8,12 +8,16 @@ that is not so is decoded, and may teach the next template.
 
 Frames that are decoded are made well-formed on the way: reasoning under its common name, tool calls with their index
 and id, arguments as text. What they hold beyond that passes as it came.
+
+Most JSON bodies hold one choice of plain text, and nothing that is not documented. `_Body` is their shape: read and
+written in one pass each, and what the model said is a slice that nobody looks into. Any other body is taken apart as
+frames are.
 """
 
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import msgspec
-from msgspec import Raw
+from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
 from trunkline.dialects.base import Converter, Identity, Outcome
 from trunkline.dialects.lenient import MAX_BODY_BYTES, load, value
@@ -34,6 +38,8 @@ OURS = frozenset(
     {"id", "object", "created", "model", "choices", "usage", "error", "provider", "obfuscation"}
 )  # fmt: skip
 """What a frame without choices says that is not news; the rest of it rides on the next frame that has some."""
+
+NULL = Raw(b"null")
 
 _json = msgspec.json.Encoder()
 _raw = msgspec.json.Decoder(dict[str, Raw])
@@ -270,18 +276,67 @@ class StreamRelay:
         return self._take() + error_chunk(self._head, error) + closing + DONE
 
 
+class _Message(Struct, forbid_unknown_fields=True, gc=False):
+    """A message in which nothing has to be mended, as long as what it says is text or null."""
+
+    role: Literal["assistant"]
+    content: Raw
+    refusal: Raw = NULL
+    reasoning: None = None
+    annotations: list[Raw] | UnsetType = UNSET
+
+    def size(self) -> int | None:
+        """Bytes of text, as they are on the wire; None where something else is said."""
+        size = 0
+        for raw in (self.content, self.refusal):
+            said = bytes(raw)
+            if said[:1] == b'"':
+                size += len(said) - 2
+            elif said != b"null":
+                return None
+        return size
+
+
+class _Choice(Struct, forbid_unknown_fields=True, gc=False):
+    """The choice of a plain body."""
+
+    index: Literal[0]
+    message: _Message
+    finish_reason: Literal["stop", "length", "content_filter"]
+    native_finish_reason: str | None = None
+    logprobs: Raw | UnsetType = UNSET
+
+
+class _Body(Struct, kw_only=True, forbid_unknown_fields=True, gc=False):
+    """A body that passes as it came, but for what is ours. Keys in the order that wire-chat §7 shows."""
+
+    id: str | None = None
+    model: str | None = None
+    object: str | None = None
+    created: int
+    choices: Annotated[list[_Choice], Meta(min_length=1, max_length=1)]
+    provider: str | None = None
+    system_fingerprint: Raw = NULL
+    service_tier: Raw | UnsetType = UNSET
+    usage: Raw | UnsetType = UNSET
+    openrouter_metadata: Raw | UnsetType = UNSET
+
+
+_body = msgspec.json.Decoder(_Body)
+
+
 class BodyRelay:
     """A `Converter` for one JSON body."""
 
-    __slots__ = ("_body", "_chunks", "_ended", "_fixer", "_identity", "_mended", "_size", "outcome")
+    __slots__ = ("_body", "_chunks", "_ended", "_identity", "_mended", "_plain", "_size", "outcome")
 
     def __init__(self, identity: Identity) -> None:
         self.outcome = Outcome()
         self._identity = identity
-        self._fixer = Fixer(identity, self.outcome)
         self._chunks: list[bytes] = []
         self._size = 0
         self._ended = False
+        self._plain: _Body | None = None
         self._body: dict[str, Any] = {}
         self._mended: list[dict[str, Any]] = []
 
@@ -306,14 +361,45 @@ class BodyRelay:
     def close(self) -> bytes:
         """Reads the body, which is whole now."""
         data = self._chunks[0] if len(self._chunks) == 1 else b"".join(self._chunks)
+        if not self._pass(data):
+            self._mend(data)
+        self._ended = True
+        return b""
+
+    def _pass(self, data: bytes) -> bool:
+        """Take *data* for plain, if it is."""
+        try:
+            if not data.isascii():
+                data.decode()
+            body = _body.decode(data)
+        except (msgspec.DecodeError, RecursionError, ValueError):
+            return False
+        choice = body.choices[0]
+        size = choice.message.size()
+        if size is None:
+            return False
+        reason = choice.finish_reason
+        if choice.native_finish_reason is None:
+            choice.native_finish_reason = reason
+        outcome = self.outcome
+        outcome.content_bytes = size
+        outcome.finish_reason, outcome.native_finish_reason = reason, choice.native_finish_reason
+        outcome.usage = _usage(body.usage) if isinstance(body.usage, Raw) else None
+        outcome.upstream_id = body.id or None
+        self._plain = body
+        return True
+
+    def _mend(self, data: bytes) -> None:
+        """Take *data* apart."""
         body, choices = read(data, last=False)
         error = _error(body, "")
         if error is not None:
             raise error
         if not choices:
             raise UpstreamFailed("the provider sent an answer without choices")
-        mended = [self._fixer.choice(raw, at, "message") for at, raw in enumerate(choices)]
-        if self._fixer.reason[0] == "error" and not any(says for _, says in mended):
+        fixer = Fixer(self._identity, self.outcome)
+        mended = [fixer.choice(raw, at, "message") for at, raw in enumerate(choices)]
+        if fixer.reason[0] == "error" and not any(says for _, says in mended):
             raise UpstreamFailed("the provider ended its answer with an error")
         self._mended = [choice for choice, _ in mended if choice is not None]
         for choice in self._mended:
@@ -321,18 +407,24 @@ class BodyRelay:
         self.outcome.usage = _usage(body["usage"]) if "usage" in body else None
         self.outcome.upstream_id = _text(value(body["id"])) if "id" in body else None
         self._body = body
-        self._ended = True
-        return b""
 
     def finish(self, usage: Usage, cost: Cost, metadata: dict[str, Any] | None = None) -> bytes:
         """The body with what is ours put in."""
+        identity, plain = self._identity, self._plain
+        if plain is not None:
+            plain.id, plain.model, plain.provider = identity.id, identity.model, identity.provider
+            plain.object = "chat.completion"
+            plain.usage = Raw(_json.encode(encode_usage(usage, cost)))
+            if metadata is not None:
+                plain.openrouter_metadata = Raw(_json.encode(metadata))
+            return _json.encode(plain)
         body = self._body
-        body["id"] = self._identity.id
-        body["model"] = self._identity.model
+        body["id"] = identity.id
+        body["model"] = identity.model
         body["object"] = "chat.completion"
-        body.setdefault("created", self._identity.created)
+        body.setdefault("created", identity.created)
         body["choices"] = self._mended
-        body["provider"] = self._identity.provider
+        body["provider"] = identity.provider
         body.setdefault("system_fingerprint", None)
         body["usage"] = encode_usage(usage, cost)
         if metadata is not None:
