@@ -91,6 +91,8 @@ class _Answer:
             self._losses.add(f"choices[{event.choice}]", ONE_CHOICE)
             return
         self._ended = event
+        if event.reason == "error":
+            self._losses.add("finish_reason", "Messages has no word for an answer that ended in an error")
         if not self._same:
             self._losses.extra("", event.extra, NO_WORD)
 
