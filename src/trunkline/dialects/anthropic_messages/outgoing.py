@@ -69,7 +69,7 @@ def encode(request: Request, endpoint: Endpoint, quirks: Quirks) -> Encoded:
     body = to_wire(request, endpoint, quirks, losses)
     betas = request.betas
     structured = "format" in (body.get("output_config") or {}) or any(
-        "strict" in tool for tool in body.get("tools", ())
+        "strict" in tool for tool in body.get("tools") or ()
     )
     if structured and request.dialect != NAME and STRUCTURED not in betas:
         betas = (*betas, STRUCTURED)
@@ -175,7 +175,7 @@ def _beside(body: Json, request: Request, spelling: dict[str, str], losses: Loss
         pass  # a field of ours, which stays here
     elif request.user is not None:
         body["metadata"] = {**(body.get("metadata") or {}), "user_id": request.user}
-    elif spelling.get("user") == "empty":
+    if spelling.get("metadata") == "empty":
         body["metadata"] = {}
     tier = request.service_tier
     if tier is not None:

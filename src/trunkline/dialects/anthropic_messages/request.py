@@ -128,7 +128,7 @@ def _user(fields: dict[str, Any], spelling: dict[str, str]) -> str | None:
     if metadata:
         fields["metadata"] = metadata
     elif metadata is not None and user is None:
-        spelling["user"] = "empty"
+        spelling["metadata"] = "empty"
     if user is None and fields.get("user") is not None:
         user, spelling["user"] = fields.pop("user"), "user"
     return user

@@ -6,10 +6,10 @@ kinds of a union (blocks, tools), because kinds that we do not know must pass: w
 
 from typing import Annotated, Any, Literal
 
-from msgspec import UNSET, Meta, Struct, UnsetType
+from msgspec import UNSET, Meta, Struct, UnsetType, ValidationError, convert
 from msgspec.json import Decoder
 
-from trunkline.dialects.limits import typed
+from trunkline.dialects.limits import invalid, typed
 from trunkline.model.errors import InvalidRequest
 from trunkline.model.preferences import Preferences
 
@@ -209,6 +209,9 @@ def check(body: bytes) -> MessagesBody:
         raise _missing("tool_choice.name", "the type tool needs it")
     if shape.thinking is not None and shape.thinking.type == "enabled" and shape.thinking.budget_tokens is None:
         raise _missing("thinking.budget_tokens", "the type enabled needs it")
+    form = None if shape.output_config is None else shape.output_config.format
+    if form is not None and form.type == "json_schema" and form.schema is None:
+        raise _missing("output_config.format.schema", "the type json_schema needs it")
     _check_fallbacks(shape)
     return shape
 
@@ -221,28 +224,41 @@ def _check_block(block: BlockShape, where: str) -> None:
     for key in NEEDS.get(block.type, ()):
         if getattr(block, key) is None:
             raise _missing(f"{where}.{key}", f"a block of type {block.type} needs it")
-    source = block.source
     if block.type in ("image", "document"):
-        if not isinstance(source, Source):
-            raise InvalidRequest(f"{where}.source: expected object", param=f"{where}.source")
-        for key in SOURCES.get(source.type, ()):
-            if getattr(source, key) is None:
-                raise _missing(f"{where}.source.{key}", f"a source of type {source.type} needs it")
-    if block.type == "tool_result" and isinstance(block.content, list):
-        for at, inner in enumerate(block.content):
-            if not isinstance(inner, dict) or not isinstance(inner.get("type"), str):
-                raise InvalidRequest(f"{where}.content[{at}]: expected a block", param=f"{where}.content[{at}]")
-            _check_inner(inner, f"{where}.content[{at}]")
-    elif block.type == "tool_result" and block.content not in (UNSET, None) and not isinstance(block.content, str):
-        raise InvalidRequest(f"{where}.content: expected a string or blocks", param=f"{where}.content")
+        _check_source(block.source, f"{where}.source")
+    elif block.type == "search_result" and not isinstance(block.source, str):
+        raise InvalidRequest(f"{where}.source: expected str", param=f"{where}.source")
+    elif block.type == "tool_result" and block.content not in (UNSET, None):
+        _check_content(block.content, f"{where}.content")
 
 
-def _check_inner(inner: dict[str, Any], where: str) -> None:
-    """A block inside of a tool's result: the known keys, of the known kinds."""
-    if inner["type"] == "text" and not isinstance(inner.get("text"), str):
-        raise _missing(f"{where}.text", "a block of type text needs it")
-    if inner["type"] in ("image", "document") and not isinstance(inner.get("source"), dict):
-        raise _missing(f"{where}.source", f"a block of type {inner['type']} needs it")
+def _check_source(source: Source | str | None, where: str) -> None:
+    if not isinstance(source, Source):
+        raise InvalidRequest(f"{where}: expected object", param=where)
+    for key in SOURCES.get(source.type, ()):
+        if getattr(source, key) is None:
+            raise _missing(f"{where}.{key}", f"a source of type {source.type} needs it")
+    if source.type == "content":
+        _check_content(source.content, f"{where}.content")
+
+
+def _check_content(content: Any, where: str) -> None:
+    """What a tool's result or a document holds: a string, or blocks."""
+    if isinstance(content, str):
+        return
+    if not isinstance(content, list):
+        raise InvalidRequest(f"{where}: expected a string or blocks", param=where)
+    for at, found in enumerate(content):
+        _check_block(_block(found, f"{where}[{at}]"), f"{where}[{at}]")
+
+
+def _block(found: Any, where: str) -> BlockShape:
+    try:
+        return convert(found, BlockShape)
+    except ValidationError as error:
+        wrong = invalid(error)
+        param = where if wrong.param is None else f"{where}.{wrong.param}"
+        raise InvalidRequest(f"{param}: {wrong.message.partition(': ')[2]}", param=param) from error
 
 
 def _check_tool(tool: ToolShape, where: str) -> None:
@@ -254,7 +270,7 @@ def _check_tool(tool: ToolShape, where: str) -> None:
 
 
 def _check_fallbacks(shape: MessagesBody) -> None:
-    if shape.fallbacks is None:
+    if not shape.fallbacks:
         return
     if shape.models:
         raise InvalidRequest("fallbacks: not together with models", param="fallbacks")
