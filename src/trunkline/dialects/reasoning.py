@@ -41,10 +41,14 @@ class Wanted(Struct, frozen=True):
 
 
 def wanted(reasoning: Reasoning | None) -> Wanted | None:
-    """What *reasoning* asks for; None where it leaves it to the provider. Enabled alone is the effort medium."""
+    """What *reasoning* asks for; None where it leaves it to the provider.
+
+    Enabled alone is the effort medium. Who disables it does not pay for thoughts, whatever effort stands beside it:
+    in Messages that one is about the answer too.
+    """
     if reasoning is None:
         return None
-    if reasoning.effort == "none" or (reasoning.enabled is False and reasoning.effort is None):
+    if reasoning.effort == "none" or reasoning.enabled is False:
         return Wanted(off=True)
     if reasoning.effort is None and reasoning.max_tokens is None:
         if reasoning.adaptive:

@@ -64,7 +64,7 @@ def thinking(request: Request, family: Family, losses: Losses) -> Json:
     want = wanted(reasoning)
     if want is None:
         return {}
-    if want.off or want.budget == 0 or reasoning.enabled is False:  # an effort beside it is about the answer
+    if want.off or want.budget == 0:
         if not family.stops:
             losses.add("reasoning", ALWAYS)
         return _off(family)
