@@ -33,7 +33,7 @@ EITHER = ((502, 503), ("provider_unavailable", "provider_overloaded"))
 LIMITED = ((429,), ("rate_limit_exceeded",))
 REJECTED = ((400,), ("invalid_request",))
 LIMITS = {
-    "connect_s": 1, "first_byte_s": 1.5, "first_content_s": 2, "idle_s": 1.5, "content_idle_s": 2, "total_s": 20,
+    "connect_s": 4, "first_byte_s": 1.5, "first_content_s": 2, "idle_s": 1.5, "content_idle_s": 2, "total_s": 20,
 }  # fmt: skip
 
 
