@@ -10,6 +10,7 @@ from trunkline.dialects.anthropic_messages.citations import promised as promised
 from trunkline.dialects.anthropic_messages.decode import KIND, SERVER_CALLS
 from trunkline.dialects.base import Identity
 from trunkline.dialects.ids import made_up
+from trunkline.dialects.lenient import text
 from trunkline.dialects.reasoning import ANTHROPIC, OPENAI, pack
 from trunkline.model.events import Delta, PartStarted
 from trunkline.model.loss import Losses
@@ -38,7 +39,7 @@ _any = msgspec.json.Decoder()
 
 def promised(block: dict[str, Any]) -> dict[str, Any]:
     """*block* with what it always has; the same object where it has it."""
-    missing = {key: said for key, said in PROMISED.get(block.get("type", ""), {}).items() if key not in block}
+    missing = {key: said for key, said in PROMISED.get(text(block.get("type")), {}).items() if key not in block}
     notes = block.get("citations")
     if isinstance(notes, list) and any(isinstance(note, dict) and "file_id" not in note for note in notes):
         missing["citations"] = [promised_citation(note) if isinstance(note, dict) else note for note in notes]

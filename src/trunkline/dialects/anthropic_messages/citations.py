@@ -46,7 +46,7 @@ def encode(citation: Citation, *, same: bool, output: bool = True) -> dict[str, 
 
     *same*: it came in this dialect. *output*: it is part of an answer, where some keys are always there.
     """
-    if same and citation.native:
+    if same and (citation.native or citation.kind == "opaque"):
         return promised(citation.native) if output else citation.native
     if citation.kind == "url" and citation.url is not None:
         return {

@@ -15,6 +15,7 @@ from trunkline.dialects.anthropic_messages.usage import decode as decode_usage
 from trunkline.dialects.lenient import BodyReader, load, text
 from trunkline.dialects.reasoning import ANTHROPIC
 from trunkline.dialects.sse import BlockReader, frames
+from trunkline.model.citation import Citation
 from trunkline.model.errors import UpstreamFailed, UpstreamGarbled, UpstreamTruncated
 from trunkline.model.events import (
     ChoiceEnded,
@@ -122,10 +123,9 @@ class Reader:
         match found:
             case {"type": "text"}:
                 yield PartStarted(part, "text", extra=_rest(found, "type", "text", "citations"))
-                notes = found.get("citations")
-                citations = tuple(decode_citation(note) for note in notes if isinstance(note, dict)) if notes else None
+                citations = _citations(found.get("citations"))
                 if citations or text(found.get("text")):
-                    yield Delta(part, text(found.get("text")), citations=citations)
+                    yield Delta(part, text(found.get("text")), citations=citations or None)
             case {"type": "thinking"}:
                 extra = _rest(found, "type", "thinking", "signature")
                 yield PartStarted(part, "reasoning", form="text", format=ANTHROPIC, extra=extra)
@@ -317,6 +317,10 @@ def whole(body: dict[str, Any]) -> dict[str, Any]:
     if not isinstance(body.get("content"), list):
         raise UpstreamFailed("the provider sent an answer without content")
     return body
+
+
+def _citations(found: Any) -> tuple[Citation, ...]:
+    return tuple(decode_citation(note) for note in found if isinstance(note, dict)) if isinstance(found, list) else ()
 
 
 def _rest(found: dict[str, Any], *known: str) -> dict[str, Any]:

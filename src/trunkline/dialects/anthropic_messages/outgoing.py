@@ -55,12 +55,18 @@ def relay(call: Call, endpoint: Endpoint, quirks: Quirks) -> Encoded:
     """
     messages = bytes(call.envelope["messages"])
     system = b'"system"' in messages and not within.takes(endpoint, quirks)
-    if system or any(mark in messages for mark in FOREIGN):
+    if system or _foreign(messages):
         return encode(decode(call), endpoint, quirks)
     fields: Json = {key: said for key, said in call.envelope.items() if key not in OURS or key in quirks.keep}
     if call.max_output is None:
         fields["max_tokens"] = limit(endpoint)
     return _leave(fields, endpoint, quirks, call.betas, Losses())
+
+
+def _foreign(messages: bytes) -> bool:
+    """Whether *messages* may hold a thought that is another provider's, or nobody's; if not, it costs a translation."""
+    unsigned = messages.count(b'"thinking":') > messages.count(b'"signature":')
+    return unsigned or any(mark in messages for mark in FOREIGN)
 
 
 def encode(request: Request, endpoint: Endpoint, quirks: Quirks) -> Encoded:

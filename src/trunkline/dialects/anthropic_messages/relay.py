@@ -234,7 +234,9 @@ class StreamRelay(_Answer):
             key = QUIET.get(name)
             return len(text(found.get(key)).encode()) if key is not None else 1
         key = DELTAS.get(name)
-        return len(text(found.get(key)).encode()) if key is not None else 1
+        if key is None:
+            return 0 if name == "signature_delta" else 1  # what nobody can read is no content
+        return len(text(found.get(key)).encode())
 
     def _delta(self, body: dict[str, Any]) -> None:
         usage = decode_usage(body.get("usage"), self.outcome.usage)

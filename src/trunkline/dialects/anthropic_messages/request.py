@@ -105,7 +105,7 @@ def decode(call: Call) -> Request:
         model=take("model"),
         stream=bool(stream),
         sampling=Sampling(stop=None if stop is None else tuple(stop), **sampling),
-        max_output=take("max_tokens"),
+        max_output=fields.pop("max_tokens", None),
         tools=None if tools is None else tuple(map(_tool, tools)),
         tool_choice=None if choice is None else _choice(choice),
         parallel_tool_calls=None if parallel is None else not parallel,
@@ -205,11 +205,9 @@ def _result(block: dict[str, Any], joined: bool, outer: dict[str, Any]) -> Messa
 
 def _text(fields: dict[str, Any], cache: CacheMark | None) -> Part:
     notes = fields.get("citations")
-    citations = tuple(decode_citation(note) for note in notes if isinstance(note, dict)) if notes else ()
-    if notes and len(citations) == len(notes):
+    citations = tuple(map(decode_citation, notes)) if isinstance(notes, list) else ()
+    if citations:
         del fields["citations"]
-    else:
-        citations = ()
     return TextPart(fields.pop("text"), cache=cache, citations=citations, extra=fields)
 
 
@@ -278,8 +276,8 @@ def _search_result(fields: dict[str, Any], cache: CacheMark | None) -> Part:
 
 
 def _tool_use(fields: dict[str, Any], cache: CacheMark | None) -> Part:
-    given = fields.pop("input", None)
-    text = msgspec.json.encode(given if given is not None else {}).decode()
+    given = _Taker(fields)("input")
+    text = msgspec.json.encode({} if given is None else given).decode()
     return ToolCallPart(fields.pop("id"), fields.pop("name"), text, cache=cache, extra=fields)
 
 

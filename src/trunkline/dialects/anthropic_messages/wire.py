@@ -53,6 +53,8 @@ class BlockShape(Struct):
     signature: str | None = None
     data: str | None = None
     title: str | None = None
+    context: str | None = None
+    citations: list[dict[str, Any]] | dict[str, Any] | None = None
     cache_control: CacheControl | None = None
 
 
@@ -226,8 +228,12 @@ def _check_block(block: BlockShape, where: str) -> None:
             raise _missing(f"{where}.{key}", f"a block of type {block.type} needs it")
     if block.type in ("image", "document"):
         _check_source(block.source, f"{where}.source")
-    elif block.type == "search_result" and not isinstance(block.source, str):
-        raise InvalidRequest(f"{where}.source: expected str", param=f"{where}.source")
+    elif block.type == "search_result":
+        if not isinstance(block.source, str):
+            raise InvalidRequest(f"{where}.source: expected str", param=f"{where}.source")
+        if block.content in (UNSET, None):
+            raise _missing(f"{where}.content", "a block of type search_result needs it")
+        _check_content(block.content, f"{where}.content")
     elif block.type == "tool_result" and block.content not in (UNSET, None):
         _check_content(block.content, f"{where}.content")
 

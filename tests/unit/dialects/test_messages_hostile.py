@@ -1,0 +1,105 @@
+"""Messages from upstreams and clients that send anything at all: never an error of ours, and always well-formed."""
+
+import random
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from chat_help import cases
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from messages_help import CLIENT, ENDPOINT, RELAY, WAYS, carry, read, wire
+from msgspec.structs import replace
+
+from trunkline.dialects.base import Quirks
+from trunkline.dialects.registry import UPSTREAMS
+from trunkline.model.errors import InvalidRequest
+
+JUNK: list[Any] = [None, 7, -1, True, "", [], {}, "x", ["x"], [{}], {"x": 1}, [None], 1.5]
+STREAMS = cases("streams/messages/*.sse")
+BODIES = cases("streams/messages/*.json")
+REQUESTS: list[Any] = [msgspec.json.decode(case.read_bytes()) for case in cases("requests/messages/*.json")]
+MANY = settings(max_examples=80)
+
+
+def spoiled(chance: random.Random, value: Any, share: float) -> Any:
+    """*value* with a *share* of what is in it gone, or something else."""
+    if chance.random() < share:
+        return chance.choice(JUNK)
+    if isinstance(value, dict):
+        return {key: spoiled(chance, inner, share) for key, inner in value.items() if chance.random() > share / 2}
+    return [spoiled(chance, inner, share) for inner in value] if isinstance(value, list) else value
+
+
+def spoiled_stream(chance: random.Random, case: Path) -> bytes:
+    share = chance.choice([0.01, 0.03, 0.1])
+    lines = [line[6:] for line in case.read_bytes().splitlines() if line.startswith(b"data: {")]
+    frames = [msgspec.json.encode(spoiled(chance, msgspec.json.decode(line), share)) for line in lines]
+    if chance.random() < 0.3:
+        chance.shuffle(frames)
+    if chance.random() < 0.3:
+        frames.pop(chance.randrange(len(frames)))
+    return b"".join(b"data: %s\n\n" % frame for frame in frames)
+
+
+@MANY
+@given(seed=st.integers(0, 2**32))
+def test_streams(seed: int) -> None:
+    chance = random.Random(seed)
+    body = spoiled_stream(chance, chance.choice(STREAMS))
+    for way in WAYS:
+        for stream in (True, False):
+            answer = carry(way, [body], sse=True, stream=stream)
+            if answer.out:
+                read(answer.out, stream=stream)
+                if stream and way == "translate":
+                    wire(answer.out)
+
+
+@MANY
+@given(seed=st.integers(0, 2**32))
+def test_bodies(seed: int) -> None:
+    chance = random.Random(seed)
+    found = spoiled(chance, msgspec.json.decode(chance.choice(BODIES).read_bytes()), chance.choice([0.02, 0.1]))
+    outs = [carry(way, [msgspec.json.encode(found)], sse=False, stream=False) for way in WAYS]
+    assert type(outs[0].error) is type(outs[1].error)
+    for answer in outs:
+        if answer.out:
+            read(answer.out, stream=False)
+
+
+@MANY
+@given(seed=st.integers(0, 2**32))
+def test_requests(seed: int) -> None:
+    """What is taken leaves for every dialect."""
+    chance = random.Random(seed)
+    body = spoiled(chance, chance.choice(REQUESTS), chance.choice([0.0, 0.01, 0.05]))
+    if not isinstance(body, dict):
+        return
+    try:
+        call = CLIENT.parse(msgspec.json.encode(body))
+    except InvalidRequest:
+        return
+    request = CLIENT.decode(call)
+    assert isinstance(msgspec.json.decode(RELAY.request(call, ENDPOINT, Quirks()).body), dict)
+    for name, upstream in UPSTREAMS.items():
+        endpoint = replace(ENDPOINT, dialect=name, upstream_model="small-1")
+        assert isinstance(msgspec.json.decode(upstream.encode(request, endpoint, Quirks()).body), dict)
+
+
+@pytest.mark.parametrize("name", ["id", "type", "name", "input", "caller"])
+@pytest.mark.parametrize("junk", JUNK, ids=repr)
+def test_calls_are_well_formed(name: str, junk: Any) -> None:
+    """U38, as far as this dialect has it: ids are there and differ, the input is an object."""
+    call = {"type": "tool_use", "id": "a", "name": "f", "input": {"x": 1}}
+    body = msgspec.json.encode({"stop_reason": "tool_use", "content": [{**call, name: junk}, call]})
+    answer = carry("translate", [body], sse=False, stream=False)
+    assert answer.error is None
+    calls = [block for block in msgspec.json.decode(answer.out)["content"] if block.get("type") == "tool_use"]
+    assert calls
+    assert len({block["id"] for block in calls}) == len(calls)
+    for block in calls:
+        assert isinstance(block["id"], str)
+        assert isinstance(block["name"], str)
+        assert isinstance(block["input"], dict)
