@@ -82,3 +82,21 @@ def test_an_error_before_content_can_be_taken_elsewhere(way: Way, kind: str, err
     with pytest.raises(error):
         through.feed(sse({"type": "error", "error": {"type": kind, "message": "no"}}))
     assert not through.committed
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("name", HELD)
+def test_an_answer_with_nothing_in_it_is_none(way: Way, name: str) -> None:
+    through = converter(way, sse=True, stream=True)
+    with pytest.raises(UpstreamFailed, match="empty answer"):
+        through.feed(sse(*HELD[name], {"type": "message_stop"}))
+    assert not through.committed
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("name", CONTENT)
+def test_an_answer_with_something_in_it_is_one(way: Way, name: str) -> None:
+    """Whether or not it says why it ended."""
+    through = converter(way, sse=True, stream=True)
+    through.feed(sse(*CONTENT[name], {"type": "message_stop"}))
+    assert through.ended

@@ -55,6 +55,8 @@ DELTAS = {
 }
 """A delta's type → the key of the text that it adds."""
 
+_CONTENT = {"text": ("text", "citations"), "thinking": ("thinking",)}
+"""A block's type → what of its beginning is content; any of it where the type is not here."""
 KIND = "~delta"
 """Where the type of a delta that the vocabulary has no name for stands, beside what it says."""
 
@@ -83,11 +85,13 @@ class _Block(Struct):
 class Reader:
     """Parts from blocks."""
 
-    __slots__ = ("_blocks", "_next", "_usage", "begun", "ended", "extra", "native", "stop")
+    __slots__ = ("_blocks", "_next", "_said", "_usage", "begun", "ended", "extra", "native", "stop")
 
     def __init__(self) -> None:
         self._blocks: dict[int, _Block] = {}
         self._next = 0
+        self._said = False
+        """Something has come that is content by itself."""
         self._usage: Usage | None = None
         self.begun = False
         self.ended = False
@@ -120,6 +124,7 @@ class Reader:
         part = self._next
         self._next += 1
         block = self._blocks[index] = _Block(part)
+        self._said = self._said or any(found.get(key) for key in _CONTENT.get(text(found.get("type")), found))
         match found:
             case {"type": "text"}:
                 yield PartStarted(part, "text", extra=_rest(found, "type", "text", "citations"))
@@ -166,7 +171,7 @@ class Reader:
         if key is not None:
             said = text(delta.get(key))
             if said:
-                block.said = True
+                block.said = self._said = True
                 yield Delta(block.part, said)
         elif kind == "signature_delta":
             signature = text(delta.get("signature"))
@@ -175,6 +180,7 @@ class Reader:
         elif kind == "citations_delta":
             note = delta.get("citation")
             if isinstance(note, dict):
+                self._said = True
                 yield Delta(block.part, citations=(decode_citation(note),))
         else:
             yield Delta(block.part, extra={**_rest(delta, "type"), KIND: kind})
@@ -210,7 +216,7 @@ class Reader:
             raise UpstreamFailed("the provider sent an empty stream")
         for index in list(self._blocks):
             yield from self.end(index)
-        if self.native is None and not self._next:
+        if self.native is None and not self._said:
             raise UpstreamFailed("the provider sent an empty answer")
         yield ChoiceEnded(reason=finish_reason(self.native), native=self.native, stop=self.stop, extra=self.extra)
         yield Finished()
