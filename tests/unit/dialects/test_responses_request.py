@@ -154,6 +154,20 @@ EVERYTHING: list[Wire] = [
 ]  # fmt: skip
 
 
+def test_what_says_nothing_comes_back() -> None:
+    items: list[Wire] = [
+        {"role": "user", "content": [
+            {"type": "input_text", "text": "Hi", "cache_control": None},
+            {"type": "input_text", "text": "Hi", "prompt_cache_breakpoint": None},
+            {"type": "input_image", "image_url": "", "detail": "low"},
+            {"type": "input_file", "file_url": "", "file_id": "f1"}]},
+        {"type": "message", "id": "m", "role": "assistant", "status": "completed", "content": [
+            {"type": "output_text", "text": "A", "annotations": None}]},
+    ]  # fmt: skip
+    request = CLIENT.decode(call_of({"input": items}))
+    assert msgspec.json.decode(msgspec.json.encode(to_wire(request)))["input"] == items
+
+
 def test_every_item_comes_back() -> None:
     body: Wire = {
         "input": EVERYTHING, "instructions": "I", "stream": False, "include": None, "stop": "x", "top_k": 4,

@@ -291,7 +291,8 @@ def rest(found: Body, *known: str) -> Body:
 
 
 def _text(found: Body) -> Part:
-    notes, fields = found.get("annotations"), rest(found, "text", "annotations", "type")
+    notes = found.get("annotations")
+    fields = rest(found, "text", "type", *(() if notes is None else ("annotations",)))  # a null comes back as it is
     empty = [key for key in ("annotations", "logprobs") if found.get(key) == []]
     extra = {key: said for key, said in fields.items() if key not in empty}
     if empty:
@@ -300,19 +301,19 @@ def _text(found: Body) -> Part:
 
 
 def _image(found: Body) -> Part:
-    extra = {key: said for key, said in found.items() if key not in ("type", *_IMAGE) or said is None}
+    extra = {key: said for key, said in found.items() if key not in ("type", *_IMAGE) or said in (None, "")}
     return ImagePart(
         found.get("image_url") or "", detail=found.get("detail"), file_id=found.get("file_id"), extra=extra
     )
 
 
 def _file(found: Body) -> Part:
-    extra = {key: said for key, said in found.items() if key not in ("type", *_FILE) or said is None}
-    data = found.get("file_data")
+    extra = {key: said for key, said in found.items() if key not in ("type", *_FILE) or said in (None, "")}
+    data = found.get("file_data") or None
     if data is not None and found.get("file_url") is not None:
         extra["file_url"] = found["file_url"]
     elif data is None:
-        data = found.get("file_url")
+        data = found.get("file_url") or None
     return FilePart(data=data, file_id=found.get("file_id"), filename=found.get("filename"), extra=extra)
 
 
@@ -351,10 +352,10 @@ def _part(found: Body, usual: str) -> Part:
     extra = dict(part.extra)
     if isinstance(part, TextPart) and found["type"] != usual:
         extra["~spelled"] = found["type"]
-    mark = extra.pop(_MARK, None) or extra.pop("cache_control", None)
-    if not isinstance(mark, dict) or isinstance(part, RefusalPart | ReasoningPart):
-        return msgspec.structs.replace(part, extra=extra if mark is None else part.extra)
-    spelling = _MARK if _MARK in found else "cache_control"
+    spelling = next((name for name in (_MARK, "cache_control") if isinstance(extra.get(name), dict)), None)
+    if spelling is None or isinstance(part, RefusalPart | ReasoningPart):  # null is no mark, and comes back as null
+        return msgspec.structs.replace(part, extra=extra)
+    mark = extra.pop(spelling)
     return msgspec.structs.replace(part, cache=CacheMark(mark.get("ttl"), cast("Any", spelling)), extra=extra)
 
 
