@@ -52,6 +52,8 @@ _ONES = ("items", "additionalProperties", "not", "if", "then", "else", "contains
          "unevaluatedProperties", "unevaluatedItems")  # fmt: skip
 MAX_DEPTH = 100
 """Beyond it a schema is cut as one that refers to itself."""
+MAX_REFERENCES = 100
+"""References within references; more would not fit the interpreter's stack."""
 MAX_SIZE = 5_000
 """Schemas within schemas; beyond it the rest is cut."""
 
@@ -78,7 +80,7 @@ class _Writer:
         if not isinstance(schema, dict):
             return schema if self._kind != "gemini" else {}
         self._size += 1
-        if len(path) > MAX_DEPTH or self._size > MAX_SIZE:
+        if len(path) > MAX_DEPTH or len(within) > MAX_REFERENCES or self._size > MAX_SIZE:
             if self._size <= MAX_SIZE + 1:  # of all the rest the first is named
                 self._lose(path)
             return {}

@@ -1,6 +1,7 @@
 """Schemas in the subsets that providers take: what each form becomes, and what holds for all of them."""
 
 import copy
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -219,3 +220,12 @@ def test_plain_says_the_same_or_less(schema: dict[str, Any], value: Any) -> None
     found, _ = subset(schema, "plain")
     if Draft202012Validator(schema).is_valid(value):
         assert Draft202012Validator(found).is_valid(value) or "oneOf" in str(schema)
+
+
+@pytest.mark.parametrize("kind", ["plain", "gemini", "anthropic"])
+def test_a_long_chain_of_references_is_cut(kind: Subset) -> None:
+    names = [f"d{at}" for at in range(5000)]
+    defs: dict[str, Any] = {name: {"$ref": f"#/$defs/{after}"} for name, after in pairwise(names)}
+    found, lost = subset({"$ref": "#/$defs/d0", "$defs": defs}, kind)
+    assert isinstance(found, dict)
+    assert lost
