@@ -113,3 +113,8 @@ def _surrogates_replaced(text: str) -> bytes:
 def text(value: Any) -> str:
     """*value* where it is a string, else nothing."""
     return value if isinstance(value, str) else ""
+
+
+def count(value: Any) -> int | None:
+    """*value* where it is a whole number from 0 on, else None."""
+    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from trunkline.dialects.lenient import count
 from trunkline.model.citation import Citation, CitationKind
 
 PLACES: dict[str, tuple[CitationKind, str, str, str]] = {
@@ -33,9 +34,9 @@ def decode(found: dict[str, Any]) -> Citation:
         url=_text(found.get("source")),
         title=_text(found.get("title", found.get("document_title"))),
         cited_text=_text(found.get("cited_text")),
-        source_begin=_count(found.get(begin)),
-        source_end=_count(found.get(end)),
-        document=_count(found.get(index)),
+        source_begin=count(found.get(begin)),
+        source_end=count(found.get(end)),
+        document=count(found.get(index)),
         file_id=_text(found.get("file_id")),
         native=found,
     )
@@ -80,7 +81,3 @@ def promised(found: dict[str, Any]) -> dict[str, Any]:
 
 def _text(value: Any) -> str | None:
     return value if isinstance(value, str) else None
-
-
-def _count(value: Any) -> int | None:
-    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None

@@ -12,7 +12,8 @@ import msgspec
 from trunkline.dialects.anthropic_messages.citations import decode as decode_citation
 from trunkline.dialects.anthropic_messages.wire import check
 from trunkline.dialects.base import Call
-from trunkline.dialects.limits import envelope, invalid
+from trunkline.dialects.fields import Taker, value
+from trunkline.dialects.limits import envelope
 from trunkline.dialects.reasoning import ANTHROPIC, unpack
 from trunkline.model.preferences import NO_PREFERENCES
 from trunkline.model.request import (
@@ -40,8 +41,6 @@ CHOICES = {"auto": "auto", "any": "required", "none": "none"}
 """`tool_choice.type` → our mode."""
 EFFORTS = ("low", "medium", "high", "xhigh", "max")
 
-_any = msgspec.json.Decoder()
-
 
 def parse(body: bytes) -> Call:
     """As `Client.parse`."""
@@ -60,38 +59,10 @@ def parse(body: bytes) -> Call:
     )
 
 
-def value(given: Any) -> Any:
-    """*given*, which may be bytes that have not been looked into, as Python's.
-
-    Raises:
-        InvalidRequest: a number or a string in it that JSON allows and nobody can hold.
-    """
-    if not isinstance(given, msgspec.Raw):
-        return given
-    try:
-        return _any.decode(given)
-    except (msgspec.DecodeError, RecursionError, ValueError) as error:
-        raise invalid(error) from error
-
-
-class _Taker:
-    """Takes named fields out of an object; an explicit null stays there, and so comes back as it was."""
-
-    def __init__(self, fields: dict[str, Any]) -> None:
-        self._fields = fields
-
-    def __call__(self, key: str) -> Any:
-        """The value of *key*, which is then gone; None where it is missing or null."""
-        found = self._fields.get(key)
-        if found is not None:
-            del self._fields[key]
-        return found
-
-
 def decode(call: Call) -> Request:
     """The whole request in our words; `call` has been checked."""
     fields: dict[str, Any] = {key: value(raw) for key, raw in call.envelope.items()}
-    take = _Taker(fields)
+    take = Taker(fields)
     spelling: dict[str, str] = {}
     messages = [*_system(take("system"), spelling), *_messages(take("messages"))]
     stop, tools, choice = take("stop_sequences"), take("tools"), take("tool_choice")
@@ -123,8 +94,8 @@ def decode(call: Call) -> Request:
 
 def _user(fields: dict[str, Any], spelling: dict[str, str]) -> str | None:
     """Who asks, taken out of *fields*: Anthropic's word for it, or else ours, which no provider is told."""
-    metadata = _Taker(fields)("metadata")
-    user: str | None = None if metadata is None else _Taker(metadata)("user_id")
+    metadata = Taker(fields)("metadata")
+    user: str | None = None if metadata is None else Taker(metadata)("user_id")
     if metadata:
         fields["metadata"] = metadata
     elif metadata is not None and user is None:
@@ -182,7 +153,7 @@ def _split(role: Role, content: list[dict[str, Any]], extra: dict[str, Any]) -> 
 def _result(block: dict[str, Any], joined: bool, outer: dict[str, Any]) -> Message:
     """A tool's result; what its message holds beyond it stands under `message`."""
     fields = {key: said for key, said in block.items() if key != "type"}
-    take = _Taker(fields)
+    take = Taker(fields)
     content = fields.get("content")
     plain = isinstance(content, str)
     parts: tuple[Part, ...] = ()
@@ -233,7 +204,7 @@ def _reference(source: dict[str, Any]) -> tuple[str | None, str | None]:
 
 
 def _document(fields: dict[str, Any], cache: CacheMark | None) -> Part:
-    take = _Taker(fields)
+    take = Taker(fields)
     source = dict(take("source"))
     text: str | None = None
     content: tuple[Part, ...] | None = None
@@ -276,7 +247,7 @@ def _search_result(fields: dict[str, Any], cache: CacheMark | None) -> Part:
 
 
 def _tool_use(fields: dict[str, Any], cache: CacheMark | None) -> Part:
-    given = _Taker(fields)("input")
+    given = Taker(fields)("input")
     text = msgspec.json.encode({} if given is None else given).decode()
     return ToolCallPart(fields.pop("id"), fields.pop("name"), text, cache=cache, extra=fields)
 
@@ -323,7 +294,7 @@ def _part(found: dict[str, Any]) -> Part:
 
 def _tool(found: dict[str, Any]) -> Tool:
     fields = dict(found)
-    take = _Taker(fields)
+    take = Taker(fields)
     kind = fields.get("type")
     if kind not in (None, "custom"):
         return Tool(kind=take("type"), name=take("name") or "", cache=_cache(fields), extra=fields)
@@ -351,7 +322,7 @@ def _output(
 ) -> tuple[Reasoning | None, ResponseFormat | None, str | None]:
     """How much to think, the shape of the answer, and how many words: what is left of the two goes back to *extra*."""
     fields = dict(config) if isinstance(config, dict) else {}
-    take = _Taker(fields)
+    take = Taker(fields)
     effort, shape = take("effort"), take("format")
     if fields or (config is not None and effort is None and shape is None):
         extra["output_config"] = fields
@@ -363,7 +334,7 @@ def _output(
 
 def _thought(fields: dict[str, Any], effort: str | None) -> Reasoning:
     kind = fields.pop("type")
-    take = _Taker(fields)
+    take = Taker(fields)
     display = take("display")
     if kind == "enabled":
         return Reasoning(max_tokens=take("budget_tokens"), enabled=True, effort=effort, display=display, extra=fields)

@@ -5,6 +5,7 @@ Sources: wire-common §17; Perplexity's and xAI's references, read 2026-11-26.
 
 from typing import Any
 
+from trunkline.dialects.lenient import count
 from trunkline.model.citation import Citation
 
 
@@ -18,8 +19,8 @@ def decode(found: dict[str, Any]) -> Citation:
         url=_text(inner.get("url")),
         title=_text(inner.get("title")),
         cited_text=_text(inner.get("content")),
-        begin=_count(inner.get("start_index")),
-        end=_count(inner.get("end_index")),
+        begin=count(inner.get("start_index")),
+        end=count(inner.get("end_index")),
         native=found,
     )
 
@@ -63,7 +64,3 @@ def encode(citation: Citation, *, same: bool) -> dict[str, Any] | None:
 
 def _text(value: Any) -> str | None:
     return value if isinstance(value, str) else None
-
-
-def _count(value: Any) -> int | None:
-    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None

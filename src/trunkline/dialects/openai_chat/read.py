@@ -8,11 +8,10 @@ content, the refusal, the images, the transcript, and the function call of old.
 from collections.abc import Callable
 from typing import Any, cast
 
-import msgspec
 from msgspec.structs import replace
 
 from trunkline.dialects.base import Call
-from trunkline.dialects.limits import invalid
+from trunkline.dialects.fields import Taker, value
 from trunkline.dialects.openai_chat import marks
 from trunkline.dialects.openai_chat.citations import decode as decode_citation
 from trunkline.dialects.openai_chat.decode import FORMS
@@ -51,41 +50,11 @@ THOUGHTS = ("reasoning", "reasoning_content")
 PLACES = frozenset({"refusal", "images", "transcript"})
 """Places beside the content; a part of the content that has a field of such a name is left alone."""
 
-_any = msgspec.json.Decoder()
-
-
-def value(given: Any) -> Any:
-    """*given*, which may be bytes that have not been looked into, as Python's.
-
-    Raises:
-        InvalidRequest: a number or a string in it that JSON allows and nobody can hold.
-    """
-    if not isinstance(given, msgspec.Raw):
-        return given
-    try:
-        return _any.decode(given)
-    except (msgspec.DecodeError, RecursionError, ValueError) as error:
-        raise invalid(error) from error
-
-
-class _Taker:
-    """Takes named fields out of an object; an explicit null stays there, and so comes back as it was."""
-
-    def __init__(self, fields: dict[str, Any]) -> None:
-        self._fields = fields
-
-    def __call__(self, key: str) -> Any:
-        """The value of *key*, which is then gone; None where it is missing or null."""
-        value = self._fields.get(key)
-        if value is not None:
-            del self._fields[key]
-        return value
-
 
 def decode(call: Call) -> Request:
     """The whole request in our words; `call` has been checked."""
     fields: dict[str, Any] = {key: value(raw) for key, raw in call.envelope.items()}
-    take = _Taker(fields)
+    take = Taker(fields)
     spelling: dict[str, str] = {}
     stop = take("stop")
     if isinstance(stop, str):
@@ -130,7 +99,7 @@ def decode(call: Call) -> Request:
 
 
 def _offered(
-    fields: dict[str, Any], take: _Taker, spelling: dict[str, str]
+    fields: dict[str, Any], take: Taker, spelling: dict[str, str]
 ) -> tuple[tuple[Tool, ...] | None, ToolChoice | None]:
     """The tools and which of them is wanted, in today's words or in those of old."""
     tools, choice = take("tools"), take("tool_choice")
@@ -160,7 +129,7 @@ def _messages(found: list[dict[str, Any]]) -> tuple[Message, ...]:
 
 def _message(found: dict[str, Any], id_: str, called: dict[str, str]) -> Message:
     fields = dict(found)
-    take = _Taker(fields)
+    take = Taker(fields)
     role = take("role")
     cache = marks.take(fields)
     parts: list[Part] = _thoughts(fields, take) if role == "assistant" else []
@@ -191,7 +160,7 @@ def _message(found: dict[str, Any], id_: str, called: dict[str, str]) -> Message
     )  # fmt: skip
 
 
-def _thoughts(fields: dict[str, Any], take: _Taker) -> list[Part]:
+def _thoughts(fields: dict[str, Any], take: Taker) -> list[Part]:
     """The reasoning of a message: its details; the strings beside them say the same once more, or are all there is."""
     if fields.get("reasoning_details"):
         parts: list[Part] = [_detail(detail) for detail in take("reasoning_details")]
@@ -213,7 +182,7 @@ def _places(fields: dict[str, Any], text: str) -> dict[str, Any]:
     return dict.fromkeys(places)
 
 
-def _beside(fields: dict[str, Any], take: _Taker, parts: list[Part], *, said: bool) -> None:
+def _beside(fields: dict[str, Any], take: Taker, parts: list[Part], *, said: bool) -> None:
     """Put what stands beside an assistant's content among the *parts*; *said* tells whether there is any content."""
     texts = [at for at, part in enumerate(parts) if isinstance(part, TextPart)]
     notes = _annotations(fields.get("annotations"))
@@ -321,7 +290,7 @@ def _detail(found: dict[str, Any]) -> ReasoningPart | OpaquePart:
         return OpaquePart({"reasoning_detail": found})
     form, key = FORMS[kind]
     fields = _rest(found, "type")
-    take = _Taker(fields)
+    take = Taker(fields)
     text = take(key) if fields.get(key) else ""  # an empty one stays where it is, since it may be missing altogether
     return ReasoningPart(
         form=form, text=text, signature=take("signature"), format=take("format"), id=take("id"), extra=fields
@@ -357,7 +326,7 @@ def _tool(found: dict[str, Any]) -> Tool:
         cache, extra = _marked(found, "type")
         return Tool(kind=kind, cache=cache, extra=extra)
     fields = dict(inner)
-    take = _Taker(fields)
+    take = Taker(fields)
     cache, extra = _marked(found, "type", kind)
     if "type" not in found:
         extra["type"] = None
@@ -414,7 +383,7 @@ def _format(found: dict[str, Any]) -> ResponseFormat:
     if found["type"] != "json_schema" or not isinstance(inner, dict):
         return ResponseFormat(kind=found["type"], extra=_rest(found, "type"))
     fields = dict(inner)
-    take = _Taker(fields)
+    take = Taker(fields)
     extra = _rest(found, "type", "json_schema")
     return ResponseFormat(
         kind="json_schema",
@@ -428,5 +397,5 @@ def _format(found: dict[str, Any]) -> ResponseFormat:
 
 def _thinking(found: dict[str, Any]) -> Reasoning:
     fields = dict(found)
-    take = _Taker(fields)
+    take = Taker(fields)
     return Reasoning(**{key: take(key) for key in REASONING}, extra=fields)

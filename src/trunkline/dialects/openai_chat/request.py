@@ -9,9 +9,10 @@ from typing import Any
 import msgspec
 
 from trunkline.dialects.base import Call, Encoded, Quirks
+from trunkline.dialects.fields import value
 from trunkline.dialects.limits import envelope
 from trunkline.dialects.openai_chat import foreign, thinking, write
-from trunkline.dialects.openai_chat.read import REASONING, SAMPLING, value
+from trunkline.dialects.openai_chat.read import REASONING, SAMPLING
 from trunkline.dialects.openai_chat.wire import ToolShape, check
 from trunkline.model.endpoint import Endpoint
 from trunkline.model.loss import Losses

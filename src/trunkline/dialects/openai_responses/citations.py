@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from trunkline.dialects.lenient import count
 from trunkline.model.citation import Citation
 
 LACKING = frozenset({"title", "start_index", "end_index"})
@@ -16,8 +17,8 @@ def decode(found: dict[str, Any]) -> Citation:
                 url=_text(found.get("url")),
                 title=_text(found.get("title")),
                 cited_text=_text(found.get("content")),
-                begin=_count(found.get("start_index")),
-                end=_count(found.get("end_index")),
+                begin=count(found.get("start_index")),
+                end=count(found.get("end_index")),
                 native=found,
             )
         case {"type": "file_citation" | "container_file_citation"}:
@@ -25,8 +26,8 @@ def decode(found: dict[str, Any]) -> Citation:
                 kind="file",
                 file_id=_text(found.get("file_id")),
                 filename=_text(found.get("filename")),
-                begin=_count(found.get("start_index")),
-                end=_count(found.get("end_index")),
+                begin=count(found.get("start_index")),
+                end=count(found.get("end_index")),
                 native=found,
             )
         case _:
@@ -68,7 +69,3 @@ def complete(note: dict[str, Any], length: int) -> dict[str, Any]:
 
 def _text(value: Any) -> str | None:
     return value if isinstance(value, str) else None
-
-
-def _count(value: Any) -> int | None:
-    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None

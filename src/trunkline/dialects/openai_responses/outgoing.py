@@ -13,8 +13,9 @@ import msgspec
 from msgspec.structs import replace
 
 from trunkline.dialects.base import Call, Encoded, Quirks
+from trunkline.dialects.fields import value
 from trunkline.dialects.openai_responses import foreign
-from trunkline.dialects.openai_responses.request import REASONING, SAME, SAMPLING, decode, value
+from trunkline.dialects.openai_responses.request import REASONING, SAME, SAMPLING, decode
 from trunkline.dialects.openai_responses.spell import (
     Body,
     call,

@@ -13,7 +13,8 @@ from typing import Any, cast
 import msgspec
 
 from trunkline.dialects.base import Call
-from trunkline.dialects.limits import envelope, invalid
+from trunkline.dialects.fields import Taker, value
+from trunkline.dialects.limits import envelope
 from trunkline.dialects.openai_responses.citations import decode as decode_citation
 from trunkline.dialects.openai_responses.echo import flat
 from trunkline.dialects.openai_responses.wire import check
@@ -61,7 +62,6 @@ ROLES: dict[str, Role] = {
 SILENT: dict[str, Any] = {"store": False, "background": False, "truncation": "disabled"}
 """Fields that clients send and that say nothing: nothing is lost with them anywhere."""
 _MARK = "prompt_cache_breakpoint"
-_any = msgspec.json.Decoder()
 Body = dict[str, Any]
 
 
@@ -79,20 +79,6 @@ def parse(body: bytes) -> Call:
         session_id=shape.session_id,
         user=shape.user,
     )
-
-
-def value(given: Any) -> Any:
-    """*given*, which may be bytes that have not been looked into, as Python's.
-
-    Raises:
-        InvalidRequest: a number or a string in it that JSON allows and nobody can hold.
-    """
-    if not isinstance(given, msgspec.Raw):
-        return given
-    try:
-        return _any.decode(given)
-    except (msgspec.DecodeError, RecursionError, ValueError) as error:
-        raise invalid(error) from error
 
 
 def decode(call: Call) -> Request:
@@ -144,20 +130,6 @@ def _beside(fields: Body) -> Body:
     """*fields* that have no name of ours; those that say what goes without saying stand apart, under `~told`."""
     told = {key: said for key, said in SILENT.items() if key in fields and fields[key] == said}
     return {**rest(fields, *told), "~told": told} if told else fields
-
-
-class Taker:
-    """Takes named fields out of an object; an explicit null stays there, and so comes back as it was."""
-
-    def __init__(self, fields: Body) -> None:
-        self._fields = fields
-
-    def __call__(self, key: str) -> Any:
-        """The value of *key*, which is then gone; None where it is missing or null."""
-        found = self._fields.get(key)
-        if found is not None:
-            del self._fields[key]
-        return found
 
 
 class _Text:
