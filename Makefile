@@ -13,7 +13,7 @@ ARGS ?=
 export PYRIGHT_PYTHON_IGNORE_WARNINGS = 1
 
 .DEFAULT_GOAL = help
-.PHONY: help run test check bench soak lock docs format clean
+.PHONY: help run test check bench soak fuzz lock docs format clean
 
 help:  ## this list
 	@awk -F ':.*  ## ' '/^[a-z]+:.*  ## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -45,6 +45,9 @@ check-unit: .venv-test/.done
 
 soak: .venv-test/.done  ## the long runs
 	$(TEST)/python -m pytest -m soak -n 0 $(ARGS)
+
+fuzz: .venv-test/.done  ## the properties, with other examples each time
+	TRUNKLINE_EXPLORE=1 $(TEST)/python -m pytest -m "not soak" tests/unit $(ARGS)
 
 bench: .venv-test/.done  ## added latency and throughput beside the bare upstream; under a minute
 	@$(TEST)/python tools/bench.py $(ARGS)

@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from trunkline.dialects.base import Quirks
 from trunkline.dialects.registry import UPSTREAMS
-from trunkline.model.errors import InvalidRequest
+from trunkline.model.errors import InvalidRequest, UpstreamFailed
 
 JUNK: list[Any] = [None, 7, -1, True, "", [], {}, "x", ["x"], [{}], {"x": 1}, [None], 1.5]
 STREAMS = cases("streams/messages/*.sse")
@@ -103,3 +103,12 @@ def test_calls_are_well_formed(name: str, junk: Any) -> None:
         assert isinstance(block["id"], str)
         assert isinstance(block["name"], str)
         assert isinstance(block["input"], dict)
+
+
+@pytest.mark.parametrize("block", [{}, {"type": "text", "text": ""}, {"type": "thinking", "signature": "x"}], ids=repr)
+@pytest.mark.parametrize("way", WAYS)
+def test_a_body_that_says_nothing_is_empty(way: str, block: Any) -> None:
+    """U22: neither content nor an end, so another endpoint may answer."""
+    body = msgspec.json.encode({"type": "message", "role": "assistant", "content": [block], "stop_reason": None})
+    answer = carry(way, [body], sse=False, stream=False)
+    assert isinstance(answer.error, UpstreamFailed)

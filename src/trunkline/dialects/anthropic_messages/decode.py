@@ -124,7 +124,7 @@ class Reader:
         part = self._next
         self._next += 1
         block = self._blocks[index] = _Block(part)
-        self._said = self._said or any(found.get(key) for key in _CONTENT.get(text(found.get("type")), found))
+        self._said = self._said or says(found)
         match found:
             case {"type": "text"}:
                 yield PartStarted(part, "text", extra=_rest(found, "type", "text", "citations"))
@@ -310,6 +310,11 @@ class BodyDecoder(BodyReader):
             yield from reader.end(index)
         yield from reader.told({"usage": body.get("usage")})
         yield from reader.finish()
+
+
+def says(block: dict[str, Any]) -> bool:
+    """Whether something of *block*, as it begins or whole, is content."""
+    return any(block.get(key) for key in _CONTENT.get(text(block.get("type")), block))
 
 
 def whole(body: dict[str, Any]) -> dict[str, Any]:

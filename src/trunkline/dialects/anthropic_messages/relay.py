@@ -18,6 +18,7 @@ from trunkline.dialects.anthropic_messages.decode import (
     BodyDecoder,
     StreamDecoder,
     finish_reason,
+    says,
     whole,
 )
 from trunkline.dialects.anthropic_messages.encode import BodyEncoder, StreamEncoder, frame
@@ -300,7 +301,7 @@ class BodyRelay(_Answer):
             raise UpstreamGarbled("the provider sent a block that is not an object")
         self.outcome.usage = decode_usage(body.get("usage"))
         self.outcome.upstream_id = text(body.get("id")) or None
-        if not self._ended(body) and not body["content"]:
+        if not self._ended(body) and not any(map(says, body["content"])):
             raise UpstreamFailed("the provider sent an empty answer")
         self._closed()
         self._body = body
