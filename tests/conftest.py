@@ -9,8 +9,8 @@ from hypothesis import HealthCheck, settings
 
 from trunkline.testing.golden import Golden
 
-# Nothing here is timed: the machine that runs the tests has other work too. What is tried is the same each time, so that
-# a failure is of the change that shows it; `make fuzz` looks further.
+# Nothing here is timed: the machine that runs the tests has other work too. What is tried is the same each time, so
+# that a failure is of the change that shows it; `make fuzz` looks further.
 EXPLORE = bool(os.environ.get("TRUNKLINE_EXPLORE"))
 settings.register_profile(
     "trunkline", deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=not EXPLORE
