@@ -9,7 +9,7 @@ import pytest
 from chat_help import cases
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from messages_help import CLIENT, ENDPOINT, RELAY, WAYS, carry, read, wire
+from messages_help import CLIENT, ENDPOINT, RELAY, WAYS, Way, carry, read, wire
 from msgspec.structs import replace
 
 from trunkline.dialects.base import Quirks
@@ -107,7 +107,7 @@ def test_calls_are_well_formed(name: str, junk: Any) -> None:
 
 @pytest.mark.parametrize("block", [{}, {"type": "text", "text": ""}, {"type": "thinking", "signature": "x"}], ids=repr)
 @pytest.mark.parametrize("way", WAYS)
-def test_a_body_that_says_nothing_is_empty(way: str, block: Any) -> None:
+def test_a_body_that_says_nothing_is_empty(way: Way, block: Any) -> None:
     """U22: neither content nor an end, so another endpoint may answer."""
     body = msgspec.json.encode({"type": "message", "role": "assistant", "content": [block], "stop_reason": None})
     answer = carry(way, [body], sse=False, stream=False)

@@ -323,6 +323,42 @@ def test_anthropics_marks_leave_as_openais() -> None:
     assert kept["input"] == items
 
 
+EPHEMERAL: Any = {"type": "ephemeral"}
+EXPLICIT: Any = {"mode": "explicit"}
+
+
+@pytest.mark.parametrize(
+    ("marks", "mark"),
+    [
+        ({"cache_control": {**EPHEMERAL, "ttl": None}}, CacheMark()),
+        ({"cache_control": {**EPHEMERAL, "x": 1}, "prompt_cache_breakpoint": None}, CacheMark()),
+        ({"cache_control": EPHEMERAL, "prompt_cache_breakpoint": EXPLICIT}, CacheMark(None, "prompt_cache_breakpoint")),
+        ({"prompt_cache_breakpoint": {**EXPLICIT, "ttl": None}}, CacheMark(None, "prompt_cache_breakpoint")),
+        ({"cache_control": None}, None),
+    ],
+)
+def test_what_a_mark_says_beside_itself_comes_back_and_does_not_leave_for_openai(marks: Any, mark: Any) -> None:
+    tool = {"type": "function", "name": "f", "parameters": None}
+    said = {"type": "input_text", "text": "A"}
+    body = {
+        "input": [{"role": "user", "content": [{**said, **marks}]}],
+        "tools": [{**tool, "cache_control": {**EPHEMERAL, "ttl": None}}],
+        "cache_control": {**EPHEMERAL, "ttl": None},
+    }
+    call = call_of(body)
+    request = CLIENT.decode(call)
+    part = request.messages[0].parts[0]
+    assert isinstance(part, TextPart)
+    assert part.cache == mark
+    back = to_wire(request)
+    assert {key: back[key] for key in body} == body
+    sent = msgspec.json.decode(RELAY.request(call, replace(ENDPOINT, upstream_model="gpt-5.6"), Quirks()).body)
+    told = marks.get("prompt_cache_breakpoint") or (EXPLICIT if mark else None)
+    assert sent["input"][0]["content"] == [{**said, **({"prompt_cache_breakpoint": told} if told else {})}]
+    assert sent["tools"] == [tool]
+    assert "cache_control" not in sent
+
+
 def test_openrouters_words_for_a_tier() -> None:
     assert relayed({"service_tier": "fast"})["service_tier"] == "priority"
     assert relayed({"service_tier": "flex"})["service_tier"] == "flex"

@@ -7,8 +7,8 @@ them is lost.
 from collections.abc import Iterator
 from typing import Any
 
+from trunkline.dialects import marks
 from trunkline.dialects.base import Quirks
-from trunkline.dialects.openai_chat import marks
 from trunkline.dialects.openai_chat.write import some
 from trunkline.model.loss import Losses
 from trunkline.model.request import (

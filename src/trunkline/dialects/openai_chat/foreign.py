@@ -6,8 +6,9 @@ The messages are `turns`' matter. Where a provider takes less than chat can say,
 from collections.abc import Callable
 from typing import Any
 
+from trunkline.dialects import marks
 from trunkline.dialects.base import Quirks
-from trunkline.dialects.openai_chat import marks, thinking
+from trunkline.dialects.openai_chat import thinking
 from trunkline.dialects.openai_chat.content import NO_MARK
 from trunkline.dialects.openai_chat.names import Names, fit
 from trunkline.dialects.openai_chat.read import SAMPLING

@@ -10,9 +10,9 @@ from typing import Any, cast
 
 from msgspec.structs import replace
 
+from trunkline.dialects import marks
 from trunkline.dialects.base import Call
 from trunkline.dialects.fields import Taker, value
-from trunkline.dialects.openai_chat import marks
 from trunkline.dialects.openai_chat.citations import decode as decode_citation
 from trunkline.dialects.openai_chat.decode import FORMS
 from trunkline.model.citation import Citation

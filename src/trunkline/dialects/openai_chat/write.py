@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from trunkline.dialects.openai_chat import marks
+from trunkline.dialects import marks
 from trunkline.dialects.openai_chat.decode import FORMS
 from trunkline.dialects.openai_chat.read import REASONING, SAME, SAMPLING, THOUGHTS
 from trunkline.model.request import (

@@ -12,15 +12,15 @@ from typing import Any
 import msgspec
 from msgspec.structs import replace
 
+from trunkline.dialects import marks
 from trunkline.dialects.base import Call, Encoded, Quirks
 from trunkline.dialects.fields import value
 from trunkline.dialects.openai_responses import foreign
-from trunkline.dialects.openai_responses.request import REASONING, SAME, SAMPLING, decode
+from trunkline.dialects.openai_responses.request import REASONING, SAME, SAMPLING, decode, rest
 from trunkline.dialects.openai_responses.spell import (
     Body,
     call,
     choice,
-    mark,
     part_out,
     signed_thought,
     some,
@@ -36,7 +36,6 @@ from trunkline.model.request import (
     OpaquePart,
     Part,
     ReasoningPart,
-    RefusalPart,
     Request,
     TextPart,
     ToolCallPart,
@@ -106,17 +105,20 @@ def _marked(request: Request, *, takes: bool) -> Request:
         replace(message, parts=tuple(_unmarked(part, takes=takes) for part in message.parts))
         for message in request.messages
     )
-    tools_ = None if request.tools is None else tuple(replace(tool, cache=None) for tool in request.tools)
+    tools_ = None
+    if request.tools is not None:
+        tools_ = tuple(replace(tool, cache=None, extra=rest(tool.extra, "cache_control")) for tool in request.tools)
     return replace(request, messages=messages, tools=tools_)
 
 
 def _unmarked(part: Part, *, takes: bool) -> Part:
-    if isinstance(part, OpaquePart | ReasoningPart | RefusalPart) or part.cache is None:
+    if isinstance(part, OpaquePart | ReasoningPart):
         return part
-    if part.cache.spelling != "cache_control":
-        return part
-    ttl = foreign.lifetime(part.cache.ttl)
-    return replace(part, cache=CacheMark(ttl, "prompt_cache_breakpoint") if takes else None)
+    mark = getattr(part, "cache", None)  # a refusal has none
+    if mark is None or mark.spelling != "cache_control":
+        return replace(part, extra=rest(part.extra, "cache_control"))
+    told = CacheMark(foreign.lifetime(mark.ttl), "prompt_cache_breakpoint") if takes else None
+    return replace(part, cache=told, extra=rest(part.extra, *marks.KINDS))  # a null would take the new one's place
 
 
 def openrouter(quirks: Quirks) -> bool:
@@ -233,7 +235,7 @@ def _settings(request: Request, body: Body) -> None:
     if (thinking := request.reasoning) is not None:
         body["reasoning"] = {**some({key: getattr(thinking, key) for key in REASONING}), **thinking.extra}
     if request.cache is not None:
-        body["cache_control"] = mark(request.cache)[1]
+        body.setdefault("cache_control", marks.body(request.cache))
 
 
 def _items(message: Message, taken: frozenset[str] | None, losses: Losses | None) -> list[Body]:

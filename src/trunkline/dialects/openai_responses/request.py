@@ -12,6 +12,7 @@ from typing import Any, cast
 
 import msgspec
 
+from trunkline.dialects import marks
 from trunkline.dialects.base import Call
 from trunkline.dialects.fields import Taker, value
 from trunkline.dialects.limits import envelope
@@ -22,7 +23,6 @@ from trunkline.dialects.reasoning import OPENAI, unpack
 from trunkline.model.preferences import NO_PREFERENCES
 from trunkline.model.request import (
     AudioPart,
-    CacheMark,
     FilePart,
     ImagePart,
     Message,
@@ -61,7 +61,7 @@ ROLES: dict[str, Role] = {
 
 SILENT: dict[str, Any] = {"store": False, "background": False, "truncation": "disabled"}
 """Fields that clients send and that say nothing: nothing is lost with them anywhere."""
-_MARK = "prompt_cache_breakpoint"
+_MARKS: tuple[marks.Spelling, ...] = ("prompt_cache_breakpoint", "cache_control")
 Body = dict[str, Any]
 
 
@@ -106,7 +106,6 @@ def decode(call: Call) -> Request:
         spelling["stream"] = "false"
     tools, choice, thinking, modalities = take("tools"), take("tool_choice"), take("reasoning"), take("modalities")
     text = _Text(take("text"))
-    mark = take("cache_control")
     return Request(
         dialect="responses",
         messages=tuple(messages),
@@ -119,7 +118,7 @@ def decode(call: Call) -> Request:
         verbosity=text.verbosity,
         reasoning=None if thinking is None else _thinking(thinking),
         modalities=None if modalities is None else tuple(modalities),
-        cache=None if mark is None else CacheMark(mark.get("ttl")),
+        cache=marks.take(fields, ("cache_control",)),
         **{key: take(key) for key in SAME},
         extra=_beside({**fields, **({"text": text.rest} if text.rest is not None else {})}),
         spelling=spelling,
@@ -324,11 +323,9 @@ def _part(found: Body, usual: str) -> Part:
     extra = dict(part.extra)
     if isinstance(part, TextPart) and found["type"] != usual:
         extra["~spelled"] = found["type"]
-    spelling = next((name for name in (_MARK, "cache_control") if isinstance(extra.get(name), dict)), None)
-    if spelling is None or isinstance(part, RefusalPart | ReasoningPart):  # null is no mark, and comes back as null
+    if isinstance(part, RefusalPart | ReasoningPart):
         return msgspec.structs.replace(part, extra=extra)
-    mark = extra.pop(spelling)
-    return msgspec.structs.replace(part, cache=CacheMark(mark.get("ttl"), cast("Any", spelling)), extra=extra)
+    return msgspec.structs.replace(part, cache=marks.take(extra, _MARKS), extra=extra)
 
 
 def _tools(found: list[Body]) -> Iterator[Tool]:
@@ -353,7 +350,6 @@ def _tool(found: Body) -> Tool:
     fields = rest(flattened, "type")
     take = Taker(fields)
     custom = kind == "custom"
-    mark = take("cache_control")
     return Tool(
         kind=kind,
         name=take("name"),
@@ -361,7 +357,7 @@ def _tool(found: Body) -> Tool:
         parameters=None if custom else take("parameters"),
         strict=None if custom else take("strict"),
         format=take("format") if custom else None,
-        cache=CacheMark(mark.get("ttl")) if isinstance(mark, dict) else None,
+        cache=marks.take(fields, ("cache_control",)),
         extra=fields,
     )
 

@@ -4,9 +4,9 @@ from collections.abc import Iterable
 from itertools import groupby
 from typing import Any
 
+from trunkline.dialects import marks
 from trunkline.model.request import (
     AudioPart,
-    CacheMark,
     FilePart,
     ImagePart,
     OpaquePart,
@@ -28,12 +28,6 @@ def some(fields: Body) -> Body:
     return {key: said for key, said in fields.items() if said is not None}
 
 
-def mark(found: CacheMark) -> tuple[str, Body]:
-    """The key and the value of a cache mark, as the client spelled it."""
-    kind = {"type": "ephemeral"} if found.spelling == "cache_control" else {"mode": "explicit"}
-    return found.spelling, {**kind, **some({"ttl": found.ttl})}
-
-
 def tools(found: Iterable[Tool]) -> list[Body]:
     """Tools on the wire, those of one namespace together."""
     out: list[Body] = []
@@ -53,12 +47,10 @@ def _tool(tool: Tool) -> Body:
     if tool.kind not in ("function", "custom"):
         return {"type": tool.kind, **extra}
     named = {"name": tool.name, "description": tool.description, "parameters": tool.parameters}
-    body = {"type": tool.kind, **some({**named, "strict": tool.strict, "format": tool.format}), **extra}
+    told = some({**named, "strict": tool.strict, "format": tool.format})
+    body = {"type": tool.kind, **told, **marks.put(tool.cache), **extra}
     if tool.kind == "function" and tool.namespace is None:
         body.setdefault("parameters", None)
-    if tool.cache is not None:
-        key, said = mark(tool.cache)
-        body[key] = said
     return body
 
 
@@ -118,11 +110,7 @@ def part_out(part: Part, usual: str) -> Body:
     inner = extra.get("input_audio")
     if isinstance(inner, dict):
         extra["input_audio"] = {**body["input_audio"], **inner}
-    cache = getattr(part, "cache", None)
-    if cache is not None:
-        key, said = mark(cache)
-        body[key] = said
-    return {**body, **extra}
+    return {**body, **marks.put(getattr(part, "cache", None)), **extra}
 
 
 def bare(part: Part, text_type: str) -> Body:

@@ -1,5 +1,6 @@
 """Cache marks, in both of their spellings. Sources: wire-common §10, openrouter-semantics §14."""
 
+from collections.abc import Iterable
 from typing import Any, Literal
 
 from trunkline.model.request import CacheMark
@@ -21,12 +22,13 @@ NEAREST: dict[tuple[Spelling, str], str] = {
 """A time to keep that the spelling does not know → the nearest one that it does."""
 
 
-def take(fields: dict[str, Any]) -> CacheMark | None:
+def take(fields: dict[str, Any], spellings: Iterable[Spelling] = KINDS) -> CacheMark | None:
     """The mark among *fields*, which goes where it says nothing else; None where there is none.
 
-    What has more to say than a mark can, nulls among it, also stays where it is, so that it comes back as it was.
+    The first of *spellings* that is there counts. What has more to say than a mark can, nulls among it, also stays
+    where it is, so that it comes back as it was.
     """
-    for spelling in KINDS:
+    for spelling in spellings:
         found = fields.get(spelling)
         if not isinstance(found, dict):
             continue
@@ -51,5 +53,5 @@ def body(mark: CacheMark, spelling: Spelling | None = None) -> dict[str, Any]:
 
 
 def put(mark: CacheMark | None) -> dict[str, Any]:
-    """The field that *mark* is, as it came."""
+    """The field that *mark* is, in its own spelling."""
     return {} if mark is None else {mark.spelling: body(mark)}
