@@ -13,6 +13,7 @@ from trunkline.dialects.openai_chat import relay as relaying
 from trunkline.dialects.openai_chat.template import Template, learn
 from trunkline.dialects.sse import Frame, frames
 from trunkline.model.errors import UpstreamGarbled
+from trunkline.model.events import PartStarted
 
 WHATEVER = st.recursive(
     st.none()
@@ -73,25 +74,28 @@ CHUNK = merged(
 )
 
 
+def agree(body: bytes, *, sse: bool, stream: bool) -> None:
+    """Both ways take *body* for an answer, or for the same error."""
+    answers = [carry(way, [body], sse=sse, stream=stream) for way in WAYS]
+    assert len({type(answer.error) for answer in answers}) == 1
+    for answer in answers:
+        if answer.error is None:
+            read(answer.out, stream=stream)  # which checks that it is a stream
+
+
 @settings(max_examples=300)
 @given(chunks=st.lists(CHUNK, min_size=1, max_size=3), stream=st.booleans())
-@pytest.mark.parametrize("way", WAYS)
-def test_no_stream_is_an_internal_error(way: Way, chunks: list[Any], stream: bool) -> None:
+def test_no_stream_is_an_internal_error(chunks: list[Any], stream: bool) -> None:
     body = b"".join(b"data: %s\n\n" % json.dumps(chunk).encode() for chunk in chunks) + b"data: [DONE]\n\n"
-    answer = carry(way, [body], sse=True, stream=stream)
-    if answer.error is None:
-        read(answer.out, stream=stream)  # which checks that it is a stream
+    agree(body, sse=True, stream=stream)
 
 
 @settings(max_examples=200)
 @given(body=CHUNK | WHATEVER, message=DELTA)
-@pytest.mark.parametrize("way", WAYS)
-def test_no_body_is_an_internal_error(way: Way, body: Any, message: Any) -> None:
+def test_no_body_is_an_internal_error(body: Any, message: Any) -> None:
     whole = {"choices": [{"message": message, "finish_reason": "stop"}]}
     for found in (body, whole):
-        answer = carry(way, [json.dumps(found).encode()], sse=False, stream=False)
-        if answer.error is None:
-            read(answer.out, stream=False)
+        agree(json.dumps(found).encode(), sse=False, stream=False)
 
 
 @given(body=st.binary(max_size=60), sse=st.booleans(), stream=st.booleans())
@@ -193,3 +197,23 @@ def test_nothing_leaves_before_there_is_content(way: Way) -> None:
     out = through.feed(chunk("Hi"))
     assert (before, through.committed) == (False, True)
     assert b'"Hi"' in out
+
+
+@pytest.mark.parametrize("choices", [{}, "", 0, None, "x", 7, [7], [{}, None]])
+@pytest.mark.parametrize("error", [None, {"message": "x"}])
+@pytest.mark.parametrize("sse", [True, False])
+def test_choices_that_are_none(choices: Any, error: Any, sse: bool) -> None:
+    body = json.dumps({"id": "1", "choices": choices, "error": error}).encode()
+    agree(b"data: %s\n\ndata: [DONE]\n\n" % body if sse else body, sse=sse, stream=sse)
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("sse", [True, False])
+def test_a_call_that_is_no_object_is_left_out(way: Way, sse: bool) -> None:
+    calls = [7, {"id": "a", "type": "function", "function": {"name": "f", "arguments": "{}"}}]
+    said = {"delta" if sse else "message": {"tool_calls": calls}, "finish_reason": "tool_calls"}
+    body = json.dumps({"id": "1", "choices": [said]}).encode()
+    answer = carry(way, [b"data: %s\n\ndata: [DONE]\n\n" % body if sse else body], sse=sse, stream=sse)
+    assert answer.error is None
+    events, _ = read(answer.out, stream=sse)
+    assert [event.id for event in events if isinstance(event, PartStarted)] == ["a"]

@@ -30,6 +30,9 @@ HELD: dict[str, list[Json]] = {
     "empty_thought": [START, THOUGHT, piece(type="thinking_delta", thinking="")],
     "signature": [START, THOUGHT, piece(type="signature_delta", signature="RXJj")],
     "ended": [START, TEXT, {"type": "content_block_stop", "index": 0}],
+    "no_type": [START, begin(text="", citations=None)],
+    "no_text": [START, begin(type="text", text=True)],
+    "no_citation": [START, TEXT, piece(type="citations_delta", citation=None)],
 }
 CONTENT: dict[str, list[Json]] = {
     "text": [START, TEXT, piece(type="text_delta", text="Hi")],

@@ -48,9 +48,10 @@ def spoiled_stream(chance: random.Random, case: Path) -> bytes:
 def test_streams(seed: int) -> None:
     chance = random.Random(seed)
     body = spoiled_stream(chance, chance.choice(STREAMS))
-    for way in WAYS:
-        for stream in (True, False):
-            answer = carry(way, [body], sse=True, stream=stream)
+    for stream in (True, False):
+        answers = {way: carry(way, [body], sse=True, stream=stream) for way in WAYS}
+        assert len({type(answer.error) for answer in answers.values()}) == 1
+        for way, answer in answers.items():
             if answer.out:
                 read(answer.out, stream=stream)
                 if stream and way == "translate":
@@ -112,3 +113,13 @@ def test_a_body_that_says_nothing_is_empty(way: Way, block: Any) -> None:
     body = msgspec.json.encode({"type": "message", "role": "assistant", "content": [block], "stop_reason": None})
     answer = carry(way, [body], sse=False, stream=False)
     assert isinstance(answer.error, UpstreamFailed)
+
+
+def test_a_piece_of_no_known_kind_takes_no_words_place() -> None:
+    begun = {"type": "content_block_start", "index": 0, "content_block": {"type": "thinking", "thinking": ""}}
+    pieces = [{"type": "novel_delta", "thinking": 1.5, "x": 1}, {"type": "thinking_delta", "thinking": "hm"}]
+    events = [begun, *({"type": "content_block_delta", "index": 0, "delta": piece} for piece in pieces)]
+    body = b"".join(b"data: %s\n\n" % msgspec.json.encode(event) for event in [*events, {"type": "message_stop"}])
+    answer = carry("translate", [body], sse=True, stream=False)
+    (block,) = msgspec.json.decode(answer.out)["content"]
+    assert block == {"type": "thinking", "thinking": "hm", "signature": "", "x": 1}

@@ -9,7 +9,7 @@ import pytest
 from chat_help import cases
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from responses_help import CLIENT, ENDPOINT, RELAY, UPSTREAM, WAYS, carry, read, wire
+from responses_help import CLIENT, ENDPOINT, RELAY, UPSTREAM, WAYS, Way, carry, read, wire
 from test_responses_request import EVERYTHING
 
 from trunkline.dialects.base import Quirks
@@ -47,9 +47,10 @@ def spoiled_stream(chance: random.Random, case: Path) -> bytes:
 def test_answers(seed: int) -> None:
     chance = random.Random(seed)
     body = spoiled_stream(chance, chance.choice(STREAMS))
-    for way in WAYS:
-        for stream in (True, False):
-            answer = carry(way, [body], sse=True, stream=stream)
+    for stream in (True, False):
+        answers = {way: carry(way, [body], sse=True, stream=stream) for way in WAYS}
+        assert len({type(answer.error) for answer in answers.values()}) == 1
+        for answer in answers.values():
             if answer.out:
                 read(answer.out, stream=stream)
                 if stream:
@@ -99,3 +100,33 @@ def test_calls_are_well_formed(name: str, junk: Any) -> None:
     assert len({item["call_id"] for item in calls}) == len(calls)
     for item in calls:
         assert all(isinstance(item[key], str) for key in ("id", "call_id", "name", "arguments"))
+
+
+def stream(*events: Any) -> bytes:
+    return b"".join(b"data: %s\n\n" % msgspec.json.encode(event) for event in events)
+
+
+MESSAGE = {"type": "message", "id": "msg_1", "role": "assistant", "content": []}
+TEXT = {"type": "output_text", "text": "Hi", "annotations": []}
+ENDED = {"type": "response.completed", "response": {"status": "completed", "output": []}}
+SAID = [
+    {"type": "response.output_item.added", "output_index": 0, "item": MESSAGE},
+    {"type": "response.output_text.delta", "output_index": 0, "content_index": 0, "delta": "Hi"},
+]
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_an_item_stays_what_it_began_as(way: Way) -> None:
+    done = {"type": "response.output_item.done", "output_index": 0, "item": {**MESSAGE, "type": "", "content": [TEXT]}}
+    for streamed in (True, False):
+        answer = carry(way, [stream(*SAID, done, ENDED)], sse=True, stream=streamed)
+        assert answer.error is None
+        read(answer.out, stream=streamed)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_response_that_is_no_object_is_passed_over(way: Way) -> None:
+    odd = {"type": "response.in_progress", "response": "x"}
+    answer = carry(way, [stream(odd, *SAID, ENDED)], sse=True, stream=True)
+    assert answer.error is None
+    assert any(event.get("delta") == "Hi" for event in wire(answer.out))

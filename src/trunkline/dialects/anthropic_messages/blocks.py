@@ -93,6 +93,11 @@ def _closed(text: str) -> Any:
         return None
 
 
+def _beside(block: dict[str, Any], extra: dict[str, Any]) -> dict[str, Any]:
+    """*block* with *extra* beside what it says already: a delta of no known kind may have fields of any name."""
+    return {**block, **extra, **block}
+
+
 class Writer:
     """Writes the blocks of one answer. `same`: the upstream speaks this dialect, and its extras are ours."""
 
@@ -136,19 +141,19 @@ class Writer:
             self._losses.extra(part.kind, part.extra, NO_WORD, but=("index", "type"))
         match part.kind:
             case "text" | "refusal":
-                return {"type": "text", "text": "", "citations": None, **extra}
+                return _beside({"type": "text", "text": "", "citations": None}, extra)
             case "reasoning" if part.form == "encrypted":
                 data = "".join(delta.text for delta in deltas)
                 if part.format != ANTHROPIC:
                     data = pack(part.format, part.id, data)
                 return {"type": "redacted_thinking", "data": data, **extra}
             case "reasoning":
-                return {"type": "thinking", "thinking": "", "signature": "", **extra}
+                return _beside({"type": "thinking", "thinking": "", "signature": ""}, extra)
             case "tool_call":
-                return {"type": "tool_use", **self._named(part), "input": {}, "caller": DIRECT, **extra}
+                return _beside({"type": "tool_use", **self._named(part), "input": {}}, {"caller": DIRECT, **extra})
             case "server_tool_call":
                 kind = extra.get("type") if extra.get("type") in SERVER_CALLS else "server_tool_use"
-                return {"type": kind, **self._named(part), "input": {}, **extra}
+                return _beside({"type": kind, **self._named(part), "input": {}}, extra)
             case _:
                 for delta in deltas:
                     extra = {**extra, **(delta.extra or {})}

@@ -55,8 +55,6 @@ DELTAS = {
 }
 """A delta's type → the key of the text that it adds."""
 
-_CONTENT = {"text": ("text", "citations"), "thinking": ("thinking",)}
-"""A block's type → what of its beginning is content; any of it where the type is not here."""
 KIND = "~delta"
 """Where the type of a delta that the vocabulary has no name for stands, beside what it says."""
 
@@ -183,6 +181,7 @@ class Reader:
                 self._said = True
                 yield Delta(block.part, citations=(decode_citation(note),))
         else:
+            self._said = True
             yield Delta(block.part, extra={**_rest(delta, "type"), KIND: kind})
 
     def end(self, index: int) -> Iterator[Event]:
@@ -314,7 +313,13 @@ class BodyDecoder(BodyReader):
 
 def says(block: dict[str, Any]) -> bool:
     """Whether something of *block*, as it begins or whole, is content."""
-    return any(block.get(key) for key in _CONTENT.get(text(block.get("type")), block))
+    match block:
+        case {"type": "text"}:
+            return bool(text(block.get("text")) or _citations(block.get("citations")))
+        case {"type": "thinking"}:
+            return bool(text(block.get("thinking")))
+        case _:
+            return any(block.values())
 
 
 def whole(body: dict[str, Any]) -> dict[str, Any]:

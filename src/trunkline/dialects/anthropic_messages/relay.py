@@ -232,12 +232,13 @@ class StreamRelay(_Answer):
         """How many bytes of content are in a block's beginning or in a piece of it; none where it says nothing."""
         name = text(found.get("type"))
         if kind == "content_block_start":
-            key = QUIET.get(name)
-            return len(text(found.get(key)).encode()) if key is not None else 1
+            return len(text(found.get(QUIET.get(name, ""))).encode()) or says(found)
         key = DELTAS.get(name)
-        if key is None:
-            return 0 if name == "signature_delta" else 1  # what nobody can read is no content
-        return len(text(found.get(key)).encode())
+        if key is not None:
+            return len(text(found.get(key)).encode())
+        if name == "citations_delta":
+            return isinstance(found.get("citation"), dict)
+        return name != "signature_delta"  # what nobody can read is no content
 
     def _delta(self, body: dict[str, Any]) -> None:
         usage = decode_usage(body.get("usage"), self.outcome.usage)

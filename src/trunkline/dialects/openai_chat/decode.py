@@ -115,6 +115,18 @@ class _Choice(Struct):
     ended: bool = False
 
 
+def choices_of(body: dict[str, Any]) -> list[dict[str, Any]]:
+    """The choices in a chunk or a body.
+
+    Raises:
+        UpstreamGarbled: they are not a list of objects.
+    """
+    found: Any = body.get("choices") or []
+    if not isinstance(found, list) or not all(isinstance(choice, dict) for choice in found):
+        raise UpstreamGarbled("the provider sent choices that are not a list of objects")
+    return found
+
+
 class Reader:
     """Parts from deltas and messages, whatever their spelling."""
 
@@ -149,10 +161,8 @@ class Reader:
         elif extra:
             yield Noted(extra)
 
-    def choice(self, found: Any, at: int = 0) -> Iterator[Event]:
+    def choice(self, found: dict[str, Any], at: int = 0) -> Iterator[Event]:
         """One entry of `choices`, the one at *at*, which is its number where it does not say."""
-        if not isinstance(found, dict):
-            raise UpstreamGarbled("the provider sent a choice that is not an object")
         index = found.get("index")
         number = index if isinstance(index, int) else at
         state = self._choices.get(number)
@@ -454,13 +464,11 @@ class StreamDecoder:
 
     def _on(self, body: dict[str, Any], event: str) -> Iterator[Event]:
         error = body.get("error") or (body if event == "error" else None)
-        choices = body.get("choices") or ()
-        if not isinstance(choices, list | tuple):
-            raise UpstreamGarbled("the provider sent choices that are not a list")
+        choices = choices_of(body)
         if error is None or choices:
             yield from self._reader.top(body)
         for at, choice in enumerate(choices):
-            if error is not None and isinstance(choice, dict):
+            if error is not None:
                 choice = {**choice, "finish_reason": None}  # what ends the answer is the error
             yield from self._reader.choice(choice, at)
         usage = decode_usage(body.get("usage"))
@@ -478,10 +486,10 @@ class BodyDecoder(BodyReader):
     def close(self) -> Iterator[Event]:
         """The whole answer."""
         body = load(self.whole(), last=False)
+        choices = choices_of(body)
         if body.get("error"):
             raise from_object(body["error"])
-        choices = body.get("choices")
-        if not isinstance(choices, list) or not choices:
+        if not choices:
             raise UpstreamFailed("the provider sent an answer without choices")
         reader = Reader()
         yield from reader.top(body)

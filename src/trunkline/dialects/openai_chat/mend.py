@@ -35,10 +35,8 @@ class Calls:
         self._calls: list[ToolCall] = []
         self._ids: set[str] = set()
 
-    def mend(self, found: Any) -> tuple[Any, int]:
+    def mend(self, found: dict[str, Any]) -> tuple[Any, int]:
         """*found*, an entry of `tool_calls`, as it must look to the client; and the size of its arguments."""
-        if not isinstance(found, dict):
-            raise UpstreamGarbled("the provider sent a tool call that is not an object")
         kind, inner = inside(found)
         told = inner.get("name")
         name = told if isinstance(told, str) else ""
@@ -210,7 +208,7 @@ class Fixer:
             mender = self._calls.get(number)
             if mender is None:
                 mender = self._calls[number] = Calls(self._identity)
-            mended = [mender.mend(call) for call in calls]
+            mended = [mender.mend(call) for call in calls if isinstance(call, dict)]
             piece["tool_calls"] = [call for call, _ in mended]
             self.outcome.content_bytes += sum(length for _, length in mended)
         legacy = piece.get("function_call")

@@ -21,7 +21,7 @@ from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
 from trunkline.dialects.base import Converter, Identity, Outcome
 from trunkline.dialects.lenient import MAX_BODY_BYTES, load, value
-from trunkline.dialects.openai_chat.decode import BodyDecoder, StreamDecoder
+from trunkline.dialects.openai_chat.decode import BodyDecoder, StreamDecoder, choices_of
 from trunkline.dialects.openai_chat.encode import BodyEncoder, StreamEncoder, error_chunk, frame, usage_chunk
 from trunkline.dialects.openai_chat.errors import from_object
 from trunkline.dialects.openai_chat.mend import Fixer
@@ -58,11 +58,10 @@ def read(data: bytes, *, last: bool) -> tuple[dict[str, Any], list[dict[str, Raw
         return body, _of(body)
     except (msgspec.DecodeError, RecursionError, ValueError):
         pass
-    body = _raw.decode(_json.encode(load(data, last=last)))
-    try:
-        return body, _of(body)
-    except msgspec.ValidationError as error:
-        raise UpstreamGarbled("the provider sent choices that are not a list of objects") from error
+    body = load(data, last=last)
+    body["choices"] = choices_of(body)
+    body = _raw.decode(_json.encode(body))
+    return body, _of(body)
 
 
 def _of(body: dict[str, Any]) -> list[dict[str, Raw]]:

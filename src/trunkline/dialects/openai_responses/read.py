@@ -228,6 +228,8 @@ class Reader:
             return
         if item.done:
             return
+        if found["type"] != item.type:
+            found = {**found, "type": item.type}  # what it began as, it is
         for at, part in enumerate(_dicts(found.get("summary"))):
             yield from self._thought(item, ("summary", at), text(part.get("text")), at=at)
         for at, part in enumerate(_dicts(found.get("content"))):

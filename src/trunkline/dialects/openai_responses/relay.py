@@ -25,7 +25,7 @@ from trunkline.dialects.openai_responses.usage import encode as encode_usage
 from trunkline.dialects.openai_responses.write import whole
 from trunkline.dialects.sse import DONE, BlockReader, parse_block
 from trunkline.dialects.translate import Translation
-from trunkline.model.errors import TrunklineError, UpstreamFailed, UpstreamGarbled, UpstreamTruncated
+from trunkline.model.errors import TrunklineError, UpstreamFailed, UpstreamTruncated
 from trunkline.model.usage import Cost, Usage
 
 ENDS = frozenset({"response.completed", "response.incomplete", "response.failed", "response.cancelled"})
@@ -180,7 +180,7 @@ class StreamRelay(_Answer):
             raise from_object(error or {key: leniently(said) for key, said in body.items()})
         if not kind or kind in UNTOLD:
             return
-        if "response" in body:
+        if bytes(body.get("response", b""))[:1] == b"{":
             self._whole(kind, body)
             return
         if not self._begun:
@@ -208,7 +208,7 @@ class StreamRelay(_Answer):
 
     def _whole(self, kind: str, body: dict[str, Any]) -> None:
         """A frame with the response in it."""
-        response: dict[str, Any] = _object(body["response"])
+        response: dict[str, Any] = _raw.decode(body["response"])
         if kind in ENDS:
             if not self._begun:
                 self._meet(response)
@@ -249,7 +249,7 @@ class StreamRelay(_Answer):
         """A frame that is no piece: what it says of items is kept, and whether it says anything at all."""
         at = _index(body, "output_index")
         if "item" in body:
-            item = _object(body["item"])
+            item = _raw.decode(body["item"])
             name = text(leniently(item["type"])) if "type" in item else ""
             if b'"action"' in bytes(body["item"]) or b'"url_citation"' in bytes(body["item"]):
                 body["item"] = _written(items.complete(leniently(body["item"])), body["item"])
@@ -333,13 +333,6 @@ def _read(data: bytes, *, last: bool) -> dict[str, Any]:
         return _raw.decode(data)
     except (msgspec.DecodeError, RecursionError, ValueError):
         return _raw.decode(_json.encode(load(data, last=last)))
-
-
-def _object(raw: Raw) -> dict[str, Any]:
-    try:
-        return _raw.decode(raw)
-    except (msgspec.DecodeError, RecursionError, ValueError) as error:
-        raise UpstreamGarbled("the provider sent an event whose response or item is no object") from error
 
 
 def _name(kind: str) -> bytes:
