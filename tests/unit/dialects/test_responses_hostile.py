@@ -124,9 +124,9 @@ def test_an_item_stays_what_it_began_as(way: Way) -> None:
         read(answer.out, stream=streamed)
 
 
+@pytest.mark.parametrize("odd", [{"type": "response.in_progress", "response": "x"}, {"type": "novel", "error": []}])
 @pytest.mark.parametrize("way", WAYS)
-def test_a_response_that_is_no_object_is_passed_over(way: Way) -> None:
-    odd = {"type": "response.in_progress", "response": "x"}
+def test_what_says_nothing_is_passed_over(way: Way, odd: Any) -> None:
     answer = carry(way, [stream(odd, *SAID, ENDED)], sse=True, stream=True)
     assert answer.error is None
     assert any(event.get("delta") == "Hi" for event in wire(answer.out))

@@ -16,7 +16,7 @@ from trunkline.dialects.lenient import value as leniently
 from trunkline.dialects.openai_responses import items
 from trunkline.dialects.openai_responses.citations import complete
 from trunkline.dialects.openai_responses.decode import BodyDecoder, StreamDecoder, checked
-from trunkline.dialects.openai_responses.echo import STATUSES, head, null, output_text, told
+from trunkline.dialects.openai_responses.echo import STATUSES, head, output_text, told
 from trunkline.dialects.openai_responses.encode import TERMINAL, BodyEncoder, StreamEncoder, frame
 from trunkline.dialects.openai_responses.errors import failure, from_object
 from trunkline.dialects.openai_responses.read import reason
@@ -175,8 +175,8 @@ class StreamRelay(_Answer):
             raise UpstreamTruncated("the provider's stream ended before its answer did")
         body = _read(data, last=last)
         kind = text(leniently(body["type"])) if "type" in body else found.event
-        if kind == "error" or ("error" in body and "response" not in body and not null(body["error"])):
-            error = leniently(body["error"]) if "error" in body else None
+        error = leniently(body["error"]) if "error" in body else None
+        if kind == "error" or (error and "response" not in body):
             raise from_object(error or {key: leniently(said) for key, said in body.items()})
         if not kind or kind in UNTOLD:
             return
