@@ -14,6 +14,8 @@ is no schema at all is left for the provider to refuse.
 Sources: OpenAI's guide, "Structured outputs"; Gemini API, "Schema"; not read again when this was written (2026-11-26).
 """
 
+from collections.abc import Callable
+from copy import copy
 from typing import Any, Literal, TypeAlias
 
 Subset = Literal["full", "openai_strict", "anthropic", "gemini", "plain"]
@@ -46,10 +48,19 @@ SILENT = frozenset(
     {"$schema", "$id", "$comment", "$anchor", "title", "examples", "deprecated", "readOnly", "writeOnly"}
 )
 """Keywords that say nothing of what fits: leaving one out is no loss."""
-_LISTS = ("anyOf", "oneOf", "allOf")
+_LISTS = ("anyOf", "oneOf", "allOf", "prefixItems", "items")
 _MAPS = ("properties", "patternProperties", "$defs", "definitions", "dependentSchemas")
-_ONES = ("items", "additionalProperties", "not", "if", "then", "else", "contains", "propertyNames",
+_ONES = ("items", "additionalItems", "additionalProperties", "not", "if", "then", "else", "contains", "propertyNames",
          "unevaluatedProperties", "unevaluatedItems")  # fmt: skip
+_TELLS = SILENT | {"description", "default", "example", "$defs", "definitions"}
+"""Keywords of which the nearest one counts where a schema and what is put into it both have them: nothing is lost."""
+_MOVED = frozenset({"description", "nullable"})
+"""Keywords that say the same of a choice when its first option has them."""
+TIGHTEST: dict[str, Callable[[Any, Any], Any]] = {
+    **dict.fromkeys(("minimum", "exclusiveMinimum", "minLength", "minItems", "minProperties"), max),
+    **dict.fromkeys(("maximum", "exclusiveMaximum", "maxLength", "maxItems", "maxProperties"), min),
+}
+"""A bound → which of two holds where both do."""
 MAX_DEPTH = 100
 """Beyond it a schema is cut as one that refers to itself."""
 MAX_REFERENCES = 100
@@ -58,43 +69,58 @@ MAX_SIZE = 5_000
 """Schemas within schemas; beyond it the rest is cut."""
 
 
-def subset(schema: Schema, kind: Subset) -> tuple[Schema, tuple[str, ...]]:
-    """*schema* as *kind* takes it, and the paths (`properties.a.pattern`) of what had to be left out."""
+def subset(schema: Schema, kind: Subset, *, alone: bool = False) -> tuple[Schema, tuple[str, ...]]:
+    """*schema* as *kind* takes it, and the paths (`properties.a.pattern`) of what had to be left out.
+
+    *alone*: nothing may stand beside an `anyOf` of the kind gemini, as at Vertex.
+    """
     if kind == "full":
         return schema, ()
-    writer = _Writer(schema, kind)
+    writer = _Writer(schema, kind, alone=alone)
     return writer.write(schema, (), ()), tuple(dict.fromkeys(writer.gone))
 
 
 class _Writer:
     """Writes one schema; `gone` is what was left out."""
 
-    def __init__(self, root: Schema, kind: Subset) -> None:
+    def __init__(self, root: Schema, kind: Subset, *, alone: bool) -> None:
         self._root = root
         self._kind = kind
+        self._alone = alone
         self._size = 0
+        self._full = False
         self.gone: list[str] = []
 
     def write(self, schema: Any, path: tuple[str, ...], within: tuple[str, ...]) -> Any:
         """*schema*, which stands at *path*, inside of the references *within*."""
         if not isinstance(schema, dict):
             return schema if self._kind != "gemini" else {}
+        found = self._whole(schema, path, within)
+        match self._kind:
+            case "anthropic":
+                return self._anthropic(found, path)
+            case "openai_strict":
+                return self._strict(found, path)
+            case "gemini":
+                return self._gemini(found, path)
+            case _:
+                return {key: value for key, value in found.items() if key not in ("$defs", "definitions")}
+
+    def _whole(self, schema: Schema, path: tuple[str, ...], within: tuple[str, ...]) -> Schema:
+        """*schema* in its own words, but without references, and with what is inside of it written."""
         self._size += 1
-        if len(path) > MAX_DEPTH or len(within) > MAX_REFERENCES or self._size > MAX_SIZE:
-            if self._size <= MAX_SIZE + 1:  # of all the rest the first is named
+        if len(path) > MAX_DEPTH or self._size > MAX_SIZE:
+            if not self._full:
                 self._lose(path)
+            self._full = self._size > MAX_SIZE  # of all the rest the first is named
             return {}
-        reference = schema.get("$ref")
-        if isinstance(reference, str) and self._kind != "openai_strict":
-            return self._referred(schema, reference, path, within)
-        if self._kind == "gemini":
-            schema = self._merged(schema, path)
+        if self._kind != "openai_strict":
+            schema, within = self._resolved(schema, path, within)
         found = {key: self._value(key, value, path, within) for key, value in schema.items()}
-        if self._kind == "plain":
-            return {key: value for key, value in found.items() if key not in ("$defs", "definitions")}
-        if self._kind == "anthropic":
-            return self._anthropic(found, path)
-        return self._strict(found, path) if self._kind == "openai_strict" else self._gemini(found, path)
+        if self._kind == "gemini" and isinstance(found.get("allOf"), list):
+            for at, one in enumerate(found.pop("allOf")):
+                self._join(found, one, (*path, "allOf", str(at)))
+        return found
 
     def _value(self, key: str, value: Any, path: tuple[str, ...], within: tuple[str, ...]) -> Any:
         """What *key* holds, schemas inside of it written."""
@@ -102,20 +128,54 @@ class _Writer:
             return value  # it goes, and what is used of it stands where it is used
         if key in _MAPS and isinstance(value, dict):
             return {name: self.write(one, (*path, key, name), within) for name, one in value.items()}
+        if key == "required" and isinstance(value, list):
+            return list(value)
+        if key == "allOf" and self._kind == "gemini" and isinstance(value, list):  # its parts become one
+            parts = [one if isinstance(one, dict) else {} for one in value]
+            return [self._whole(one, (*path, key, str(at)), within) for at, one in enumerate(parts)]
         if key in _LISTS and isinstance(value, list):
             return [self.write(one, (*path, key, str(at)), within) for at, one in enumerate(value)]
         if key in _ONES and isinstance(value, dict):
             return self.write(value, (*path, key), within)
         return value
 
-    def _referred(self, schema: Schema, reference: str, path: tuple[str, ...], within: tuple[str, ...]) -> Any:
-        """What *reference* names, with what stands beside it."""
-        target = self._find(reference)
-        if target is None or reference in within:
-            self._lose((*path, "$ref"))
-            target, reference = {}, ""
-        beside = {key: value for key, value in schema.items() if key != "$ref"}
-        return self.write({**target, **beside}, path, (*within, reference))
+    def _resolved(
+        self, schema: Schema, path: tuple[str, ...], within: tuple[str, ...]
+    ) -> tuple[Schema, tuple[str, ...]]:
+        """*schema* with what it refers to put into it, and the references *within* which it is then."""
+        while isinstance(reference := schema.get("$ref"), str):
+            target = self._find(reference)
+            if target is None or reference in within or len(within) >= MAX_REFERENCES:
+                self._lose((*path, "$ref"))
+                target = {}
+            else:
+                within = (*within, reference)
+            self._size += 1
+            schema = {key: copy(value) for key, value in schema.items() if key != "$ref"}
+            self._join(schema, target, path)
+            if isinstance(schema.get("required"), list):
+                schema["required"] = list(dict.fromkeys(_texts(schema["required"])))
+        return schema, within
+
+    def _join(self, found: Schema, other: Schema, path: tuple[str, ...]) -> None:
+        """Put *other* into *found*. Of what cannot be said of both at once *found* keeps its own; the other's is lost.
+
+        *found* and the lists and maps in it are nobody else's.
+        """
+        for key, theirs in other.items():
+            mine = found.setdefault(key, theirs)
+            if key in _TELLS or _same(mine, theirs):
+                continue
+            if key == "required" and isinstance(mine, list) and isinstance(theirs, list):
+                mine += theirs
+            elif key == "properties" and isinstance(mine, dict) and isinstance(theirs, dict):
+                for name, one in theirs.items():
+                    if not _same(mine.setdefault(name, one), one):
+                        self._lose((*path, key, name))
+            elif key in TIGHTEST and _number(mine) and _number(theirs):
+                found[key] = TIGHTEST[key](mine, theirs)
+            else:
+                self._lose((*path, key))
 
     def _find(self, reference: Any) -> Schema | None:
         if not isinstance(reference, str) or not reference.startswith("#"):
@@ -176,24 +236,34 @@ class _Writer:
 
     # Gemini's older subset.
 
-    def _merged(self, schema: Schema, path: tuple[str, ...]) -> Schema:
-        """*schema* without `allOf`, `const` and lists of types, which have other words here."""
+    def _gemini(self, schema: Schema, path: tuple[str, ...]) -> Schema:
+        found = self._bounds(self._options(self._types(schema, path), path), path)
+        if found.get("additionalProperties") in (True, {}):  # which says nothing
+            del found["additionalProperties"]
+        found = self._kept(found, GEMINI, path)
+        if "enum" in found:
+            self._enum(found, (*path, "const" if "const" in schema else "enum"))
+        if isinstance(found.get("items"), list):  # one schema for each place
+            self._lose((*path, "items"))
+            del found["items"]
+        kind = found.get("type")
+        formats = FORMATS.get(kind if isinstance(kind, str) else "", frozenset())
+        if "format" in found and not formats & set(_texts([found["format"]])):
+            self._lose((*path, "format"))
+            del found["format"]
+        if isinstance(required := found.get("required"), list):
+            properties = found.get("properties")
+            known = properties if isinstance(properties, dict) else {}
+            found["required"] = [name for name in dict.fromkeys(_texts(required)) if name in known]
+            if not set(_texts(required)) <= known.keys():
+                self._lose((*path, "required"))
+        return self._only(found, path) if self._alone else found
+
+    def _types(self, schema: Schema, path: tuple[str, ...]) -> Schema:
+        """*schema* without `const` and lists of types, which have other words here."""
         found = dict(schema)
-        every = found.pop("allOf", None)
-        if isinstance(every, list):
-            for one in every:
-                inner = one if isinstance(one, dict) else {}
-                if isinstance(inner.get("$ref"), str):
-                    inner = {**(self._find(inner["$ref"]) or {}), **{k: v for k, v in inner.items() if k != "$ref"}}
-                found = _joined(found, inner)
-            if "allOf" in found:  # one inside of another is too deep to say
-                del found["allOf"]
-                self._lose((*path, "allOf"))
-        if "oneOf" in found and "anyOf" not in found:
-            found["anyOf"] = found.pop("oneOf")
         if "const" in found:
-            found.setdefault("enum", [found.pop("const")])
-            found.pop("const", None)
+            found["enum"] = [found.pop("const")]
         types = found.get("type")
         if isinstance(types, list):
             others = [one for one in types if one != "null"]
@@ -202,36 +272,56 @@ class _Writer:
             del found["type"]
             if len(others) == 1:
                 found["type"] = others[0]
+            elif others and ("anyOf" in found or "oneOf" in found):
+                self._lose((*path, "type"))
             elif others:
-                found.setdefault("anyOf", [{"type": one} for one in others])
+                found["anyOf"] = [{"type": one} for one in others]
         return found
 
-    def _gemini(self, schema: Schema, path: tuple[str, ...]) -> Schema:
-        for bound, exclusive in (("minimum", "exclusiveMinimum"), ("maximum", "exclusiveMaximum")):
-            if exclusive in schema and bound not in schema:
-                schema = {(bound if key == exclusive else key): value for key, value in schema.items()}
-        allowed = schema.pop("additionalProperties", None)
-        if allowed is False:
-            self._lose((*path, "additionalProperties"))
-        found = self._kept(schema, GEMINI, path)
-        options = found.get("anyOf")
-        if isinstance(options, list):
-            left = [one for one in options if one != {"type": "null"}]
-            if len(left) < len(options):
-                found["nullable"] = True
-                found["anyOf"] = left
-            if not left:
-                del found["anyOf"]
-        if "enum" in found:
-            self._enum(found, path)
-        kind = found.get("type")
-        formats = FORMATS.get(kind if isinstance(kind, str) else "", frozenset())
-        if "format" in found and not formats & set(_texts([found["format"]])):
-            self._lose((*path, "format"))
-            del found["format"]
-        if isinstance(found.get("required"), list) and isinstance(found.get("properties"), dict):
-            found["required"] = [name for name in _texts(found["required"]) if name in found["properties"]]
+    def _options(self, schema: Schema, path: tuple[str, ...]) -> Schema:
+        """*schema* with its options as `anyOf`: null is none of them, and a choice of one thing is that thing."""
+        word = "anyOf" if "anyOf" in schema else "oneOf"
+        options = schema.get(word)
+        if not isinstance(options, list):
+            return schema
+        found = {key: copy(value) for key, value in schema.items() if key != word}
+        left = [(at, one) for at, one in enumerate(options) if one != {"type": "null"}]
+        if len(left) < len(options):
+            found["nullable"] = True
+        if len(left) == 1:
+            at, one = left[0]
+            self._join(found, one, (*path, word, str(at)))
+        elif left:
+            found["anyOf"] = [one for _, one in left]
         return found
+
+    def _bounds(self, found: Schema, path: tuple[str, ...]) -> Schema:
+        """*found* with bounds that are included: of whole numbers the next one, of others the same."""
+        for bound, exclusive, step in (("minimum", "exclusiveMinimum", 1), ("maximum", "exclusiveMaximum", -1)):
+            said = found.get(exclusive)
+            if bound in found or not _number(said):
+                continue
+            if found.get("type") == "integer" and isinstance(said, int):
+                said += step
+            else:
+                self._lose((*path, exclusive))
+            found = {(bound if key == exclusive else key): value for key, value in found.items()} | {bound: said}
+        return found
+
+    def _only(self, found: Schema, path: tuple[str, ...]) -> Schema:
+        """*found* with nothing beside its `anyOf`; or without that, where its options only add to what is beside it."""
+        options = found.get("anyOf")
+        if not isinstance(options, list) or len(found) == 1:
+            return found
+        beside = {key: value for key, value in found.items() if key != "anyOf"}
+        if not all("type" in one for one in options):
+            self._lose((*path, "anyOf"))
+            return beside
+        options[0] = {**{key: value for key, value in beside.items() if key in _MOVED}, **options[0]}
+        for key, value in beside.items():
+            if any(one.get(key) != value for one in options[: 1 if key in _MOVED else None]) and key not in SILENT:
+                self._lose((*path, key))
+        return {"anyOf": options}
 
     def _enum(self, found: Schema, path: tuple[str, ...]) -> None:
         """Only texts can be enumerated."""
@@ -240,7 +330,7 @@ class _Writer:
         if None in values:
             found["nullable"] = True
         if len(texts) < len([one for one in values if one is not None]) or not texts:
-            self._lose((*path, "enum"))
+            self._lose(path)
             del found["enum"]
         else:
             found["enum"] = texts
@@ -258,6 +348,17 @@ def _texts(found: Any) -> list[str]:
     return [one for one in found if isinstance(one, str)] if isinstance(found, list) else []
 
 
+def _same(one: Any, other: Any) -> bool:
+    try:
+        return bool(one == other)
+    except RecursionError:  # as deep as JSON can be; what is that deep is cut anyway
+        return False
+
+
+def _number(found: Any) -> bool:
+    return isinstance(found, int | float) and not isinstance(found, bool)
+
+
 def _nullable(schema: Any) -> Any:
     """*schema*, or null."""
     if not isinstance(schema, dict):
@@ -271,13 +372,3 @@ def _nullable(schema: Any) -> Any:
     if isinstance(options, list) and schema.keys() <= {"anyOf", "description", "title"}:
         return schema if {"type": "null"} in options else {**schema, "anyOf": [*options, {"type": "null"}]}
     return {"anyOf": [schema, {"type": "null"}]}
-
-
-def _joined(one: Schema, other: Schema) -> Schema:
-    """Both at once, as far as a schema can say it: properties and what is required of both, else the first one's."""
-    found = {**other, **one}
-    if isinstance(one.get("properties"), dict) and isinstance(other.get("properties"), dict):
-        found["properties"] = {**other["properties"], **one["properties"]}
-    if isinstance(one.get("required"), list) and isinstance(other.get("required"), list):
-        found["required"] = list(dict.fromkeys(_texts([*one["required"], *other["required"]])))
-    return found

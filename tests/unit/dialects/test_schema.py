@@ -1,6 +1,7 @@
 """Schemas in the subsets that providers take: what each form becomes, and what holds for all of them."""
 
 import copy
+import time
 from itertools import pairwise
 from typing import Any
 
@@ -40,11 +41,38 @@ TEXT = {"type": "string"}
         ("gemini", {"type": ["null"]}, {"nullable": True}, ()),
         ("gemini", {"anyOf": [{"type": "null"}]}, {"nullable": True}, ()),
         ("gemini", {"allOf": [{"$ref": 1, "title": "t"}]}, {"title": "t"}, ("$ref",)),
-        ("gemini", {"oneOf": [TEXT, {"type": "null"}]}, {"anyOf": [TEXT], "nullable": True}, ()),
+        ("gemini", {"oneOf": [TEXT, {"type": "null"}]}, {**TEXT, "nullable": True}, ()),
+        ("gemini", {"oneOf": [TEXT, {"type": "null"}], "type": "integer", "title": "t"},
+         {"type": "integer", "nullable": True, "title": "t"}, ("oneOf.0.type",)),
+        ("gemini", {"type": ["string", "integer"], "anyOf": [TEXT, TEXT]}, {"anyOf": [TEXT, TEXT]}, ("type",)),
+        ("gemini", {"const": 1, "enum": ["a"]}, {}, ("const",)),
+        ("gemini", {"type": "object", "additionalProperties": TEXT}, {"type": "object"}, ("additionalProperties",)),
+        ("gemini", {"type": "object", "additionalProperties": True}, {"type": "object"}, ()),
+        ("gemini", {"items": [TEXT, {"$ref": "#/items/0"}]}, {}, ("items",)),
+        ("gemini", {"properties": {"a": TEXT}, "required": ["b", "a", "a"]},
+         {"properties": {"a": TEXT}, "required": ["a"]}, ("required",)),
+        ("gemini", {"allOf": [{"$ref": "#/$defs/Nothing"}, {"$ref": "https://a.example"}]}, {},
+         ("allOf.0.$ref", "allOf.1.$ref")),
+        ("gemini", {"minimum": 1, "allOf": [{"minimum": 2, "maximum": 9}, {"maximum": 8, "title": "t"}]},
+         {"minimum": 2, "maximum": 8, "title": "t"}, ()),
+        ("gemini", {"type": "string", "allOf": [{"type": "integer"}, {"minimum": "x", "allOf": [{"minimum": 1}]}]},
+         {"type": "string", "minimum": "x"}, ("allOf.1.allOf.0.minimum", "allOf.0.type")),
+        ("gemini", {"allOf": [{"properties": {"a": TEXT}}, {"$ref": "#/$defs/T"}],
+                    "$defs": {"T": {"properties": {"a": {}, "b": TEXT}, "required": ["a", "b"]}}},
+         {"properties": {"a": TEXT, "b": TEXT}, "required": ["a", "b"]}, ("allOf.1.properties.a",)),
+        ("plain", {"$ref": "#/$defs/T", "maximum": 5, "required": ["a"],
+                   "$defs": {"T": {"maximum": 3, "minimum": 1, "required": ["a", "b"]}}},
+         {"maximum": 3, "required": ["a", "b"], "minimum": 1}, ()),
+        ("plain", {"$ref": "#/$defs/T", "type": "integer", "$defs": {"T": TEXT}}, {"type": "integer"}, ("type",)),
+        ("plain", {"prefixItems": [{"$ref": "#/$defs/T"}], "$defs": {"T": TEXT}}, {"prefixItems": [TEXT]}, ()),
+        ("plain", {"items": [{"$ref": "#/$defs/T"}], "$defs": {"T": TEXT}}, {"items": [TEXT]}, ()),
         ("gemini", {"allOf": [TEXT], "description": "d"}, {**TEXT, "description": "d"}, ()),
         ("gemini", {"type": "string", "format": "email"}, TEXT, ("format",)),
         ("gemini", {"type": "string", "format": "date-time"}, {"type": "string", "format": "date-time"}, ()),
-        ("gemini", {"type": "integer", "exclusiveMinimum": 0}, {"type": "integer", "minimum": 0}, ()),
+        ("gemini", {"type": "integer", "exclusiveMinimum": 0, "exclusiveMaximum": 9},
+         {"type": "integer", "minimum": 1, "maximum": 8}, ()),
+        ("gemini", {"type": "number", "exclusiveMaximum": 0}, {"type": "number", "maximum": 0}, ("exclusiveMaximum",)),
+        ("gemini", {"minimum": 1, "exclusiveMinimum": True}, {"minimum": 1}, ("exclusiveMinimum",)),
         ("gemini", {"$schema": "x", "type": "object", "additionalProperties": False}, {"type": "object"},
          ("additionalProperties",)),
         ("gemini", {"type": "array", "items": TEXT, "uniqueItems": True}, {"type": "array", "items": TEXT},
@@ -84,6 +112,23 @@ TEXT = {"type": "string"}
 )  # fmt: skip
 def test_what_becomes_of_it(kind: Subset, schema: Any, written: Any, gone: tuple[str, ...]) -> None:
     assert subset(schema, kind) == (written, gone)
+
+
+@pytest.mark.parametrize(
+    ("schema", "written", "gone"),
+    [
+        ({"anyOf": [TEXT, {"type": "integer"}]}, {"anyOf": [TEXT, {"type": "integer"}]}, ()),
+        ({"anyOf": [TEXT, {"type": "integer"}, {"type": "null"}], "title": "t", "description": "d"},
+         {"anyOf": [{**TEXT, "description": "d", "nullable": True}, {"type": "integer"}]}, ()),
+        ({"anyOf": [{**TEXT, "description": "own"}, TEXT], "description": "d", "type": "string", "default": "a"},
+         {"anyOf": [{**TEXT, "description": "own"}, TEXT]}, ("description", "default")),
+        ({"type": ["string", "integer"], "minLength": 1}, {"anyOf": [TEXT, {"type": "integer"}]}, ("minLength",)),
+        ({"type": "object", "properties": {"a": TEXT, "b": TEXT}, "anyOf": [{"required": ["a"]}, {"required": ["b"]}]},
+         {"type": "object", "properties": {"a": TEXT, "b": TEXT}}, ("anyOf.0.required", "anyOf.1.required", "anyOf")),
+    ],
+)  # fmt: skip
+def test_at_vertex_nothing_stands_beside_a_choice(schema: Any, written: Any, gone: tuple[str, ...]) -> None:
+    assert subset(schema, "gemini", alone=True) == (written, gone)
 
 
 def test_an_optional_choice_may_be_null() -> None:
@@ -206,6 +251,17 @@ def test_nothing_forbidden_is_left_and_what_came_is_as_it_was(schema: dict[str, 
             assert found is schema
 
 
+@given(SCHEMAS)
+def test_at_vertex_every_choice_stands_alone(schema: dict[str, Any]) -> None:
+    def look(found: Any) -> None:
+        if isinstance(found, dict):
+            assert "anyOf" not in found or len(found) == 1
+            for one in (found.get("items"), *found.get("properties", {}).values(), *found.get("anyOf", ())):
+                look(one)
+
+    look(subset(schema, "gemini", alone=True)[0])
+
+
 @given(SCHEMAS, st.sampled_from(KINDS))
 def test_once_is_enough(schema: dict[str, Any], kind: Subset) -> None:
     found, _ = subset(schema, kind)
@@ -220,6 +276,29 @@ def test_plain_says_the_same_or_less(schema: dict[str, Any], value: Any) -> None
     found, _ = subset(schema, "plain")
     if Draft202012Validator(schema).is_valid(value):
         assert Draft202012Validator(found).is_valid(value) or "oneOf" in str(schema)
+
+
+@pytest.mark.parametrize("kind", ["plain", "gemini", "anthropic"])
+def test_what_is_as_deep_as_json_can_be_is_cut(kind: Subset) -> None:
+    def deep() -> Any:
+        found: Any = {}
+        for _ in range(5_000):
+            found = {"items": found}
+        return {"properties": {"a": found}, "contains": found}
+
+    found, lost = subset({"$ref": "#/$defs/a", **deep(), "$defs": {"a": deep()}}, kind)
+    assert isinstance(found, dict)
+    assert lost
+
+
+def test_many_parts_take_no_longer_than_they_are() -> None:
+    """Each was put into a copy of what was there, once: a minute for a schema of 2 MB."""
+    parts = [{"properties": {f"a{at}": TEXT}, "required": [f"a{at}"], f"x{at}": 1} for at in range(MAX_SIZE // 2 - 1)]
+    names = [f"b{at}" for at in range(100_000)]
+    begun = time.process_time()
+    found, _ = subset({"allOf": parts, "properties": dict.fromkeys(names, True), "required": names}, "gemini")
+    assert len(found["required"]) == len(parts) + len(names)
+    assert time.process_time() - begun < 5
 
 
 @pytest.mark.parametrize("kind", ["plain", "gemini", "anthropic"])

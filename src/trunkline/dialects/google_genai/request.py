@@ -165,7 +165,7 @@ def _declaration(tool: Tool, where: str, quirks: Quirks, losses: Losses) -> Json
     if tool.kind == "custom" and tool.format is not None and tool.format.get("type") != "text":
         losses.add(f"{where}.format", "free-form input has no grammar here")
     if schema is not None and (schema.get("properties") or schema.get("type") not in (None, "object")):
-        found, gone = subset(schema, quirks.schema)
+        found, gone = subset(schema, quirks.schema, alone=quirks.vertex)
         for path in gone:
             losses.add(f"{where}.parameters.{path}", "the provider's subset of JSON Schema has no such word")
         body["parameters" if quirks.schema == "gemini" else "parametersJsonSchema"] = found
@@ -199,7 +199,7 @@ def _shape(config: Json, shape: ResponseFormat, quirks: Quirks, losses: Losses) 
         return
     config["responseMimeType"] = "application/json"
     if shape.schema is not None:
-        schema, gone = subset(shape.schema, quirks.schema)
+        schema, gone = subset(shape.schema, quirks.schema, alone=quirks.vertex)
         for path in gone:
             losses.add(f"response_format.{path}", "the provider's subset of JSON Schema has no such word")
         config["responseSchema" if quirks.schema == "gemini" else "responseJsonSchema"] = schema
