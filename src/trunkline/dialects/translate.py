@@ -2,7 +2,10 @@
 
 from typing import Any
 
-from trunkline.dialects.base import Decoder, Encoder, Outcome
+from msgspec.structs import replace
+
+from trunkline.dialects.base import Call, Decoder, Encoder, Outcome
+from trunkline.dialects.openai_responses.names import renamed
 from trunkline.dialects.thoughts import Collector, Thoughts
 from trunkline.model.errors import TrunklineError, UpstreamFailed
 from trunkline.model.events import ChoiceEnded, Delta, Event, Finished, PartStarted, Reported, Started
@@ -13,15 +16,28 @@ AT_ONCE = frozenset({"tool_call", "server_tool_call", "server_tool_result", "ima
 
 
 class Translation:
-    """A `Converter` over events."""
+    """A `Converter` over events. *call*: whose tools are called by the client's names, whatever the upstream says."""
 
-    __slots__ = ("_collector", "_committed", "_decoder", "_encoder", "_ended", "_out", "_streamed", "outcome")
+    __slots__ = (
+        "_call",
+        "_collector",
+        "_committed",
+        "_decoder",
+        "_encoder",
+        "_ended",
+        "_names",
+        "_out",
+        "_streamed",
+        "outcome",
+    )
 
-    def __init__(self, decoder: Decoder, encoder: Encoder, *, streamed: bool) -> None:
+    def __init__(self, decoder: Decoder, encoder: Encoder, *, streamed: bool, call: Call | None = None) -> None:
         self.outcome = Outcome()
         self._decoder = decoder
         self._encoder = encoder
         self._streamed = streamed
+        self._call = call
+        self._names: dict[str, str] | None = None
         self._collector = Collector()
         self._out: list[bytes] = []
         self._committed = False
@@ -71,6 +87,13 @@ class Translation:
         self._out = []
         return out
 
+    def _named(self, part: PartStarted, call: Call) -> PartStarted:
+        """*part*, a call, by the client's name for its tool; the names are looked up once."""
+        if self._names is None:
+            self._names = renamed(call.envelope)
+        name = self._names.get(part.name or "")
+        return part if name is None else replace(part, name=name)
+
     def _on(self, event: Event) -> None:
         outcome = self.outcome
         match event:
@@ -86,6 +109,8 @@ class Translation:
             case PartStarted(kind=kind, extra=extra):
                 if kind in AT_ONCE or (kind == "opaque" and any(extra.values())):
                     self._committed = True
+                if kind == "tool_call" and self._call is not None:
+                    event = self._named(event, self._call)
                 self._collector.part(event)
             case Started(id=id_, usage=usage):
                 outcome.upstream_id = id_ or None

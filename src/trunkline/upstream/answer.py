@@ -374,7 +374,8 @@ class Answer:
         dialect = target.dialect
         if self._way == "relay":
             return RELAYS[ctx.client.name, dialect.name].converter(ctx.call, identity, sse=sse)
-        return Translation(dialect.decoder(sse=sse), ctx.client.encoder(ctx.call, identity), streamed=ctx.call.stream)
+        decoder, encoder = dialect.decoder(sse=sse), ctx.client.encoder(ctx.call, identity)
+        return Translation(decoder, encoder, streamed=ctx.call.stream, call=ctx.call)
 
     async def _refusal(self, dialect: Upstream, response: Response) -> TrunklineError:
         """What an answer other than 200 means. Its body matters less than its status, so half of one will do."""

@@ -157,8 +157,6 @@ def _tools(body: Json, request: Request, quirks: Quirks, losses: Losses) -> None
 
 def _declaration(tool: Tool, where: str, quirks: Quirks, losses: Losses) -> Json:
     body: Json = {"name": joined(tool.namespace, tool.name)}
-    if tool.namespace is None and body["name"] != tool.name:
-        losses.add(f"{where}.name", "Gemini takes no such name: it gets one that is like it")
     if tool.description is not None:
         body["description"] = tool.description
     schema = FREE_TEXT if tool.kind == "custom" else tool.parameters

@@ -29,32 +29,41 @@ NO_NAMES = Names()
 
 
 def read(envelope: dict[str, Raw]) -> Names:
-    """The names of the tools in a request with this top level."""
-    raw = envelope.get("tools")
-    if raw is None:
+    """The names of the tools in a request, of whichever dialect, with this top level."""
+    raws = [raw for key in ("tools", "functions") if (raw := envelope.get(key)) is not None]
+    if not raws:
         return NO_NAMES
-    found = list(_tools(_any.decode(raw) or ()))
+    found = [one for raw in raws for one in _tools(_any.decode(raw))]
     plain = {name for space, name, _ in found if space is None}
     spaced: dict[str, tuple[str | None, str]] = {}
     for space, name, _ in found:
         if space is None:
-            if fit(name) != name:
-                spaced[fit(name)] = (None, name)
+            for made in {fit(name), fit(f"_{name}")} - {name}:  # Gemini takes none that begins with a digit
+                spaced[made] = (None, name)
             continue
         _spaced(spaced, space, name)
     custom = frozenset(name for _, name, kind in found if kind == "custom")
     return Names({name: told for name, told in spaced.items() if name not in plain}, custom)
 
 
+def renamed(envelope: dict[str, Raw]) -> dict[str, str]:
+    """What a tool outside of namespaces may be called where its name is not taken → what the client calls it."""
+    return {made: name for made, (space, name) in read(envelope).spaced.items() if space is None}
+
+
 def _tools(tools: Any) -> Iterator[tuple[str | None, str, str]]:
     """Namespace, name and kind of each tool that has a name."""
-    for tool in tools:
+    for tool in _objects(tools):
         inner = tool.get("function")
         if tool.get("type") == "namespace":
-            for one in tool.get("tools") or ():
+            for one in _objects(tool.get("tools")):
                 yield str(tool.get("name")), str(one.get("name")), one.get("type", "function")
         elif name := (inner if isinstance(inner, dict) else tool).get("name"):
             yield None, str(name), tool.get("type", "function")
+
+
+def _objects(found: Any) -> list[dict[str, Any]]:
+    return [one for one in found if isinstance(one, dict)] if isinstance(found, list) else []
 
 
 def _spaced(spaced: dict[str, tuple[str | None, str]], space: str, name: str) -> None:

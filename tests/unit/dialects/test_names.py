@@ -1,0 +1,65 @@
+"""Names of tools that a provider does not take: they come back as the client wrote them."""
+
+from typing import Any
+
+import msgspec
+import pytest
+from chat_help import IDENTITY
+
+from trunkline.dialects.base import Call, Client, Quirks
+from trunkline.dialects.registry import CLIENTS, UPSTREAMS
+from trunkline.dialects.translate import Translation
+from trunkline.model.endpoint import Endpoint
+from trunkline.model.usage import Cost, Usage
+
+SCHEMA = {"type": "object", "properties": {"a": {"type": "string"}}}
+TOOLS: dict[str, Any] = {
+    "chat": lambda name: {"tools": [{"type": "function", "function": {"name": name, "parameters": SCHEMA}}]},
+    "functions": lambda name: {"functions": [{"name": name, "parameters": SCHEMA}]},
+    "messages": lambda name: {"max_tokens": 9, "tools": [{"name": name, "input_schema": SCHEMA}]},
+    "responses": lambda name: {"tools": [{"type": "function", "name": name, "parameters": SCHEMA}]},
+}
+"""A client's dialect → the fields of its request that offer a tool."""
+
+
+def answer(upstream: str, name: str) -> bytes:
+    """What *upstream* says to call the tool *name*."""
+    bodies: dict[str, Any] = {
+        "gemini": {"candidates": [{"content": {"parts": [{"functionCall": {"name": name}}]}, "finishReason": "STOP"}]},
+        "messages": {"content": [{"type": "tool_use", "id": "a", "name": name}], "stop_reason": "tool_use"},
+        "chat": {"choices": [{"message": {"tool_calls": [{"id": "a", "function": {"name": name}}]}}]},
+    }
+    return msgspec.json.encode(bodies[upstream])
+
+
+def told(upstream: str, client: Client, call: Call, name: str) -> bytes:
+    """What the client gets of it."""
+    decoder, encoder = UPSTREAMS[upstream].decoder(sse=False), client.encoder(call, IDENTITY)
+    through = Translation(decoder, encoder, streamed=False, call=call)
+    through.feed(answer(upstream, name))
+    through.close()
+    return through.finish(Usage(), Cost())
+
+
+@pytest.mark.parametrize("name", ["2look", "2 looks", "look.up", "Ünique", "2" + "x" * 63, "_2look", "look"])
+@pytest.mark.parametrize("client", TOOLS)
+@pytest.mark.parametrize("upstream", ["gemini", "messages", "chat"])
+def test_a_call_comes_back_by_the_clients_name(upstream: str, client: str, name: str) -> None:
+    near = CLIENTS["chat" if client == "functions" else client]
+    said = {"input": "a"} if client == "responses" else {"messages": [{"role": "user", "content": "a"}]}
+    call = near.parse(msgspec.json.encode({"model": "m", **said, **TOOLS[client](name)}))
+    endpoint = Endpoint(
+        model="m", provider="p", provider_name="P", upstream_model="claude-sonnet-5", dialect=upstream, tag="p"
+    )
+    sent = msgspec.json.decode(UPSTREAMS[upstream].encode(near.decode(call), endpoint, Quirks()).body)
+    tool = (sent.get("tools") or sent["functions"])[0]
+    declared = tool.get("functionDeclarations", [tool.get("function", tool)])[0]["name"]
+    assert b'"name":%s' % msgspec.json.encode(name) in told(upstream, near, call, declared)
+
+
+def test_a_name_that_another_tool_has_is_that_ones() -> None:
+    chat = CLIENTS["chat"]
+    tools = [{"type": "function", "function": {"name": name}} for name in ("2look", "_2look")]
+    body = {"model": "m", "messages": [{"role": "user", "content": "a"}], "tools": tools}
+    call = chat.parse(msgspec.json.encode(body))
+    assert b'"name":"_2look"' in told("gemini", chat, call, "_2look")
