@@ -14,7 +14,7 @@ is no schema at all is left for the provider to refuse.
 Sources: OpenAI's guide, "Structured outputs"; Gemini API, "Schema"; not read again when this was written (2026-11-26).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from copy import copy
 from typing import Any, Literal, TypeAlias
 
@@ -78,6 +78,37 @@ def subset(schema: Schema, kind: Subset, *, alone: bool = False) -> tuple[Schema
         return schema, ()
     writer = _Writer(schema, kind, alone=alone)
     return writer.write(schema, (), ()), tuple(dict.fromkeys(writer.gone))
+
+
+def rooted(schema: Schema, combined: Iterable[str]) -> tuple[Schema, tuple[str, ...]]:
+    """*schema* as one of an object, as a tool's is, and the paths of what had to go: it only loosens.
+
+    Of what is *combined* at its root (`allOf`, `anyOf`, `oneOf`) the properties stand beside the others then.
+    """
+    if "$ref" not in schema and not any(word in schema for word in combined):
+        return schema, ()
+    found, gone = subset(schema, "plain")
+    words = [word for word in combined if word in found]
+    for word in words:
+        options = found.pop(word)
+        for option in options if isinstance(options, list) else ():
+            if isinstance(option, dict):
+                _beside(found, option, required=word == "allOf")
+    return {"type": "object", **found}, (*gone, *words)
+
+
+def _beside(found: Schema, option: Schema, *, required: bool) -> None:
+    """Put into *found*, which is nobody else's, the properties of *option* and what is *required* of them."""
+    properties, wanted = option.get("properties"), option.get("required")
+    if isinstance(properties, dict):
+        if not isinstance(found.get("properties"), dict):
+            found["properties"] = {}
+        for name, one in properties.items():
+            found["properties"].setdefault(name, one)
+    if required and isinstance(wanted, list):
+        if not isinstance(found.get("required"), list):
+            found["required"] = []
+        found["required"] += wanted
 
 
 class _Writer:

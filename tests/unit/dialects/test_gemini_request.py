@@ -659,6 +659,29 @@ def test_the_older_schemas() -> None:
 
 
 @pytest.mark.parametrize(
+    ("parameters", "old", "new", "lost"),
+    [
+        ({"$ref": "#/$defs/A", "$defs": {"A": SCHEMA}}, SCHEMA, True, []),
+        ({"anyOf": [{"$ref": "#/$defs/A"}], "$defs": {"A": SCHEMA}}, SCHEMA, True, ["anyOf"]),
+        ({"allOf": [SCHEMA]}, SCHEMA, True, []),
+        ({"type": "object", "additionalProperties": {"type": "string"}}, None, True, ["additionalProperties"]),
+        ({"type": "object", "properties": {}, "additionalProperties": False, "description": "d"}, None, False,
+         ["additionalProperties"]),
+        ({"$schema": "x"}, None, False, []),
+    ],
+)  # fmt: skip
+def test_the_root_of_a_tools_schema(parameters: Json, old: Json | None, new: bool, lost: list[str]) -> None:
+    tools = (Tool(kind="function", name="f", parameters=parameters),)
+    for vertex in (True, False):
+        body, losses = encode(tools=tools, quirks=Quirks(schema="gemini", vertex=vertex))
+        assert body["tools"][0]["functionDeclarations"][0].get("parameters") == old
+        assert list(losses) == [f"tools[0].parameters.{path}" for path in lost]
+    body, losses = encode(tools=tools)
+    assert body["tools"][0]["functionDeclarations"][0].get("parametersJsonSchema") == (parameters if new else None)
+    assert not losses
+
+
+@pytest.mark.parametrize(
     ("choice", "told", "declared"),
     [
         (None, None, ["look", "find"]),

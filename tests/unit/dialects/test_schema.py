@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema_rs import Draft202012Validator
 
-from trunkline.dialects.schema import ANTHROPIC, GEMINI, MAX_SIZE, STRICT, Subset, subset
+from trunkline.dialects.schema import ANTHROPIC, GEMINI, MAX_SIZE, STRICT, Subset, rooted, subset
 
 KINDS: tuple[Subset, ...] = ("full", "plain", "openai_strict", "anthropic", "gemini")
 NODE = {
@@ -129,6 +129,30 @@ def test_what_becomes_of_it(kind: Subset, schema: Any, written: Any, gone: tuple
 )  # fmt: skip
 def test_at_vertex_nothing_stands_beside_a_choice(schema: Any, written: Any, gone: tuple[str, ...]) -> None:
     assert subset(schema, "gemini", alone=True) == (written, gone)
+
+
+A = {"type": "object", "properties": {"a": TEXT}, "required": ["a"]}
+B = {"type": "object", "properties": {"b": TEXT, "a": {"type": "integer"}}}
+
+
+@pytest.mark.parametrize(
+    ("schema", "written", "gone"),
+    [
+        ({"properties": {"a": TEXT}, "$defs": {"A": A}}, {"properties": {"a": TEXT}, "$defs": {"A": A}}, ()),
+        ({"$ref": "#/$defs/A", "$defs": {"A": A}}, A, ()),
+        ({"anyOf": [{"$ref": "#/$defs/A"}, {"$ref": "#/$defs/B"}, True], "$defs": {"A": A, "B": B}},
+         {"type": "object", "properties": {"a": TEXT, "b": TEXT}}, ("anyOf",)),
+        ({"allOf": [A, B], "required": ["b"], "properties": {"b": {}}},
+         {"type": "object", "required": ["b", "a"], "properties": {"b": {}, "a": TEXT}}, ("allOf",)),
+        ({"$ref": "#/$defs/C", "$defs": {"C": {"oneOf": [A, 7]}}},
+         {"type": "object", "properties": {"a": TEXT}}, ("oneOf",)),
+        ({"anyOf": 7, "properties": 7}, {"type": "object", "properties": 7}, ("anyOf",)),
+    ],
+)  # fmt: skip
+def test_the_root_of_a_tools_schema_is_an_object(schema: Any, written: Any, gone: tuple[str, ...]) -> None:
+    before = copy.deepcopy(schema)
+    assert rooted(schema, ("allOf", "anyOf", "oneOf")) == (written, gone)
+    assert schema == before
 
 
 def test_an_optional_choice_may_be_null() -> None:

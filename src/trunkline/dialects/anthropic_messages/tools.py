@@ -15,7 +15,7 @@ from trunkline.dialects.anthropic_messages.marks import cache_control
 from trunkline.dialects.base import Quirks
 from trunkline.dialects.bedrock_converse.models import Family
 from trunkline.dialects.openai_chat.names import fit
-from trunkline.dialects.schema import Subset, subset
+from trunkline.dialects.schema import Subset, rooted, subset
 from trunkline.model.loss import Losses
 from trunkline.model.request import Request, Tool, ToolChoice
 
@@ -23,6 +23,7 @@ Json: TypeAlias = dict[str, Any]
 
 NO_WORD = "Messages has no word for it"
 SUBSET = "the provider's subset of JSON Schema has no such word"
+ROOT = "the model takes none at the root of a schema: its properties stand beside it"
 NOT_STRICT = "the model takes no strict schemas"
 FREE_TEXT: Json = {"type": "object", "properties": {"input": {"type": "string"}}, "required": ["input"]}
 """The schema that stands for a tool of free-form input."""
@@ -115,7 +116,11 @@ def _tool(tool: Tool, where: str, family: Family, quirks: Quirks, losses: Losses
             losses.add(f"{where}.format", "free-form input has no grammar here")
     else:
         kind = subset_of(family, quirks) if strict else quirks.schema
-        schema = _rooted(tool.parameters or NO_SCHEMA, f"{where}.parameters", family, losses)
+        schema = {"type": "object", **(tool.parameters or NO_SCHEMA)}
+        if family.claude:
+            schema, combined = rooted(schema, COMBINED)
+            for path in combined:
+                losses.add(f"{where}.parameters.{path}", ROOT)
         body["input_schema"], gone = subset(schema, kind)
         for path in gone:
             losses.add(f"{where}.parameters.{path}", SUBSET)
@@ -123,33 +128,6 @@ def _tool(tool: Tool, where: str, family: Family, quirks: Quirks, losses: Losses
         body["strict"] = True
     losses.extra(where, tool.extra, NO_WORD, but=("type", "defer_loading"))
     return body if tool.cache is None else {**body, "cache_control": cache_control(tool.cache)}
-
-
-def _rooted(schema: Json, where: str, family: Family, losses: Losses) -> Json:
-    """*schema* as one of an object. What goes only loosens it."""
-    found = schema if "type" in schema else {"type": "object", **schema}
-    for key in COMBINED if family.claude else ():
-        if key not in found:
-            continue
-        found, options = {name: said for name, said in found.items() if name != key}, found[key]
-        losses.add(f"{where}.{key}", "the model takes none at the root of a schema: its properties stand beside it")
-        for option in options if isinstance(options, list) else ():
-            found = _beside(found, option, required=key == "allOf")
-    return found
-
-
-def _beside(schema: Json, option: Any, *, required: bool) -> Json:
-    """*schema* with the properties of *option*, and what is *required* of them."""
-    if not isinstance(option, dict):
-        return schema
-    properties, own = option.get("properties"), schema.get("properties")
-    if isinstance(properties, dict):
-        schema = {**schema, "properties": {**properties, **(own if isinstance(own, dict) else {})}}
-    wanted = option.get("required")
-    if required and isinstance(wanted, list):
-        had = schema.get("required")
-        schema = {**schema, "required": [*(had if isinstance(had, list) else ()), *wanted]}
-    return schema
 
 
 def _choice(choice: ToolChoice, request: Request, body: Json, losses: Losses) -> Json | None:

@@ -14,7 +14,7 @@ import msgspec
 from trunkline.dialects.base import Encoded, Quirks
 from trunkline.dialects.google_genai.history import NO_WORD, Writer, joined
 from trunkline.dialects.google_genai.thinking import family_of, thinking
-from trunkline.dialects.schema import subset
+from trunkline.dialects.schema import SILENT, rooted, subset
 from trunkline.model.endpoint import Endpoint
 from trunkline.model.loss import Losses
 from trunkline.model.request import Request, ResponseFormat, Tool, ToolChoice
@@ -162,15 +162,25 @@ def _declaration(tool: Tool, where: str, quirks: Quirks, losses: Losses) -> Json
     schema = FREE_TEXT if tool.kind == "custom" else tool.parameters
     if tool.kind == "custom" and tool.format is not None and tool.format.get("type") != "text":
         losses.add(f"{where}.format", "free-form input has no grammar here")
-    if schema is not None and (schema.get("properties") or schema.get("type") not in (None, "object")):
+    if schema is not None:
+        combined: tuple[str, ...] = ()
+        if quirks.schema == "gemini":
+            schema, combined = rooted(schema, ("anyOf", "oneOf"))
         found, gone = subset(schema, quirks.schema, alone=quirks.vertex)
-        for path in gone:
+        for path in (*combined, *gone):
             losses.add(f"{where}.parameters.{path}", "the provider's subset of JSON Schema has no such word")
-        body["parameters" if quirks.schema == "gemini" else "parametersJsonSchema"] = found
+        if not _empty(found):
+            body["parameters" if quirks.schema == "gemini" else "parametersJsonSchema"] = found
     if tool.strict:
         losses.add(f"{where}.strict", NO_WORD)
     losses.extra(where, tool.extra, NO_WORD, but=("type", "defer_loading"))
     return body
+
+
+def _empty(schema: Json) -> bool:
+    """Whether *schema* is of any object, which Gemini refuses and takes for granted."""
+    says = {key for key, said in schema.items() if said not in ({}, [], True, False)} - SILENT - {"description"}
+    return says <= {"type"} and schema.get("type") in (None, "object")
 
 
 def _chosen(body: Json, choice: ToolChoice, request: Request, declared: list[Json], losses: Losses) -> list[Json]:
