@@ -70,7 +70,10 @@ def body_of(response: Response) -> Json:
     body: Json = {**response.extra, "responseId": response.id or None, "modelVersion": response.model or None}
     candidates = [_candidate(choice) for choice in response.choices if not _blocked(choice, response)]
     body["candidates"] = candidates or None
+    tier = body.pop("service_tier", None)
     body["usageMetadata"] = None if response.usage is None else _usage(response.usage)
+    if tier is not None:
+        body["usageMetadata"]["serviceTier"] = "standard" if tier == "default" else tier
     return _said(body)
 
 

@@ -5,14 +5,18 @@ from typing import Any
 
 import msgspec
 import pytest
+from chat_help import IDENTITY
 from gemini_help import GEMINI, candidate, read
 from hypothesis import given
 from hypothesis import strategies as st
 
+from trunkline.dialects.base import Call
 from trunkline.dialects.google_genai.citations import Places
 from trunkline.dialects.google_genai.decode import FINISH, BodyDecoder, StreamDecoder
 from trunkline.dialects.google_genai.errors import STATUSES
 from trunkline.dialects.google_genai.partial import MAX_INDEX, put, steps
+from trunkline.dialects.registry import CLIENTS
+from trunkline.dialects.translate import Translation
 from trunkline.model.errors import (
     ContextTooLong,
     TrunklineError,
@@ -27,7 +31,7 @@ from trunkline.model.errors import (
 )
 from trunkline.model.events import ChoiceEnded, Delta, Event, Noted, Reported, Started, check
 from trunkline.model.response import Part, Response, fold
-from trunkline.model.usage import Usage
+from trunkline.model.usage import Cost, Usage
 from trunkline.testing.golden import decode, slices
 
 Json = dict[str, Any]
@@ -376,3 +380,26 @@ def test_errors_in_the_midst_of_a_stream_come_without_a_frame(frame: bytes) -> N
     events, found = decode(StreamDecoder(), [begun, frame % error])
     assert type(found) is UpstreamOverloaded
     assert Delta(0, "a") in events
+
+
+@pytest.mark.parametrize("stream", [True, False])
+@pytest.mark.parametrize("late", [True, False])
+@pytest.mark.parametrize("said", ["standard", "FLEX", "priority"])
+def test_the_tier_that_served_it(said: str, late: bool, stream: bool) -> None:
+    """At the top in chat and Responses, and in the usage of Messages, which has other words."""
+    usage = {"promptTokenCount": 1, "totalTokenCount": 2}
+    tiered = {**usage, "serviceTier": said}
+    chunks: list[Json] = [
+        {"candidates": [{"content": {"parts": [{"text": "a"}]}}], "usageMetadata": usage if late else tiered},
+        {"candidates": [{"finishReason": "STOP"}], "usageMetadata": tiered},
+    ]
+    tier = "default" if said == "standard" else said.lower()
+    for client, near in CLIENTS.items():
+        call = Call(envelope={}, stream=stream)
+        through = Translation(GEMINI.decoder(sse=True), near.encoder(call, IDENTITY), streamed=stream)
+        out = b"".join(through.feed(b"data: %s\n\n" % msgspec.json.encode(chunk)) for chunk in chunks)
+        out += through.close() + through.finish(Usage(), Cost())
+        unsaid = client == "messages" and tier == "flex"
+        word = "standard" if client == "messages" and tier != "priority" else tier
+        assert b'"service_tier":"%s"' % word.encode() in out
+        assert [loss.path for loss in through.outcome.losses] == (["service_tier"] if unsaid else [])

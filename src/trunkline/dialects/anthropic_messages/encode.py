@@ -61,6 +61,10 @@ def stop_reason(ended: ChoiceEnded, *, same: bool) -> str:
     return "stop_sequence" if ended.stop is not None and ended.reason == "stop" else STOP[ended.reason]
 
 
+SERVED: dict[Any, str | None] = {"auto": None, "default": "standard", "priority": "priority", "batch": "batch"}
+"""OpenAI's word for the tier that served an answer → what usage says of it; `auto` is none yet."""
+
+
 class _Answer:
     """What both encoders know of the answer as a whole."""
 
@@ -70,6 +74,7 @@ class _Answer:
         self._same = False
         self._ended = ChoiceEnded()
         self._notes: dict[str, Any] = {}
+        self._tier: str | None = None
 
     @property
     def losses(self) -> tuple[Loss, ...]:
@@ -84,7 +89,16 @@ class _Answer:
         if self._same:
             self._notes.update(extra)
         else:
-            self._losses.extra("", extra, NO_WORD)
+            tier = extra.get("service_tier")
+            known = isinstance(tier, str) and tier in SERVED
+            if known:
+                self._tier = SERVED[tier]
+            self._losses.extra("", extra, NO_WORD, but=("service_tier",) if known else ())
+
+    def _spent(self, usage: Usage, cost: Cost | None) -> dict[str, Any]:
+        """*usage* and *cost*, with the tier that served the answer where another dialect's upstream told of it."""
+        said = encode_usage(usage, cost, same=self._same)
+        return said if self._tier is None else {**said, "service_tier": self._tier}
 
     def _end(self, event: ChoiceEnded) -> None:
         if event.choice:
@@ -141,6 +155,8 @@ class StreamEncoder(_Answer):
         self._parts: dict[int, _Held] = {}
         self._queue: list[_Held] = []
         self._skipped: set[int] = set()
+        self._told: str | None = None
+        """The tier that the beginning named."""
         self._blocks = 0
 
     def encode(self, event: Event) -> bytes:
@@ -170,7 +186,8 @@ class StreamEncoder(_Answer):
         if self._begun:
             return b""
         self._begun = True
-        message = self._message(encode_usage(self._usage, None, same=self._same))
+        message = self._message(self._spent(self._usage, None))
+        self._told = self._tier
         if self._same:
             message.update(self._notes)
             self._notes = {}
@@ -243,7 +260,9 @@ class StreamEncoder(_Answer):
     def finish(self, usage: Usage, cost: Cost, metadata: dict[str, Any] | None = None) -> bytes:
         """What is still open, `message_delta` with usage and cost, and `message_stop`."""
         out = self._start() + self._close()
-        said = in_delta(encode_usage(usage, cost, same=self._same))
+        said = in_delta(self._spent(usage, cost))
+        if self._tier != self._told:
+            said["service_tier"] = self._tier
         out += frame("message_delta", {**self._notes, "delta": self._how(), "usage": said})
         return out + frame("message_stop", {} if metadata is None else {"openrouter_metadata": metadata})
 
@@ -300,7 +319,7 @@ class BodyEncoder(_Answer):
 
     def finish(self, usage: Usage, cost: Cost, metadata: dict[str, Any] | None = None) -> bytes:
         """The whole body."""
-        body = self._message(encode_usage(usage, cost, same=self._same))
+        body = self._message(self._spent(usage, cost))
         body.update(self._notes)
         body.update(self._how(), content=self._content)
         if metadata is not None:

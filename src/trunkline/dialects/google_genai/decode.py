@@ -24,6 +24,7 @@ from trunkline.dialects.google_genai.citations import Places, cited, grounded
 from trunkline.dialects.google_genai.errors import from_object
 from trunkline.dialects.google_genai.partial import Pending, put
 from trunkline.dialects.google_genai.usage import decode as decode_usage
+from trunkline.dialects.google_genai.usage import tier
 from trunkline.dialects.lenient import BodyReader, load, text, value
 from trunkline.dialects.reasoning import GEMINI
 from trunkline.dialects.sse import BOM, BlockReader, parse_block
@@ -140,11 +141,9 @@ class Reader:
             yield ChoiceEnded(reason="content_filter", native=text(feedback["blockReason"]))
 
     def _top(self, body: dict[str, Any]) -> Iterator[Event]:
-        extra = {
-            key: said
-            for key, said in body.items()
-            if key not in _CHUNK and said is not None and self._seen.get(key) != said
-        }
+        beside = {key: said for key, said in body.items() if key not in _CHUNK}
+        beside["service_tier"] = tier(body.get("usageMetadata"))
+        extra = {key: said for key, said in beside.items() if said is not None and self._seen.get(key) != said}
         self._seen.update(extra)
         if not self.begun:
             self.begun = True

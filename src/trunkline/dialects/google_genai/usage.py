@@ -1,4 +1,4 @@
-"""Usage of generateContent. Source: recorded traffic of AI Studio and Vertex.
+"""Usage of generateContent, and the tier that served it. Source: recorded traffic of AI Studio and Vertex.
 
 `promptTokenCount` counts what came from a cache in; `toolUsePromptTokenCount` is input too and stands beside it, and
 thoughts stand beside `candidatesTokenCount`: ours counts both in.
@@ -12,7 +12,7 @@ MAX_TOKENS = 2**53
 """Beyond this JSON numbers are not exact, and no model's output either."""
 KNOWN = frozenset(
     {"promptTokenCount", "candidatesTokenCount", "thoughtsTokenCount", "cachedContentTokenCount", "totalTokenCount",
-     "toolUsePromptTokenCount"}
+     "toolUsePromptTokenCount", "serviceTier"}
 )  # fmt: skip
 
 
@@ -50,6 +50,14 @@ def decode(found: Any) -> Usage | None:
         inconsistent=bad or (cached or 0) > prompt + tools,
         extra={key: value for key, value in found.items() if key not in KNOWN},
     )
+
+
+def tier(found: Any) -> str | None:
+    """The service tier in a usage object, by OpenAI's word for it; None where it says none."""
+    said = found.get("serviceTier") if isinstance(found, dict) else None
+    if not isinstance(said, str) or not said:
+        return None
+    return "default" if said.lower() == "standard" else said.lower()
 
 
 def _modalities(found: Any) -> dict[str, Any]:

@@ -147,7 +147,7 @@ class Writer:
         if self.same:
             self.head = told(self.head, event.extra)
         else:
-            self._lost("", event.extra)
+            self._foreign(event.extra)
         self.emit("created", response=dict(self.head))
         self.emit("in_progress", response=dict(self.head))
 
@@ -156,9 +156,15 @@ class Writer:
             if value is not None and key[:1] != "~":
                 self.losses.add(f"{where}.{key}" if where else key, NO_WORD)
 
+    def _foreign(self, extra: Body) -> None:
+        """What an upstream of another dialect says beside its answer: the tier that served it has a name here too."""
+        if isinstance(tier := extra.get("service_tier"), str):
+            self.head["service_tier"] = tier
+        self._lost("", {key: said for key, said in extra.items() if key != "service_tier"})
+
     def _note(self, extra: Body) -> None:
         if not self.same:
-            self._lost("", extra)
+            self._foreign(extra)
             return
         event = extra.get("~event")
         if isinstance(event, dict):
