@@ -8,6 +8,7 @@ from chat_help import CHAT, ENDPOINT
 from msgspec.structs import replace
 
 from trunkline.dialects.base import Quirks
+from trunkline.dialects.ids import pseudonym
 from trunkline.dialects.openai_chat.foreign import FREE_INPUT, KNOWN_TIERS, TIERS
 from trunkline.dialects.openai_chat.names import MAX_NAME, Names, fit
 from trunkline.dialects.openai_chat.turns import MAX_ID, NO_RESULT
@@ -424,7 +425,7 @@ def test_parameters() -> None:
     body, lost = send(sampling=sampling, max_output=500, endpoint=endpoint, extra=extra, verbosity="low", user="u")
     assert body["max_completion_tokens"] == 100
     assert body["stop"] == ["a", "b", "c", "d"]
-    assert (body["temperature"], body["verbosity"], body["user"]) == (1, "low", "u")
+    assert (body["temperature"], body["verbosity"], body["user"]) == (1, "low", pseudonym("u"))
     assert set(lost) == {"stop[4]", "top_k", "context_management", "safety_identifier"}
     body, lost = send(extra=extra, dialect="responses")
     assert body["safety_identifier"] == "s"

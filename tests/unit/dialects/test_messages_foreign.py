@@ -13,6 +13,7 @@ from msgspec.structs import replace
 from trunkline.dialects.anthropic_messages.mend import GO_ON
 from trunkline.dialects.anthropic_messages.outgoing import USUAL_OUTPUT
 from trunkline.dialects.base import Quirks
+from trunkline.dialects.ids import pseudonym
 from trunkline.dialects.reasoning import ANTHROPIC, OPENAI
 from trunkline.dialects.turns import NO_RESULT, NOTHING
 from trunkline.model.request import (
@@ -108,7 +109,7 @@ def test_a_plain_conversation_loses_nothing() -> None:
         "top_k": 5,
         "stop_sequences": ["END"],
         "tools": [{"name": "add", "input_schema": ADD.parameters}],
-        "metadata": {"user_id": "u"},
+        "metadata": {"user_id": pseudonym("u")},
     }
 
 

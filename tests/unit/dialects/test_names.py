@@ -1,4 +1,4 @@
-"""Names of tools that a provider does not take: they come back as the client wrote them."""
+"""Names: of tools, which come back as the client wrote them; of users, which others are not told."""
 
 from typing import Any
 
@@ -7,6 +7,7 @@ import pytest
 from chat_help import IDENTITY
 
 from trunkline.dialects.base import Call, Client, Quirks
+from trunkline.dialects.ids import pseudonym
 from trunkline.dialects.registry import CLIENTS, UPSTREAMS
 from trunkline.dialects.translate import Translation
 from trunkline.model.endpoint import Endpoint
@@ -20,6 +21,12 @@ TOOLS: dict[str, Any] = {
     "responses": lambda name: {"tools": [{"type": "function", "name": name, "parameters": SCHEMA}]},
 }
 """A client's dialect → the fields of its request that offer a tool."""
+
+
+def endpoint(upstream: str) -> Endpoint:
+    return Endpoint(
+        model="m", provider="p", provider_name="P", upstream_model="claude-sonnet-5", dialect=upstream, tag="p"
+    )
 
 
 def answer(upstream: str, name: str) -> bytes:
@@ -48,10 +55,7 @@ def test_a_call_comes_back_by_the_clients_name(upstream: str, client: str, name:
     near = CLIENTS["chat" if client == "functions" else client]
     said = {"input": "a"} if client == "responses" else {"messages": [{"role": "user", "content": "a"}]}
     call = near.parse(msgspec.json.encode({"model": "m", **said, **TOOLS[client](name)}))
-    endpoint = Endpoint(
-        model="m", provider="p", provider_name="P", upstream_model="claude-sonnet-5", dialect=upstream, tag="p"
-    )
-    sent = msgspec.json.decode(UPSTREAMS[upstream].encode(near.decode(call), endpoint, Quirks()).body)
+    sent = msgspec.json.decode(UPSTREAMS[upstream].encode(near.decode(call), endpoint(upstream), Quirks()).body)
     tool = (sent.get("tools") or sent["functions"])[0]
     declared = tool.get("functionDeclarations", [tool.get("function", tool)])[0]["name"]
     assert b'"name":%s' % msgspec.json.encode(name) in told(upstream, near, call, declared)
@@ -63,3 +67,33 @@ def test_a_name_that_another_tool_has_is_that_ones() -> None:
     body = {"model": "m", "messages": [{"role": "user", "content": "a"}], "tools": tools}
     call = chat.parse(msgspec.json.encode(body))
     assert b'"name":"_2look"' in told("gemini", chat, call, "_2look")
+
+
+ASKED: dict[str, dict[str, Any]] = {
+    "chat": {"messages": [{"role": "user", "content": "a"}], "user": "ann@a.example"},
+    "messages": {
+        "messages": [{"role": "user", "content": "a"}],
+        "max_tokens": 9,
+        "metadata": {"user_id": "ann@a.example"},
+    },
+    "responses": {"input": "a", "user": "ann@a.example"},
+}
+"""A client's dialect → a request that says who asks."""
+
+
+@pytest.mark.parametrize("upstream", UPSTREAMS)
+@pytest.mark.parametrize("client", ASKED)
+def test_a_provider_of_another_dialect_is_not_told_who_asks(client: str, upstream: str) -> None:
+    near = CLIENTS[client]
+    call = near.parse(msgspec.json.encode({"model": "m", **ASKED[client]}))
+    sent = UPSTREAMS[upstream].encode(near.decode(call), endpoint(upstream), Quirks())
+    told = {"chat": "user", "responses": "user", "messages": "user_id"}.get(upstream)
+    if told is None:
+        assert any(loss.path in ("user", "metadata.user_id") for loss in sent.losses)
+        return
+    wanted = "ann@a.example" if client == upstream else pseudonym("ann@a.example")
+    assert b'"%s":"%s"' % (told.encode(), wanted.encode()) in sent.body
+
+
+def test_a_pseudonym_is_a_digest() -> None:
+    assert pseudonym("u") == "user_0bfe935e70c321c7ca3afc75ce0d0ca2f98b5422e008bb31c00c6d7f1f1c0ad6"

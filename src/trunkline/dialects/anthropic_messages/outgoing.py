@@ -15,6 +15,7 @@ from trunkline.dialects.anthropic_messages.history import NO_WORD, Writer
 from trunkline.dialects.anthropic_messages.request import decode
 from trunkline.dialects.base import Call, Encoded, Quirks
 from trunkline.dialects.bedrock_converse.models import Family, family
+from trunkline.dialects.ids import pseudonym
 from trunkline.dialects.schema import subset
 from trunkline.model.endpoint import Endpoint
 from trunkline.model.loss import Losses
@@ -180,7 +181,8 @@ def _beside(body: Json, request: Request, spelling: dict[str, str], losses: Loss
     if spelling.get("user") == "user":
         pass  # a field of ours, which stays here
     elif request.user is not None:
-        body["metadata"] = {**(body.get("metadata") or {}), "user_id": request.user}
+        user = request.user if same else pseudonym(request.user)
+        body["metadata"] = {**(body.get("metadata") or {}), "user_id": user}
     if spelling.get("metadata") == "empty":
         body["metadata"] = {}
     tier = request.service_tier

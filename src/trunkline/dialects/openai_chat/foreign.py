@@ -8,6 +8,7 @@ from typing import Any
 
 from trunkline.dialects import marks
 from trunkline.dialects.base import Quirks
+from trunkline.dialects.ids import pseudonym
 from trunkline.dialects.openai_chat import thinking
 from trunkline.dialects.openai_chat.content import NO_MARK
 from trunkline.dialects.openai_chat.names import Names, fit
@@ -48,7 +49,8 @@ def to_wire(request: Request, endpoint: Endpoint, quirks: Quirks, losses: Losses
     body.update(_sampling(request, losses))
     if request.max_output is not None:
         body["max_completion_tokens"] = min(request.max_output, endpoint.max_output or request.max_output)
-    body.update(some(user=request.user, verbosity=request.verbosity, prompt_cache_key=request.prompt_cache_key))
+    user = None if request.user is None else pseudonym(request.user)
+    body.update(some(user=user, verbosity=request.verbosity, prompt_cache_key=request.prompt_cache_key))
     body.update(some(metadata=request.metadata, service_tier=_tier(request.service_tier, losses)))
     if request.modalities is not None:
         body["modalities"] = list(request.modalities)

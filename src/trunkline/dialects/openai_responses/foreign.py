@@ -11,6 +11,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from trunkline.dialects.base import Quirks
+from trunkline.dialects.ids import pseudonym
 from trunkline.dialects.openai_responses.spell import bare, call, choice, signed_thought, some, thought, tools
 from trunkline.dialects.reasoning import effort_of, wanted
 from trunkline.dialects.schema import Subset, subset
@@ -75,7 +76,7 @@ def to_wire(request: Request, endpoint: Endpoint, quirks: Quirks, taken: frozens
                 "max_output_tokens": None if request.max_output is None else max(request.max_output, LEAST_OUTPUT),
                 "parallel_tool_calls": request.parallel_tool_calls,
                 "metadata": request.metadata,
-                "user": request.user,
+                "user": None if request.user is None else pseudonym(request.user),
                 "prompt_cache_key": request.prompt_cache_key,
                 "service_tier": TIERS.get(request.service_tier or "", request.service_tier),
             }
