@@ -22,8 +22,18 @@ class Content(Struct, frozen=True, kw_only=True):
 
 
 def kept(fields: dict[str, Raw]) -> dict[str, Raw]:
-    """Those of *fields* that a preset keeps, still in their dialect's words. What is null says nothing."""
-    return {key: said for key, said in fields.items() if key not in TRANSIENT and bytes(said) != _NULL}
+    """Those of *fields* that a preset keeps, still in their dialect's words. What is null says nothing.
+
+    Raises:
+        InvalidRequest: a value that JSON allows and nobody can hold.
+    """
+    found = {key: said for key, said in fields.items() if key not in TRANSIENT and bytes(said) != _NULL}
+    for key, said in found.items():
+        try:
+            value(said)
+        except InvalidRequest as error:
+            raise InvalidRequest(f"{key}: {error.message}", param=key) from error
+    return found
 
 
 def read(fields: dict[str, Raw], dialect: str) -> Content:

@@ -37,7 +37,7 @@ def identity(tool: Any) -> tuple[str, ...]:
         return ("function", str((inner if isinstance(inner, dict) else tool).get("name")))
     if kind in NAMED:
         parameters = tool.get("parameters")
-        return (str(kind), str(parameters.get("name")) if isinstance(parameters, dict) else "")
+        return (str(kind), str(parameters.get("name") or "") if isinstance(parameters, dict) else "")
     if kind == "mcp":
         return (kind, str(tool.get("server_label")))
     return (kind, str(tool.get("name"))) if kind == "namespace" else (str(kind),)
@@ -128,7 +128,7 @@ def choice_from_chat(choice: Any, dialect: str, losses: Losses) -> Any:
     """Which tool to call, in *dialect*'s shape; None where it has no word for it."""
     kind = choice.get("type") if isinstance(choice, dict) else None
     if dialect == "messages":
-        if kind is None:
+        if isinstance(choice, str):
             return {"type": _CHOSEN[choice]}
         if kind not in ("function", "custom") or not _named(choice.get(kind)):
             losses.add("tool_choice", "messages has no word for it")

@@ -3,12 +3,15 @@
 Any key may make and use them; they are the whole gateway's.
 """
 
+import logging
 import re
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import msgspec
 from msgspec import Raw
+from sqlalchemy.exc import SQLAlchemyError
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -16,7 +19,7 @@ from starlette.routing import Route
 from trunkline.dialects.base import Client
 from trunkline.dialects.limits import envelope, printable
 from trunkline.dialects.registry import CLIENTS
-from trunkline.model.errors import InvalidRequest, NotFound
+from trunkline.model.errors import InvalidRequest, NotFound, Overloaded
 from trunkline.model.preset import Preset, PresetVersion
 from trunkline.presets.names import OURS, raw
 from trunkline.presets.read import Content, kept, read
@@ -34,29 +37,28 @@ CONVERSATION: dict[str, tuple[str, Raw]] = {
 }
 """A client dialect → the field that a body cannot be without and that no preset keeps, to check the rest of it."""
 
+logger = logging.getLogger(__name__)
 
-class Making:
-    """The route that makes a preset with a body of one dialect."""
 
-    def __init__(self, client: Client) -> None:
-        self._client = client
-
-    async def __call__(self, request: Request) -> Response:
-        """Make the preset, or a new version of it. No model is asked."""
-        key, state = key_of(request), state_of(request)
-        slug = request.path_params["slug"]
-        if not SLUG.fullmatch(slug):
-            raise InvalidRequest(
-                f"slug: {printable(slug)!r} is none; it has 1 to 64 letters, digits and any of . _ - within",
-                param="slug",
-            )
-        try:
-            body = await request.body()
-        except ClientDisconnect:  # or the body is too large, and that has been said
-            return Response(status_code=413)
-        content = content_of(self._client, body)
+async def make(client: Client, request: Request) -> Response:
+    """Make a preset with a body of *client*'s dialect, or a new version of it. No model is asked."""
+    key, state = key_of(request), state_of(request)
+    slug = request.path_params["slug"]
+    if not SLUG.fullmatch(slug):
+        raise InvalidRequest(
+            f"slug: {printable(slug)!r} is none; it has 1 to 64 letters, digits, or . _ - after the first", param="slug"
+        )
+    try:
+        body = await request.body()
+    except ClientDisconnect:  # or the body is too large, and that has been said
+        return Response(status_code=413)
+    content = content_of(client, body)
+    try:
         made = await state.presets.put(slug, content.config, content.system, key.name)
-        return json({"data": preset_object(made) | {"designated_version": version_object(made.version)}})
+    except SQLAlchemyError as error:
+        logger.warning("a preset cannot be kept: %s", type(error).__name__)
+        raise Overloaded("the server cannot keep presets now", retry_after_s=5.0) from error
+    return json({"data": preset_object(made) | {"designated_version": version_object(made.version)}})
 
 
 def content_of(client: Client, body: bytes) -> Content:
@@ -178,7 +180,7 @@ ROUTES = [
     Route("/presets/{slug}", one),
     Route("/presets/{slug}/versions", versions),
     Route("/presets/{slug}/versions/{version}", version),
-    Route("/presets/{slug}/chat/completions", Making(CLIENTS["chat"]), methods=["POST"]),
-    Route("/presets/{slug}/messages", Making(CLIENTS["messages"]), methods=["POST"]),
-    Route("/presets/{slug}/responses", Making(CLIENTS["responses"]), methods=["POST"]),
+    Route("/presets/{slug}/chat/completions", partial(make, CLIENTS["chat"]), methods=["POST"]),
+    Route("/presets/{slug}/messages", partial(make, CLIENTS["messages"]), methods=["POST"]),
+    Route("/presets/{slug}/responses", partial(make, CLIENTS["responses"]), methods=["POST"]),
 ]
