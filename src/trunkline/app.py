@@ -42,6 +42,7 @@ from trunkline.storage.generations import GenerationStore
 from trunkline.storage.idempotency import RENEW_S, IdempotencyStore
 from trunkline.storage.journal import FileJournal
 from trunkline.storage.keys import KeyRing
+from trunkline.storage.presets import PresetStore
 from trunkline.upstream.answer import Exchanges
 from trunkline.upstream.demo import DemoTransport, Switch
 from trunkline.upstream.health import Credentials
@@ -192,16 +193,17 @@ class App:
             await asyncio.sleep(RENEW_S)
 
     async def _watch(self) -> None:
-        """Keys that a command made or revoked, spending of other workers, and the configuration file."""
+        """Keys that a command made or revoked, presets and spending of other workers, and the configuration file."""
         seen = _stamp(self.settings.file)
         while True:
             await asyncio.sleep(WATCH_S)
             try:
                 await self._parts.keys.refresh()
+                await self.state.presets.refresh()
                 if self.settings.server.workers > 1:
                     await self._parts.store.refresh(self._parts.budgets)
             except SQLAlchemyError as error:
-                logger.warning("keys and spending could not be read: %s", type(error).__name__)
+                logger.warning("keys, presets and spending could not be read: %s", type(error).__name__)
             stamp = _stamp(self.settings.file)
             if stamp is not None and stamp != seen:
                 seen = stamp
@@ -292,6 +294,8 @@ async def build(
         keys = KeyRing(database, clock)
         declare(keys, settings)
         await keys.load()
+        presets = PresetStore(database, clock)
+        await presets.refresh()
         journal = FileJournal(journal_folder(settings.storage.url))
         journal.open()
         stack.callback(journal.close)
@@ -324,6 +328,7 @@ async def build(
             budgets=budgets,
             generations=store,
             idempotency=IdempotencyStore(database),
+            presets=presets,
             metrics=parts.metrics,
             new_id=Ids(),
             catalog=catalog,

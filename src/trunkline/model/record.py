@@ -50,6 +50,7 @@ class Generation(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False
     attempts: tuple[Attempt, ...] = ()
     losses: tuple[Loss, ...] = ()
     """What the translation to and from the provider's dialect could not say."""
+    preset_id: str | None = None
     session_id: str | None = None
     user: str | None = None
     http_referer: str | None = None

@@ -4,6 +4,7 @@ from msgspec import Struct
 
 from trunkline.dialects.base import Call, Client
 from trunkline.model.key import Key
+from trunkline.model.preset import PresetUse
 
 
 class Context(Struct, kw_only=True, gc=False):
@@ -15,6 +16,8 @@ class Context(Struct, kw_only=True, gc=False):
     key: Key
     client: Client
     call: Call
+    preset: PresetUse | None = None
+    """Merged into the call already."""
     session_id: str | None = None
     http_referer: str | None = None
     app_title: str | None = None

@@ -14,6 +14,7 @@ from trunkline.model.errors import Internal, TrunklineError
 from trunkline.model.request import Request
 from trunkline.ports import Timeouts
 from trunkline.routing.plan import plan
+from trunkline.server import presets
 from trunkline.server.http import Exchange
 from trunkline.server.inference import accepted, refuse
 from trunkline.server.state import State
@@ -43,7 +44,7 @@ class Counting:
         id_ = state.new_id(state.clock.now())
         try:
             _, body = await accepted(state, exchange)
-            call = self._client.parse(body)
+            call, _ = presets.parse(self._client, state.presets, body)
             request = self._client.decode(call)
             chosen = plan(state.models(call.model, call.models), call.preferences)
             endpoints = [endpoint for candidates in chosen for endpoint in candidates.endpoints]

@@ -17,7 +17,7 @@ from trunkline.model.money import Pico
 from trunkline.pipeline.context import Context
 from trunkline.ports import Sink
 from trunkline.routing.plan import Plan, plan
-from trunkline.server import idempotency
+from trunkline.server import idempotency, presets
 from trunkline.server.auth import Headers, authenticate
 from trunkline.server.http import Exchange
 from trunkline.server.state import State
@@ -123,7 +123,7 @@ class Inference:
 
     def _context(self, exchange: Exchange, key: Key, body: bytes, id_: str, now: float, begun: float) -> Context:
         headers: Headers = exchange.fields
-        call = self._client.parse(body)
+        call, preset = presets.parse(self._client, self._state.presets, body)
         betas = headers.get(b"anthropic-beta") or headers.get(b"x-anthropic-beta")
         if betas is not None:
             call = replace(call, betas=_names(betas))
@@ -134,6 +134,7 @@ class Inference:
             key=key,
             client=self._client,
             call=call,
+            preset=preset,
             session_id=call.session_id or _text(headers.get(b"x-session-id")),
             http_referer=_text(headers.get(b"http-referer") or headers.get(b"referer")),
             app_title=_text(headers.get(b"x-openrouter-title") or headers.get(b"x-title")),
@@ -144,6 +145,7 @@ class Inference:
     def _accept(self, ctx: Context, body_bytes: int, exchange: Exchange, sink: Sink) -> Answer:
         """Who is asked, and whether there is money for it."""
         state, call = self._state, ctx.call
+        body_bytes += 0 if ctx.preset is None else ctx.preset.grown
         chosen = plan(state.models(call.model, call.models), call.preferences, partial(says_all, state.exchanges, ctx))
         reservation = state.budgets.reserve(ctx.key, upper_bound(call, chosen, body_bytes, ctx.key))
         if call.stream:

@@ -14,7 +14,7 @@ from starlette.routing import Mount, Route
 from trunkline.dialects.openai_chat.errors import error_body
 from trunkline.dialects.registry import CLIENTS
 from trunkline.model.errors import Internal, NotFound, TrunklineError
-from trunkline.server.api import account, catalog, generations, health
+from trunkline.server.api import account, catalog, generations, health, presets
 from trunkline.server.config import ServerSettings
 from trunkline.server.counting import Counting
 from trunkline.server.http import AsgiApp, Connection, Direct, Handler
@@ -73,7 +73,7 @@ def starlette(state: State) -> Starlette:
     """Everything but inference."""
     # POST of these never comes here; with them, other methods are answered with 405.
     inference = [Route(path, _root, methods=["POST"]) for path in (*INFERENCE.values(), *COUNTING.values())]
-    api = [*account.ROUTES, *catalog.ROUTES, *generations.ROUTES, *inference]
+    api = [*account.ROUTES, *catalog.ROUTES, *generations.ROUTES, *presets.ROUTES, *inference]
     cors = Middleware(CORSMiddleware, allow_origins=["*"], allow_methods=["*"], allow_headers=["*"])
     app = Starlette(
         routes=[*health.ROUTES, *(Mount(prefix, routes=api) for prefix in PREFIXES), Route("/", _root)],

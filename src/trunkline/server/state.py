@@ -13,6 +13,7 @@ from trunkline.observe.metrics import Metrics
 from trunkline.ports import Clock, KeyStore
 from trunkline.storage.generations import GenerationStore
 from trunkline.storage.idempotency import IdempotencyStore
+from trunkline.storage.presets import PresetStore
 from trunkline.upstream.answer import Exchanges
 
 
@@ -24,6 +25,7 @@ class State(Struct, kw_only=True):
     budgets: Budgets
     generations: GenerationStore
     idempotency: IdempotencyStore
+    presets: PresetStore
     metrics: Metrics
     new_id: Callable[[float], str]
     """A generation's id, given Unix seconds."""

@@ -1,4 +1,4 @@
-"""What is kept: keys, finished generations, what was spent. The usage journal stands before the database."""
+"""What is kept: keys, presets, finished generations, what was spent. The usage journal stands before the database."""
 
 from trunkline.storage.database import Database, DatabaseUnusable, open_database
 from trunkline.storage.flusher import Flusher
@@ -6,6 +6,7 @@ from trunkline.storage.generations import GenerationStore, Spend
 from trunkline.storage.idempotency import IdempotencyStore
 from trunkline.storage.journal import FileJournal
 from trunkline.storage.keys import KeyRing, digest
+from trunkline.storage.presets import PresetStore
 
 __all__ = [
     "Database",
@@ -15,6 +16,7 @@ __all__ = [
     "GenerationStore",
     "IdempotencyStore",
     "KeyRing",
+    "PresetStore",
     "Spend",
     "digest",
     "open_database",

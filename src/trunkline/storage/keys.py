@@ -6,15 +6,15 @@ import secrets
 from collections.abc import Iterable
 from typing import Any, Final
 
-from sqlalchemy import func, insert, literal, select, update
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import func, insert, select, update
 
 from trunkline.model.errors import Forbidden, InvalidRequest, NotFound
 from trunkline.model.key import Key
 from trunkline.model.money import MAX_PICO, Pico
 from trunkline.ports import Clock
-from trunkline.storage.database import Database, upsert
-from trunkline.storage.tables import COUNTERS, KEYS
+from trunkline.storage.counters import count_up, counted
+from trunkline.storage.database import Database
+from trunkline.storage.tables import KEYS
 
 PREFIX: Final = "sk-tl-v1-"
 _SECRET_BYTES: Final = 32
@@ -82,7 +82,7 @@ class KeyRing:
     async def refresh(self) -> bool:
         """Read the database's keys where they have changed; whether they had. One query of one row where not."""
         async with self._database.read() as connection:
-            version = await _version(connection)
+            version = await counted(connection, _COUNTER)
             if version == self._version:
                 return False
             rows = (await connection.execute(select(KEYS))).mappings().all()
@@ -103,7 +103,7 @@ class KeyRing:
             raise InvalidRequest("a limit is between 0 and 9,223,372 USD", param="limit")
         key, secret = self._new(name, limit, expires)
         async with self._database.write() as connection:
-            await self._count_up(connection)
+            await count_up(connection, _COUNTER)
             await connection.execute(insert(KEYS).values(_values(key)))
         await self.refresh()
         return key, secret
@@ -126,7 +126,7 @@ class KeyRing:
         if key.declared:
             raise Forbidden(f"the key {key.name!r} is declared in the configuration; take it out there")
         async with self._database.write() as connection:
-            await self._count_up(connection)
+            await count_up(connection, _COUNTER)
             await connection.execute(update(KEYS).where(KEYS.c.id == key.id).values(disabled=True))
         await self.refresh()
         return self._stored[key.id]
@@ -140,7 +140,7 @@ class KeyRing:
             return None
         key, secret = self._new("default", None, None)
         async with self._database.write() as connection:
-            await self._count_up(connection)  # alone from here on, on PostgreSQL too
+            await count_up(connection, _COUNTER)  # alone from here on, on PostgreSQL too
             if await connection.scalar(select(func.count()).select_from(KEYS)):
                 await connection.rollback()
                 secret = ""
@@ -157,17 +157,6 @@ class KeyRing:
 
     def _mix(self) -> None:
         self._keys = self._stored | self._declared
-
-    async def _count_up(self, connection: AsyncConnection) -> None:
-        """Let everybody know that the keys change with this transaction."""
-        statement = upsert(self._database.dialect, COUNTERS).values(name=_COUNTER, value=1)
-        added = {"value": COUNTERS.c.value + literal(1)}
-        await connection.execute(statement.on_conflict_do_update(index_elements=["name"], set_=added))
-
-
-async def _version(connection: AsyncConnection) -> int:
-    """How often keys have been changed."""
-    return await connection.scalar(select(COUNTERS.c.value).where(COUNTERS.c.name == _COUNTER)) or 0
 
 
 def _values(key: Key) -> dict[str, Any]:

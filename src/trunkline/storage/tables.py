@@ -67,3 +67,27 @@ IDEMPOTENCY = Table(
     Column("expires", Double, nullable=False, comment="of one that runs: the end of its lease"),
     Index("idempotency_by_expires", "expires"),
 )
+
+PRESETS = Table(
+    "presets",
+    METADATA,
+    Column("id", Text, primary_key=True),
+    Column("slug", Text, nullable=False),
+    Column("version_id", Text, nullable=False, comment="the one that is used: the newest"),
+    Column("created", Double, nullable=False),
+    Column("updated", Double, nullable=False),
+    Index("presets_by_slug", "slug", unique=True),
+)
+
+PRESET_VERSIONS = Table(
+    "preset_versions",
+    METADATA,
+    Column("id", Text, primary_key=True),
+    Column("preset_id", Text, nullable=False),
+    Column("version", BigInteger, nullable=False, comment="1, 2, 3 … of its preset"),
+    Column("creator", Text, nullable=False, comment="the name of the key that made it"),
+    Column("created", Double, nullable=False),
+    Column("bytes", BigInteger, nullable=False, comment="of `data`"),
+    Column("data", Text, nullable=False, comment="the fields and the system text, as JSON"),
+    Index("preset_versions_by_number", "preset_id", "version", unique=True),
+)

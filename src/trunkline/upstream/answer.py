@@ -295,7 +295,8 @@ class Answer:
         self._endpoint, self._converter, self._start, self._aborting = endpoint, None, b"", None
         self._said = (0, 0)
         encoded = self._encoded(target)
-        self._request_bytes, self._losses = len(encoded.body), encoded.losses
+        self._request_bytes = len(encoded.body)
+        self._losses = encoded.losses if ctx.preset is None else (*ctx.preset.losses, *encoded.losses)
         self._identity = Identity(
             id=ctx.id,
             model=endpoint.model,
@@ -634,6 +635,7 @@ class Answer:
             total_ms=round((now - ctx.begun) * 1000),
             attempts=tuple(self._attempts),
             losses=(*self._losses, *outcome.losses),
+            preset_id=None if ctx.preset is None else ctx.preset.id,
             session_id=ctx.session_id,
             user=ctx.call.user,
             http_referer=ctx.http_referer,

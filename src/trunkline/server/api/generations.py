@@ -72,7 +72,7 @@ def generation_object(done: Generation) -> dict[str, Any]:
         "external_user": done.user,
         "session_id": done.session_id,
         "api_type": API_TYPES.get(done.api_type, done.api_type),
-        "preset_id": None,
+        "preset_id": done.preset_id,
         "router": None,
         "data_region": "global",
         "workspace_id": None,

@@ -1,0 +1,186 @@
+"""Presets: made with an ordinary request body, listed and read. Source: openrouter-semantics §9, wire-other "Presets".
+
+Any key may make and use them; they are the whole gateway's.
+"""
+
+import logging
+import re
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any
+
+import msgspec
+from msgspec import Raw
+from sqlalchemy.exc import SQLAlchemyError
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from trunkline.dialects.base import Client
+from trunkline.dialects.limits import envelope, printable
+from trunkline.dialects.registry import CLIENTS
+from trunkline.model.errors import InvalidRequest, NotFound, Overloaded
+from trunkline.model.preset import Preset, PresetVersion
+from trunkline.presets.names import OURS, raw
+from trunkline.presets.read import Content, kept, read
+from trunkline.presets.say import say
+from trunkline.server.api.common import json, key_of, state_of
+from trunkline.server.presets import ONCE
+
+SLUG = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+MOST, USUAL = 100, 50
+"""Entries of one page."""
+CONVERSATION: dict[str, tuple[str, Raw]] = {
+    "chat": ("messages", raw([{"role": "user", "content": "x"}])),
+    "messages": ("messages", raw([{"role": "user", "content": "x"}])),
+    "responses": ("input", raw("x")),
+}
+"""A client dialect → the field that a body cannot be without and that no preset keeps, to check the rest of it."""
+
+logger = logging.getLogger(__name__)
+
+
+async def make(client: Client, request: Request) -> Response:
+    """Make a preset with a body of *client*'s dialect, or a new version of it. No model is asked."""
+    key, state = key_of(request), state_of(request)
+    slug = request.path_params["slug"]
+    if not SLUG.fullmatch(slug):
+        raise InvalidRequest(
+            f"slug: {printable(slug)!r} is none; it has 1 to 64 letters, digits, or . _ - after the first", param="slug"
+        )
+    try:
+        body = await request.body()
+    except ClientDisconnect:  # or the body is too large, and that has been said
+        return Response(status_code=413)
+    content = content_of(client, body)
+    try:
+        made = await state.presets.put(slug, content.config, content.system, key.name)
+    except SQLAlchemyError as error:
+        logger.warning("a preset cannot be kept: %s", type(error).__name__)
+        raise Overloaded("the server cannot keep presets now", retry_after_s=5.0) from error
+    return json({"data": preset_object(made) | {"designated_version": version_object(made.version)}})
+
+
+def content_of(client: Client, body: bytes) -> Content:
+    """The preset that *body*, of *client*'s dialect, makes.
+
+    Raises:
+        InvalidRequest: a field is not what the dialect takes; `param` names it.
+    """
+    fields = envelope(body, ONCE)
+    _check(client, kept(fields))
+    content = read(fields, client.name)
+    _check(client, say(content.config, client.name).fields)
+    return content
+
+
+def _check(client: Client, fields: dict[str, Raw]) -> None:
+    """Raise what a request with *fields* would raise."""
+    field, conversation = CONVERSATION[client.name]
+    rest = {key: said for key, said in fields.items() if key not in OURS}
+    client.parse(msgspec.json.encode({"model": "x", **rest, field: conversation}))
+
+
+async def listing(request: Request) -> Response:
+    """All presets, the one changed last first."""
+    key_of(request)
+    offset, limit = _page(request)
+    store = state_of(request).presets
+    await store.refresh()
+    found = store.list()
+    return json({"data": [preset_object(one) for one in found[offset : offset + limit]], "total_count": len(found)})
+
+
+async def one(request: Request) -> Response:
+    """One preset with its newest version."""
+    found = await _find(request)
+    return json({"data": preset_object(found) | {"designated_version": version_object(found.version)}})
+
+
+async def versions(request: Request) -> Response:
+    """The versions of a preset, oldest first."""
+    found = await _find(request)
+    offset, limit = _page(request)
+    page, total = await state_of(request).presets.versions(found, offset, limit)
+    return json({"data": [version_object(one) for one in page], "total_count": total})
+
+
+async def version(request: Request) -> Response:
+    """One version of a preset."""
+    found = await _find(request)
+    said = request.path_params["version"]
+    number = int(said) if said.isascii() and said.isdecimal() and len(said) < 20 else 0
+    wanted = await state_of(request).presets.version(found, number)
+    if wanted is None:
+        raise NotFound(f"the preset {found.slug!r} has no version {printable(said)}")
+    return json({"data": version_object(wanted)})
+
+
+async def _find(request: Request) -> Preset:
+    key_of(request)
+    store, slug = state_of(request).presets, request.path_params["slug"]
+    await store.refresh()
+    found = store.find(slug)
+    if found is None:
+        raise NotFound(f"there is no preset {printable(slug)!r}")
+    return found
+
+
+def _page(request: Request) -> tuple[int, int]:
+    return _number(request, "offset", 0, 0, 2**31), _number(request, "limit", USUAL, 1, MOST)
+
+
+def _number(request: Request, name: str, default: int, least: int, most: int) -> int:
+    said = request.query_params.get(name, "")
+    if not said:
+        return default
+    number = int(said) if said.isascii() and said.isdecimal() and len(said) < 20 else -1
+    if not least <= number <= most:
+        raise InvalidRequest(f"{name}: expected a number from {least} to {most}", param=name)
+    return number
+
+
+def preset_object(preset: Preset) -> dict[str, Any]:
+    """The wire form of a preset without its versions. There are no users and no workspaces."""
+    return {
+        "id": preset.id,
+        "creator_user_id": None,
+        "workspace_id": None,
+        "name": preset.slug,
+        "slug": preset.slug,
+        "description": None,
+        "status": "active",
+        "designated_version_id": preset.version.id,
+        "created_at": _time(preset.created),
+        "updated_at": _time(preset.updated),
+        "status_updated_at": None,
+    }
+
+
+def version_object(found: PresetVersion) -> dict[str, Any]:
+    """The wire form of a version; who made it is the name of a key."""
+    return {
+        "id": found.id,
+        "preset_id": found.preset_id,
+        "creator_id": found.creator,
+        "version": found.version,
+        "system_prompt": found.system,
+        "config": found.config,
+        "created_at": _time(found.created),
+        "updated_at": _time(found.created),
+    }
+
+
+def _time(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds")
+
+
+ROUTES = [
+    Route("/presets", listing),
+    Route("/presets/{slug}", one),
+    Route("/presets/{slug}/versions", versions),
+    Route("/presets/{slug}/versions/{version}", version),
+    Route("/presets/{slug}/chat/completions", partial(make, CLIENTS["chat"]), methods=["POST"]),
+    Route("/presets/{slug}/messages", partial(make, CLIENTS["messages"]), methods=["POST"]),
+    Route("/presets/{slug}/responses", partial(make, CLIENTS["responses"]), methods=["POST"]),
+]
