@@ -16,6 +16,7 @@ import sys
 import time
 from collections.abc import AsyncGenerator, Callable, Mapping
 from pathlib import Path
+from random import random
 from typing import Any
 
 import uvicorn
@@ -30,6 +31,7 @@ from trunkline.model.errors import TrunklineError
 from trunkline.observe.metrics import Metrics
 from trunkline.ports import Clock, DirectTransport
 from trunkline.providers.authority import Authority
+from trunkline.routing.order import Draw
 from trunkline.server.http import Connection, Timekeeper
 from trunkline.server.inference import Ids
 from trunkline.server.site import GatewaySite
@@ -48,6 +50,7 @@ from trunkline.upstream.demo import DemoTransport, Switch
 from trunkline.upstream.health import Credentials
 from trunkline.upstream.http1 import Http1Transport
 from trunkline.upstream.proxy import Proxies
+from trunkline.upstream.router import Memory, Router, memory
 from trunkline.upstream.scrub import Scrubber
 from trunkline.upstream.targets import Targets
 from trunkline.upstream.thoughts import ThoughtMemory
@@ -90,6 +93,8 @@ class Parts(Struct, frozen=True, kw_only=True):
     journal: FileJournal
     flusher: Flusher
     thoughts: ThoughtMemory
+    memory: Memory
+    draw: Draw
     metrics: Metrics
     turns: Turns
 
@@ -229,7 +234,7 @@ def _as_started(settings: Settings, old: Settings) -> Settings:
 
 def declare(keys: KeyRing, settings: Settings) -> None:
     """Take over the keys that the configuration declares."""
-    keys.declare([(key.name, key.secret, key.limit) for key in settings.keys])
+    keys.declare([(key.name, key.secret, key.limit, key.routing.policy("key")) for key in settings.keys])
 
 
 def exchanges(settings: Settings, catalog: Catalog, parts: Parts) -> Exchanges:
@@ -237,6 +242,14 @@ def exchanges(settings: Settings, catalog: Catalog, parts: Parts) -> Exchanges:
     providers = dict(catalog.providers)
     metrics = parts.metrics
     credentials = [credential for provider in providers.values() for credential in provider.credentials]
+    router = Router(
+        catalog,
+        settings.routing,
+        memory=parts.memory,
+        credentials=parts.credentials,
+        monotonic=parts.clock.monotonic,
+        draw=parts.draw,
+    )
     secrets = [secret for credential in credentials for secret in credential.secrets]
     secrets += [key.secret for key in settings.keys]
     return Exchanges(
@@ -253,6 +266,8 @@ def exchanges(settings: Settings, catalog: Catalog, parts: Parts) -> Exchanges:
         turns=parts.turns,
         settled=metrics.generation,
         attempt_failed=lambda provider, error: metrics.upstream_error(provider, type(error).__name__),
+        router=router,
+        max_attempts=settings.routing.max_attempts,
     )
 
 
@@ -281,8 +296,9 @@ async def build(
     clock: Clock | None = None,
     transport: DirectTransport | None = None,
     environ: Mapping[str, str] | None = None,
+    draw: Draw = random,
 ) -> AsyncGenerator[App]:
-    """A gateway with every part open; closed in reverse. Tests hand in their own *clock* and *transport*.
+    """A gateway with every part open; closed in reverse. Tests hand in their own *clock*, *transport* and *draw*.
 
     Raises:
         DatabaseUnusable: the database cannot be opened.
@@ -318,6 +334,8 @@ async def build(
             journal=journal,
             flusher=flusher,
             thoughts=ThoughtMemory(clock.monotonic),
+            memory=memory(),
+            draw=draw,
             metrics=Metrics(),
             turns=Turns(journal.write),
         )

@@ -288,7 +288,7 @@ def _with_keys(options: argparse.Namespace, run: Callable[[KeyRing, Database], A
         database = await open_database(settings.storage.url)
         try:
             ring = KeyRing(database, _Clock())
-            ring.declare([(key.name, key.secret, key.limit) for key in settings.keys])
+            ring.declare([(key.name, key.secret, key.limit, None) for key in settings.keys])
             await ring.load()
             await run(ring, database)
         finally:

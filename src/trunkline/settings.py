@@ -48,6 +48,7 @@ from trunkline.providers.base import DEMO, Provider
 from trunkline.providers.compatible import compatible
 from trunkline.providers.config import ProviderSettings
 from trunkline.providers.resolve import faults, from_environment, ollama, prepare, sendable, variables
+from trunkline.routing.config import PolicySettings, RoutingSettings
 from trunkline.server.config import ServerSettings
 
 DEFAULT_FILE = "trunkline.yaml"
@@ -104,6 +105,8 @@ class KeySettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     """What the client sends, best as `${VARIABLE}`."""
     limit_usd: Annotated[Decimal, usd(MAX_PICO // PICO_PER_USD)] | None = None
     """What it may ever spend, in USD; none without."""
+    routing: PolicySettings = PolicySettings()
+    """Who may serve its requests, beside what `routing.policy` says for all."""
 
     @property
     def limit(self) -> Pico | None:
@@ -124,6 +127,7 @@ class Configuration(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     auth: AuthSettings = AuthSettings()
     keys: tuple[KeySettings, ...] = ()
     timeouts: Timeouts = Timeouts()
+    routing: RoutingSettings = RoutingSettings()
     providers: dict[str, ProviderSettings] | None = None
     """By slug. Without this block, providers are found from the environment."""
     models: dict[str, ModelSettings] = {}
@@ -143,6 +147,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     auth: AuthSettings = AuthSettings()
     keys: tuple[KeySettings, ...] = ()
     timeouts: Timeouts = Timeouts()
+    routing: RoutingSettings = RoutingSettings()
     providers: Mapping[str, Provider] = {}
     models: Mapping[str, ModelSettings] = {}
     candidates: tuple[Provider, ...] = ()
@@ -212,6 +217,7 @@ def _settings(configuration: Configuration, environ: Mapping[str, str], path: Pa
         auth=configuration.auth,
         keys=configuration.keys,
         timeouts=configuration.timeouts,
+        routing=configuration.routing,
         providers={**providers, DEMO.slug: DEMO},
         models=configuration.models,
         candidates=candidates,

@@ -91,10 +91,16 @@ class EndpointSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """What it costs; default what the provider's own list or `genai-prices` says."""
     parameters: tuple[Parameter, ...] | None = None
     """The request fields it takes; default all that the dialect has."""
-    input: tuple[Modality, ...] = ("text",)
-    """What prompts may hold."""
+    input: tuple[Modality, ...] | None = None
+    """What prompts may hold: where it is said, requests with anything else go elsewhere. Default: nothing is ruled
+    out, and lists say `text`."""
     output: tuple[Modality, ...] = ("text",)
     """What answers may hold."""
+    region: Annotated[str, Meta(min_length=1, max_length=64)] | None = None
+    """Where prompts are processed (`eu`), for keys that are bound to regions; default the provider's."""
+    service_tier: Literal["priority", "flex"] | None = None
+    """The service tier that it serves, which requests have to ask for; it is what the provider is told. Default none:
+    the usual one."""
 
 
 class ModelSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -110,3 +116,9 @@ class ModelSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """Further ids under which clients may ask for it."""
     description: str = ""
     """A sentence for the model list."""
+    created: Annotated[int, Meta(ge=0)] = 0
+    """When it was released, in Unix seconds: `…-latest` is the newest, and where this is 0, the highest version."""
+    distillable: bool | None = None
+    """Whether its author lets other models be trained on its text, for requests with `enforce_distillable_text`."""
+    hidden: bool = False
+    """Leave it out of lists and of `…-latest`; it can be asked for by its id."""

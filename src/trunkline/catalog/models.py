@@ -10,9 +10,11 @@ from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 
 import msgspec
+from msgspec.structs import replace
 
 from trunkline.catalog.config import EndpointSettings, ModelSettings
 from trunkline.catalog.discovered import PARAMETERS, Discovered
+from trunkline.catalog.names import Named, Names
 from trunkline.catalog.prices import UNKNOWN, Facts, look_up
 from trunkline.model.endpoint import Endpoint, Model, Price
 from trunkline.providers.base import DEMO, Provider
@@ -34,20 +36,21 @@ _DEMO = Discovered(
 class Catalog:
     """Models by id and alias. Never changed: a new list makes a new catalog."""
 
-    __slots__ = ("_index", "models", "providers")
+    __slots__ = ("_names", "models", "providers")
 
     def __init__(self, models: Iterable[Model], providers: Mapping[str, Provider]) -> None:
         self.models: tuple[Model, ...] = tuple(models)
         self.providers: Mapping[str, Provider] = MappingProxyType(dict(providers))
-        self._index: dict[str, Model] = {}
-        for model in self.models:
-            for alias in model.aliases:
-                self._index.setdefault(alias, model)
-        self._index |= {model.id: model for model in self.models}
+        self._names = Names(self.models)
 
-    def find(self, model_id: str) -> Model | None:
-        """The model whose id or, where no id is the same, alias *model_id* is; None where there is none."""
-        return self._index.get(model_id)
+    def find(self, name: str) -> Model | None:
+        """The model that *name* stands for, suffixes or not; None where there is none."""
+        named = self._names.find(name)
+        return None if named is None else named.model
+
+    def named(self, name: str) -> Named | None:
+        """As `find`, with what the name says beside the model."""
+        return self._names.find(name)
 
 
 def build(
@@ -87,6 +90,17 @@ def _author(provider: Provider) -> str:
     return provider.author or provider.slug
 
 
+def _usual_tiers(endpoints: tuple[Endpoint, ...]) -> tuple[Endpoint, ...]:
+    """Where a provider serves a tier at an endpoint of its own, its others serve the usual one, whoever asks."""
+    tiered = {endpoint.provider for endpoint in endpoints if endpoint.service_tier}
+    return tuple(
+        replace(endpoint, service_tier="default")
+        if endpoint.provider in tiered and endpoint.service_tier is None
+        else endpoint
+        for endpoint in endpoints
+    )
+
+
 class _Builder:
     """Collects models; an id that comes again gets further endpoints."""
 
@@ -100,13 +114,17 @@ class _Builder:
 
     def configured(self, model_id: str, settings: ModelSettings) -> None:
         """Add a model of the configuration."""
+        endpoints = tuple(self._endpoint(model_id, settings, endpoint) for endpoint in settings.endpoints)
         self.models[model_id] = Model(
             id=model_id,
             name=settings.name or model_id,
-            endpoints=tuple(self._endpoint(model_id, settings, endpoint) for endpoint in settings.endpoints),
+            endpoints=_usual_tiers(endpoints),
             description=settings.description,
             context_length=settings.context_length,
             aliases=settings.aliases,
+            created=settings.created,
+            distillable=settings.distillable,
+            hidden=settings.hidden,
         )
 
     def discovered(self, provider: Provider, said: Discovered) -> None:
@@ -150,15 +168,18 @@ class _Builder:
             provider_name=provider.name,
             upstream_model=settings.upstream_model,
             dialect=provider.dialect,
-            tag=settings.tag or provider.slug,
+            tag=settings.tag
+            or (f"{provider.slug}/{settings.service_tier}" if settings.service_tier else provider.slug),
             context_length=settings.context_length or model.context_length or (said.context_length if said else None),
             max_output=settings.max_output or (said.max_output if said else None),
             quantization=settings.quantization,
             price=price,
             parameters=PARAMETERS if listed is None else frozenset(listed),
-            input=frozenset(settings.input),
+            input=None if settings.input is None else frozenset(settings.input),
             output=frozenset(settings.output),
             data_policy=provider.data_policy,
+            region=settings.region or provider.region or None,
+            service_tier=settings.service_tier,
         )
 
     def _from_list(self, model: Model, provider: Provider, said: Discovered) -> Endpoint:
@@ -177,6 +198,7 @@ class _Builder:
             input=said.input,
             output=said.output,
             data_policy=provider.data_policy,
+            region=provider.region or None,
         )
 
     def _price(self, provider: Provider, upstream_model: str, said: Discovered | None) -> Price:

@@ -56,13 +56,15 @@ class EndpointStats(Struct, frozen=True, kw_only=True):
     status: int = 0
 
 
+TEXT = frozenset({"text"})
+"""What an endpoint accepts of which nobody said more."""
 NO_STATS = EndpointStats()
 Stats = Callable[[Endpoint], EndpointStats]
 
 
 def model_list(models: Iterable[Model], *, base: str = "/api/v1") -> dict[str, Any]:
     """The body of `GET /models`, all of *models* on one page."""
-    data = [model_object(model, base=base) for model in models]
+    data = [model_object(model, base=base) for model in models if not model.hidden]
     return {"data": data, "total_count": len(data), "links": {"next": None}}
 
 
@@ -93,7 +95,7 @@ def model_object(model: Model, *, base: str = "/api/v1") -> dict[str, Any]:
 
 def architecture(model: Model) -> dict[str, Any]:
     """What goes in and comes out, over all endpoints."""
-    goes_in = _in_order(INPUTS, *(endpoint.input for endpoint in model.endpoints))
+    goes_in = _in_order(INPUTS, *(endpoint.input or TEXT for endpoint in model.endpoints))
     comes_out = _in_order(OUTPUTS, *(endpoint.output for endpoint in model.endpoints))
     slug = model.id.partition("/")[2].lower()
     return {

@@ -107,6 +107,9 @@ class Outcome(Struct, kw_only=True, gc=False):
     """Bytes of text, reasoning and arguments so far, for an estimate where the provider gives no usage."""
     pieces: int = 0
     """Pieces of content so far that were looked at; with `content_bytes` it tells whether the answer gets on."""
+    tools_valid: bool | None = None
+    """Whether every tool call names a tool of the request and has arguments that are JSON and fit its schema; None
+    where there was none, or nobody looked."""
     losses: tuple[Loss, ...] = ()
     """What of the answer the client's dialect could not say; whole once the answer has ended."""
 

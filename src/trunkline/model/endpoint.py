@@ -55,9 +55,19 @@ class Endpoint(Struct, frozen=True, kw_only=True, eq=False):
     quantization: str = "unknown"
     price: Price = Price()
     parameters: frozenset[str] = frozenset()
-    input: frozenset[str] = frozenset({"text"})
+    input: frozenset[str] | None = None
+    """What prompts may hold; None where nobody said, so that nothing is ruled out."""
     output: frozenset[str] = frozenset({"text"})
     data_policy: DataPolicy = DataPolicy()
+    region: str | None = None
+    """Where prompts are processed (`eu`, `us-east5`); None where nobody said."""
+    service_tier: str | None = None
+    """`priority` or `flex` where it serves that tier alone; None for the usual one."""
+
+    @property
+    def name(self) -> str:
+        """Tells it from every other endpoint, on every replica: what statistics and stickiness are kept under."""
+        return f"{self.model}@{self.tag}:{self.upstream_model}"
 
 
 class Model(Struct, frozen=True, kw_only=True, eq=False):
@@ -71,3 +81,7 @@ class Model(Struct, frozen=True, kw_only=True, eq=False):
     description: str = ""
     context_length: int | None = None
     aliases: tuple[str, ...] = field(default_factory=tuple)
+    distillable: bool | None = None
+    """Whether its author lets other models be trained on its text; None where nobody said."""
+    hidden: bool = False
+    """Left out of lists and of `…-latest`; it can be asked for by its id."""

@@ -3,6 +3,7 @@
 from msgspec import Struct
 
 from trunkline.model.money import Pico
+from trunkline.model.policy import Policy
 
 
 class Key(Struct, frozen=True, kw_only=True):
@@ -22,6 +23,8 @@ class Key(Struct, frozen=True, kw_only=True):
     created: float = 0.0
     expires: float | None = None
     declared: bool = False
+    policy: Policy | None = None
+    """Who may serve its requests, where the operator said so."""
 
 
 ANONYMOUS = Key(id="anonymous", name="anonymous", label="anonymous", declared=True)

@@ -1,160 +1,215 @@
 """Which endpoints may serve a call, and in which order they are tried.
 
 A plan is a list of models, each with its endpoints in order: those of the first model come first, the next model is a
-fallback for all of them. What is honoured of the `provider` object today is what would otherwise break a promise to
-the caller (who may see the prompt, who may be asked, what it may cost); sorting by price and speed has its place in
-`_ordered`. Source: openrouter-semantics §3–§5.
+fallback for all of them; with `sort.partition: none` the endpoints of all models are one list. First the filters, then
+the order, then what moves an endpoint for a reason of its own: cut-offs, a credential that rests, a conversation that
+was somewhere before. Pure: the draw and what is known of a conversation are handed in.
+
+Source: openrouter-semantics §3–§6.
 """
 
 from collections.abc import Callable, Sequence
-from decimal import Decimal, InvalidOperation
-from typing import TypeAlias
+from itertools import groupby
 
 from msgspec import Struct
 
 from trunkline.model.endpoint import Endpoint, Model
-from trunkline.model.errors import InvalidRequest, NoEndpoint
-from trunkline.model.preferences import NO_PREFERENCES, MaxPrice, Preferences
+from trunkline.model.errors import NoEndpoint
+from trunkline.model.preferences import NO_PREFERENCES, Sort
+from trunkline.routing.filters import FLEX, PLAIN, PRIORITY, Removed, Wanted, Wishes, ceilings, narrow
+from trunkline.routing.order import LEAST_PROVIDERS, Draw, by_quality, by_sort, drawn, fast_first
+from trunkline.routing.pool import Slot
+from trunkline.routing.statistics import DOWN
 
 
-class Candidates(Struct, frozen=True):
+class Candidates(Struct, frozen=True, kw_only=True):
     """One model of a plan, and its endpoints in the order in which they are tried."""
 
     model: Model
     endpoints: tuple[Endpoint, ...]
 
 
-Plan: TypeAlias = tuple[Candidates, ...]
-Filter: TypeAlias = tuple[str, Callable[[Endpoint], bool]]
-"""What the caller asked for, as it is named in errors; and whether an endpoint will do."""
+class Plan(Struct, frozen=True, kw_only=True):
+    """What is tried, and what is not: `removed` by the filters, in their order, `sticky` where a conversation led."""
+
+    candidates: tuple[Candidates, ...]
+    removed: tuple[Removed, ...] = ()
+    sticky: Endpoint | None = None
+
+    @property
+    def first(self) -> Endpoint:
+        """What is tried first."""
+        return self.candidates[0].endpoints[0]
+
+    @property
+    def endpoints(self) -> tuple[Endpoint, ...]:
+        """All that is tried, in order."""
+        return tuple(endpoint for found in self.candidates for endpoint in found.endpoints)
 
 
 def plan(
-    models: Sequence[Model],
-    preferences: Preferences = NO_PREFERENCES,
-    says_all: Callable[[Endpoint], bool] = lambda _: True,
+    wanted: Sequence[Wanted],
+    wishes: Wishes = PLAIN,
+    *,
+    draw: Draw,
+    rests: Callable[[Endpoint], bool] | None = None,
+    before: Callable[[Model], str | None] | None = None,
 ) -> Plan:
-    """The endpoints of *models* that *preferences* allow, in order.
+    """The endpoints of *wanted* that *wishes* allow, in order.
 
-    *says_all* tells whether an endpoint takes all of the request, for `require_parameters`; it is asked last, and only
-    where that is set.
+    *rests* tells whether every credential for an endpoint rests, None where none does. *before* gives the name of the
+    endpoint where the conversation was, of a model.
 
     Raises:
-        NoEndpoint: none is left; it says which filter took how many.
+        NoEndpoint: none is left; it says which filter took which.
         InvalidRequest: a price that is no number.
     """
-    if preferences is NO_PREFERENCES:
-        every = tuple(Candidates(model, model.endpoints) for model in models if model.endpoints)
-        if not every:
-            raise _nothing_left(models, {})
-        return every
-    filters = _filters(preferences)
-    if preferences.require_parameters:
-        filters.append(("require_parameters", says_all))
-    removed: dict[str, list[Endpoint]] = {}
-    found: list[Candidates] = []
-    for model in models:
-        left = model.endpoints
-        for name, passes in filters:
-            gone = [endpoint for endpoint in left if not passes(endpoint)]
-            if gone:
-                removed.setdefault(name, []).extend(gone)
-                left = tuple(endpoint for endpoint in left if passes(endpoint))
+    if wishes is PLAIN and len(wanted) == 1 and before is None and rests is None:
+        only = wanted[0]
+        pool = only.pool
+        if len(pool.slots) == 1 and not only.free and not pool.tiers:  # nothing to choose
+            return Plan(candidates=(Candidates(model=pool.model, endpoints=pool.model.endpoints),))
+    prices = ceilings(wishes.preferences.max_price)
+    removed: list[Removed] = []
+    found: list[tuple[Wanted, list[Slot]]] = []
+    for one in wanted:
+        left, gone = narrow(one, wishes, prices)
+        removed += gone
         if left:
-            found.append(Candidates(model, _ordered(left, preferences)))
+            found.append((one, one.pool.of(left)))
     if not found:
-        raise _nothing_left(models, removed)
-    return tuple(found)
-
-
-def _filters(wanted: Preferences) -> list[Filter]:
-    filters: list[Filter] = []
-    if wanted.only is not None:
-        only = _names(wanted.only)
-        filters.append(("only", lambda endpoint: _named(endpoint, only)))
-    if wanted.ignore:
-        ignore = _names(wanted.ignore)
-        filters.append(("ignore", lambda endpoint: not _named(endpoint, ignore)))
-    if wanted.allow_fallbacks is False and wanted.order:
-        order = _names(wanted.order)
-        filters.append(("order", lambda endpoint: _named(endpoint, order)))
-    if wanted.zdr:
-        filters.append(("zdr", lambda endpoint: endpoint.data_policy.zdr is True))
-    if wanted.data_collection == "deny":
-        filters.append(("data_collection", lambda endpoint: endpoint.data_policy.training is False))
-    if wanted.quantizations:
-        allowed = frozenset(wanted.quantizations)
-        filters.append(("quantizations", lambda endpoint: endpoint.quantization in allowed))
-    if wanted.max_price is not None:
-        filters += _price_filters(wanted.max_price)
-    return filters
-
-
-def _price_filters(ceiling: MaxPrice) -> list[Filter]:
-    """Prices per million tokens against prices in pico-dollars per token: a factor of a million."""
-    filters: list[Filter] = []
-    for field in ("prompt", "completion", "request", "image"):
-        given = getattr(ceiling, field)
-        if given is None:
-            continue
-        try:
-            most = Decimal(str(given)) * (10**12 if field in ("request", "image") else 10**6)
-            if not most.is_finite():
-                raise InvalidOperation
-        except ArithmeticError as error:
-            raise InvalidRequest(
-                f"provider.max_price.{field}: not a number", param=f"provider.max_price.{field}"
-            ) from error
-        filters.append(("max_price", _below(field, most)))
-    return filters
-
-
-def _below(field: str, most: Decimal) -> Callable[[Endpoint], bool]:
-    def passes(endpoint: Endpoint) -> bool:
-        price = getattr(endpoint.price, field)
-        return price is not None and price <= most
-
-    return passes
-
-
-def _names(given: Sequence[str]) -> frozenset[str]:
-    return frozenset(name.lower() for name in given)
-
-
-def _named(endpoint: Endpoint, names: frozenset[str]) -> bool:
-    """Whether *names* (lower case) holds the endpoint's tag, its provider's slug or its display name."""
-    return (
-        endpoint.tag.lower() in names or endpoint.provider.lower() in names or endpoint.provider_name.lower() in names
+        raise nothing_left([one.pool.model for one in wanted], removed)
+    if len(found) > 1 and _partition(wishes) == "none":
+        every = [slot for _, slots in found for slot in slots]
+        candidates, sticky = _arranged(found[0][0], every, wishes, draw, rests, before)
+        groups = [(model, list(slots)) for model, slots in groupby(candidates, key=lambda slot: slot.model)]
+    else:
+        groups, sticky = [], None
+        for one, slots in found:
+            arranged, stuck = _arranged(one, slots, wishes, draw, rests, before)
+            groups.append((one.pool.model, arranged))
+            sticky = sticky or stuck
+    if wishes.preferences.allow_fallbacks is False and not wishes.preferences.order:
+        groups = [(model, slots[:1]) for model, slots in groups]
+    return Plan(
+        candidates=tuple(
+            Candidates(model=model, endpoints=tuple(slot.endpoint for slot in slots)) for model, slots in groups
+        ),
+        removed=tuple(removed),
+        sticky=sticky,
     )
 
 
-def _ordered(endpoints: tuple[Endpoint, ...], wanted: Preferences) -> tuple[Endpoint, ...]:
-    """Those that `order` names first, as it names them; the rest as configured."""
-    ordered: list[Endpoint] = []
-    for name in wanted.order or ():
-        names = frozenset({name.lower()})
-        ordered += [endpoint for endpoint in endpoints if endpoint not in ordered and _named(endpoint, names)]
-    ordered += [endpoint for endpoint in endpoints if endpoint not in ordered]
-    if wanted.allow_fallbacks is False and not wanted.order:
-        ordered = ordered[:1]
-    return tuple(ordered)
+def _partition(wishes: Wishes) -> str | None:
+    sort = wishes.preferences.sort
+    return sort.partition if isinstance(sort, Sort) else None
 
 
-def _nothing_left(models: Sequence[Model], removed: dict[str, list[Endpoint]]) -> NoEndpoint:
+def _arranged(
+    wanted: Wanted,
+    slots: list[Slot],
+    wishes: Wishes,
+    draw: Draw,
+    rests: Callable[[Endpoint], bool] | None,
+    before: Callable[[Model], str | None] | None,
+) -> tuple[list[Slot], Endpoint | None]:
+    """*slots* in order, and where the conversation was, if that moved one to the front."""
+    said = wishes.preferences
+    if len(slots) == 1:
+        return slots, None
+    if said is not NO_PREFERENCES and said.order:
+        listed, rest = _listed(wanted, slots, wishes, draw)
+        return listed + (_sorted(wanted, rest, wishes, draw) if rest else []), None
+    arranged = _sorted(wanted, slots, wishes, draw)
+    if said is not NO_PREFERENCES:
+        arranged = fast_first(arranged, said.preferred_min_throughput, said.preferred_max_latency)
+    if rests is not None:
+        arranged = [slot for slot in arranged if not rests(slot.endpoint)] + [
+            slot for slot in arranged if rests(slot.endpoint)
+        ]
+    if before is not None:
+        name = before(wanted.pool.model)
+        if name is not None:
+            for slot in arranged:
+                if slot.endpoint.name == name and slot.statistics.vitals.standing != DOWN:
+                    return [slot, *(other for other in arranged if other is not slot)], slot.endpoint
+    return arranged, None
+
+
+def _listed(wanted: Wanted, slots: list[Slot], wishes: Wishes, draw: Draw) -> tuple[list[Slot], list[Slot]]:
+    """Those that `order` names, as it names them, and the rest; those of one name as if it named none."""
+    listed: list[Slot] = []
+    for name in wishes.preferences.order or ():
+        if not slots:
+            break
+        bits = {id(pool): pool.named((name,)) for pool in {slot.pool for slot in slots}}
+        named = [slot for slot in slots if slot.bit & bits[id(slot.pool)]]
+        if named:
+            listed += _sorted(wanted, named, wishes, draw) if len(named) > 1 else named
+            slots = [slot for slot in slots if slot not in named]
+    return listed, slots
+
+
+def _sorted(wanted: Wanted, slots: list[Slot], wishes: Wishes, draw: Draw) -> list[Slot]:
+    """By what the request, the model's suffix or the operator says, else by quality for tools, else by the draw."""
+    tier = wishes.demand.tier
+    if wanted.pool.tiers and tier in (PRIORITY, FLEX):
+        own = [slot for slot in slots if slot.endpoint.service_tier == tier]
+        if own:
+            rest = [slot for slot in slots if slot.endpoint.service_tier != tier]
+            own = by_sort(own, "throughput" if tier == PRIORITY else "price", draw)
+            return own + (_by_request(wanted, rest, wishes, draw) if rest else [])
+    return _by_request(wanted, slots, wishes, draw)
+
+
+def _by_request(wanted: Wanted, slots: list[Slot], wishes: Wishes, draw: Draw) -> list[Slot]:
+    said = wishes.preferences.sort
+    sort = said.by if isinstance(said, Sort) else said
+    chosen = sort or wanted.sort or wishes.default_sort
+    if chosen is not None:
+        return by_sort(slots, chosen, draw)
+    if wishes.demand.tools and len(slots) >= LEAST_PROVIDERS:
+        return by_quality(slots, draw)
+    return drawn(slots, draw)
+
+
+_CODES = {"zdr": "data_policy:zdr", "data_collection": "data_policy:training", "only": "allowed_providers",
+          "ignore": "allowed_providers", "order": "allowed_providers", "quantizations": "quantization",
+          "max_tokens": "context_length", "regions": "data_region"}  # fmt: skip
+"""A filter → its word in `availability.excluded_by`; where it is not here, its own name."""
+_PRIVACY = frozenset({"zdr", "data_collection"})
+
+
+def nothing_left(models: Sequence[Model], removed: Sequence[Removed]) -> NoEndpoint:
+    """The error that names each filter and the providers that it took."""
+    ids = [model.id for model in models]
+    taken: dict[str, list[Endpoint]] = {}
+    for one in removed:
+        taken.setdefault(one.name, []).extend(one.endpoints)
     told = ", ".join(
         f"{len(gone)} removed by {name} ({', '.join(sorted({endpoint.provider_name for endpoint in gone}))})"
-        for name, gone in removed.items()
+        for name, gone in taken.items()
     )
-    ids = [model.id for model in models]
-    excluded = {"zdr": "data_policy:zdr", "data_collection": "data_policy:training", "only": "allowed_providers",
-                "order": "allowed_providers", "quantizations": "quantization"}  # fmt: skip
-    return NoEndpoint(
-        f"no endpoint for {', '.join(repr(id_) for id_ in ids)}: {told or 'none is configured'}",
+    names = [name.rpartition(" ")[2] for name in taken]
+    code, status, kind = "constraint_filtered" if taken else "no_endpoints", 404, None
+    if names and _PRIVACY.issuperset(names):
+        code = "privacy_restricted"
+    elif names and set(names) == {"regions"}:
+        code, status, kind = "region_restricted", 403, "permission_denied"
+    elif names == ["free"]:
+        code = "free_variant_ended"
+    providers = sorted({endpoint.provider_name for gone in taken.values() for endpoint in gone})
+    error = NoEndpoint(
+        f"No endpoints found for {', '.join(ids)}: {told or 'none is configured'}",
+        error_type=kind,
         availability={
-            "code": "constraint_filtered" if removed else "no_endpoints",
+            "code": code,
             "retryable": False,
             "requested_models": ids,
-            "excluded_by": [excluded.get(name, name) for name in removed],
+            "affected_providers": providers,
+            "excluded_by": list(dict.fromkeys(_CODES.get(name, name) for name in names)),
             "docs_url": "",
         },
     )
+    error.http_status = status
+    return error

@@ -5,6 +5,7 @@ in time, the tokens are estimated and the answer says so. It costs nothing and l
 """
 
 import logging
+from collections.abc import Sequence
 
 from trunkline.dialects.base import Client
 from trunkline.dialects.estimate import request_tokens
@@ -13,7 +14,6 @@ from trunkline.model.endpoint import Endpoint
 from trunkline.model.errors import Internal, TrunklineError
 from trunkline.model.request import Request
 from trunkline.ports import Timeouts
-from trunkline.routing.plan import plan
 from trunkline.server import presets
 from trunkline.server.http import Exchange
 from trunkline.server.inference import accepted, refuse
@@ -43,12 +43,11 @@ class Counting:
         state = self._state
         id_ = state.new_id(state.clock.now())
         try:
-            _, body = await accepted(state, exchange)
+            key, body = await accepted(state, exchange)
             call, _ = presets.parse(self._client, state.presets, body)
             request = self._client.decode(call)
-            chosen = plan(state.models(call.model, call.models), call.preferences)
-            endpoints = [endpoint for candidates in chosen for endpoint in candidates.endpoints]
-            tokens = await self._ask(request, endpoints)
+            route = state.exchanges.router.route(self._client, call, key, body_bytes=len(body))
+            tokens = await self._ask(request, route.plan.endpoints)
         except TrunklineError as error:
             refuse(state, self._client, exchange, id_, error)
             return
@@ -60,7 +59,7 @@ class Counting:
         counted = self._client.counted(request_tokens(request) if tokens is None else tokens, estimated=estimated)
         exchange.respond(200, counted, headers=ESTIMATED if estimated else b"")
 
-    async def _ask(self, request: Request, endpoints: list[Endpoint]) -> int | None:
+    async def _ask(self, request: Request, endpoints: Sequence[Endpoint]) -> int | None:
         """What the first of *endpoints* that counts says; None where none does."""
         counting = [target for target in map(self._target, endpoints) if target.counts]
         for target in counting[:MAX_ASKED]:

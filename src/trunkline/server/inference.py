@@ -16,7 +16,7 @@ from trunkline.model.key import Key
 from trunkline.model.money import Pico
 from trunkline.pipeline.context import Context
 from trunkline.ports import Sink
-from trunkline.routing.plan import Plan, plan
+from trunkline.routing.plan import Plan
 from trunkline.server import idempotency, presets
 from trunkline.server.auth import Headers, authenticate
 from trunkline.server.http import Exchange
@@ -146,12 +146,19 @@ class Inference:
         """Who is asked, and whether there is money for it."""
         state, call = self._state, ctx.call
         body_bytes += 0 if ctx.preset is None else ctx.preset.grown
-        chosen = plan(state.models(call.model, call.models), call.preferences, partial(says_all, state.exchanges, ctx))
-        reservation = state.budgets.reserve(ctx.key, upper_bound(call, chosen, body_bytes, ctx.key))
+        route = state.exchanges.router.route(
+            self._client,
+            call,
+            ctx.key,
+            body_bytes=body_bytes,
+            session_id=ctx.session_id,
+            says_all=partial(says_all, state.exchanges, ctx),
+        )
+        reservation = state.budgets.reserve(ctx.key, upper_bound(call, route.plan, body_bytes, ctx.key))
         if call.stream:
             exchange.stream_headers = id_header(ctx.id)
             exchange.comment = self._client.keep_alive
-        return Answer(state.exchanges, ctx, chosen, sink, reservation)
+        return Answer(state.exchanges, ctx, route, sink, reservation)
 
     async def _once(self, ctx: Context, body: bytes, exchange: Exchange, named: bytes) -> None:
         """Answer a request that has an `Idempotency-Key`."""
@@ -205,7 +212,7 @@ def upper_bound(call: Call, chosen: Plan, body_bytes: int, key: Key) -> Pico:
         return 0
     tokens = body_bytes // LEAST_BYTES_PER_TOKEN
     most = 0
-    for candidates in chosen:
+    for candidates in chosen.candidates:
         for endpoint in candidates.endpoints:
             output = (call.max_output or endpoint.max_output or 0) * call.choices
             most = max(most, worst_case(tokens, output, endpoint.price))

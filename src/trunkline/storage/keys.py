@@ -11,6 +11,7 @@ from sqlalchemy import func, insert, select, update
 from trunkline.model.errors import Forbidden, InvalidRequest, NotFound
 from trunkline.model.key import Key
 from trunkline.model.money import MAX_PICO, Pico
+from trunkline.model.policy import Policy
 from trunkline.ports import Clock
 from trunkline.storage.counters import count_up, counted
 from trunkline.storage.database import Database
@@ -67,12 +68,17 @@ class KeyRing:
         """All keys: the declared ones, then the others, oldest first. Disabled and expired ones too."""
         return (*self._declared.values(), *sorted(self._stored.values(), key=lambda key: (key.created, key.id)))
 
-    def declare(self, keys: Iterable[tuple[str, str, Pico | None]]) -> None:
-        """Take *keys* (name, secret, limit in pico-dollars or None) of the configuration, in place of those before."""
+    def declare(self, keys: Iterable[tuple[str, str, Pico | None, Policy | None]]) -> None:
+        """Take *keys* of the configuration, in place of those before.
+
+        Of each: name, secret, limit in pico-dollars or None, and who may serve it or None.
+        """
         self._declared = {}
-        for name, secret, limit in keys:
+        for name, secret, limit, policy in keys:
             key_id = digest(secret)
-            self._declared[key_id] = Key(id=key_id, name=name, label=label(secret), limit=limit, declared=True)
+            self._declared[key_id] = Key(
+                id=key_id, name=name, label=label(secret), limit=limit, declared=True, policy=policy
+            )
         self._mix()
 
     async def load(self) -> None:

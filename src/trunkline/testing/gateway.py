@@ -85,7 +85,7 @@ def settings_for(
     server: Mapping[str, Any] | None = None,
     **more: Any,
 ) -> Settings:
-    """One model, `MODEL`, that can be had of *providers* (slug → base URL) in their order.
+    """One model, `MODEL`, that can be had of *providers* (slug → base URL), which are asked in their order.
 
     *provider* holds further keys for each provider's block, *timeouts* and *server* are those blocks, and *more* is
     further blocks.
@@ -101,6 +101,7 @@ def settings_for(
         "models": {MODEL: {"endpoints": endpoints}} if providers else {},
         "timeouts": dict(timeouts or {}),
         "server": {"port": 0, **(server or {})},
+        "routing": {"default_sort": "configured"},
         **more,
     }
     return parse(msgspec.json.encode(configuration), {})  # JSON is YAML

@@ -46,16 +46,14 @@ from trunkline.model.usage import FREE, Cost, Usage
 from trunkline.pipeline.context import Context
 from trunkline.ports import EVENT_STREAM, Clock, DirectTransport, Journal, Response, Sink, Timeouts
 from trunkline.providers.base import Credential, Provider
-from trunkline.routing.plan import Plan
 from trunkline.upstream.health import Credentials
 from trunkline.upstream.metadata import metadata
+from trunkline.upstream.router import Route, Router
 from trunkline.upstream.scrub import Scrubber
 from trunkline.upstream.targets import Kind, Target, Targets
 from trunkline.upstream.thoughts import ThoughtMemory
 from trunkline.upstream.turns import Turns, Written
 
-MAX_ATTEMPTS = 3
-"""Endpoints asked for one model. Source: reliability §3."""
 MAX_ERROR_BYTES = 64 * 1024
 """Of an error's body that is read. Source: reliability §5, U17."""
 BYTES_PER_TOKEN = 4
@@ -84,6 +82,9 @@ class Exchanges(Struct, frozen=True, kw_only=True):
     turns: Turns
     settled: Callable[[Generation], None]
     attempt_failed: Callable[[str, TrunklineError], None]
+    router: Router
+    max_attempts: int
+    """Endpoints asked for one model. Source: reliability §3."""
 
 
 class Answer:
@@ -117,14 +118,16 @@ class Answer:
     _last: Callable[[], None] | None = None
     """What is left to be done when it is."""
     _credential: Credential | None = None
+    _begun_at = 0.0
+    """When the attempt began."""
     _sent_at = 0.0
     _content_at = 0.0
     _said = (0, 0)
 
-    def __init__(self, world: Exchanges, ctx: Context, plan: Plan, sink: Sink, reservation: Reservation) -> None:
+    def __init__(self, world: Exchanges, ctx: Context, route: Route, sink: Sink, reservation: Reservation) -> None:
         self._world = world
         self._ctx = ctx
-        self._plan = plan
+        self._route = route
         self._sink = sink
         self._reservation = reservation
         self._attempts: list[Attempt] = []
@@ -138,7 +141,7 @@ class Answer:
         self._on_over = on_over
         self._listen()
         try:
-            self._begin(self._plan[0].endpoints[0])
+            self._begin(self._route.plan.first)
         except TrunklineError:
             self._direct = False  # it is raised again where it can be dealt with
         if self._direct:
@@ -255,8 +258,8 @@ class Answer:
 
     async def _carry_out(self) -> None:
         last: TrunklineError | None = None
-        for candidates in self._plan:
-            for endpoint in candidates.endpoints[:MAX_ATTEMPTS]:
+        for candidates in self._route.plan.candidates:
+            for endpoint in candidates.endpoints[: self._world.max_attempts]:
                 begun = self._sent_at if self._direct else self._world.clock.monotonic()
                 try:
                     await self._attempt(endpoint)
@@ -294,6 +297,7 @@ class Answer:
         target = self._target = world.targets.of(endpoint, provider, ctx.client.name)
         self._endpoint, self._converter, self._start, self._aborting = endpoint, None, b"", None
         self._said = (0, 0)
+        self._begun_at = world.clock.monotonic()
         encoded = self._encoded(target)
         self._request_bytes = len(encoded.body)
         self._losses = encoded.losses if ctx.preset is None else (*ctx.preset.losses, *encoded.losses)
@@ -452,6 +456,7 @@ class Answer:
         """The journal has the record."""
         self._settle(record)
         self._finished = True
+        self._report(converter.outcome, usage)
         if isinstance(converter, Translation) and converter.thoughts:
             self._world.thoughts.keep(self._ctx.key.id, converter.thoughts)
         closing = converter.finish(usage, charge, self._metadata() if self._ctx.metadata else None)
@@ -465,12 +470,28 @@ class Answer:
         if self._response is not None:
             self._response.release()
 
+    def _report(self, outcome: Outcome, usage: Usage) -> None:
+        """Tell the router how the endpoint did."""
+        endpoint, ctx = self._endpoint, self._ctx
+        assert endpoint is not None
+        assert self._first_token is not None
+        begun = self._begun_at
+        self._world.router.served(
+            self._route,
+            endpoint,
+            ctx.call,
+            ctx.key,
+            usage,
+            latency_s=self._first_token - begun if ctx.call.stream else None,  # one body comes with its last token
+            seconds=self._world.clock.monotonic() - begun,
+            tools=outcome.tools_valid,
+        )
+
     def _metadata(self) -> dict[str, Any]:
-        target, call = self._target, self._ctx.call
+        target = self._target
         outcome = Outcome() if self._converter is None else self._converter.outcome
         return metadata(
-            call.model or (call.models[0] if call.models else ""),
-            self._plan,
+            self._route,
             self._endpoint if self.error is None else None,
             self._attempts,
             (*self._losses, *outcome.losses),
@@ -507,6 +528,7 @@ class Answer:
         )
         if error.fault == "upstream":
             self._world.attempt_failed(endpoint.provider, error)
+            self._world.router.failed(endpoint, error)
         return error
 
     def _final(self, last: TrunklineError) -> TrunklineError:
@@ -536,7 +558,7 @@ class Answer:
             "code": code,
             "retryable": True,
             "retry_after": retry_after_s,
-            "requested_models": [candidates.model.id for candidates in self._plan],
+            "requested_models": [candidates.model.id for candidates in self._route.plan.candidates],
             "affected_providers": sorted({attempt.provider for attempt in self._attempts}),
             "docs_url": "",
         }
@@ -615,8 +637,8 @@ class Answer:
             key_id=ctx.key.id,
             status=status,
             api_type=ctx.client.name,
-            model=self._plan[0].model.id if endpoint is None else endpoint.model,
-            requested=ctx.call.model or (ctx.call.models[0] if ctx.call.models else ""),
+            model=self._route.plan.first.model if endpoint is None else endpoint.model,
+            requested=self._route.requested,
             provider=None if endpoint is None else endpoint.provider_name,
             endpoint=None if endpoint is None else endpoint.tag,
             upstream_id=outcome.upstream_id,

@@ -3,7 +3,7 @@
 from trunkline.dialects.registry import RELAYS
 from trunkline.model.endpoint import Endpoint
 from trunkline.pipeline.context import Context
-from trunkline.routing.parameters import lacking
+from trunkline.routing.demand import lacking
 from trunkline.upstream.answer import Exchanges
 
 

@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 from trunkline.dialects.faults import MAX_REST_S
 from trunkline.model.errors import TrunklineError, UpstreamDenied, UpstreamLimited
+from trunkline.model.facts import Fact, Rested
 from trunkline.providers.base import Credential, Provider
 
 REST_UNTOLD_S = 1.0
@@ -37,6 +38,8 @@ class Credentials:
         self._states: dict[tuple[str, str], _State] = {}
         self._turn: dict[str, int] = {}
         self.quarantined = 0
+        self.tell: Callable[[Fact], None] | None = None
+        """Told what the other replicas should know, where there are any."""
 
     def pick(self, provider: Provider) -> Credential:
         """The next credential in turn that does not rest.
@@ -62,6 +65,36 @@ class Credentials:
             raise UpstreamDenied("the provider refuses every credential we have")
         status = error.upstream_status if error is not None else 429
         raise UpstreamLimited("rate limited by the provider", retry_after_s=wait, upstream_status=status)
+
+    @property
+    def resting(self) -> bool:
+        """Whether any credential may rest; where not, none needs to be asked about."""
+        return bool(self._states)
+
+    def rests(self, provider: Provider) -> bool:
+        """Whether every credential of *provider* rests."""
+        now = self._monotonic()
+        for credential in provider.credentials or (NONE,):
+            state = self._states.get((provider.slug, credential.id))
+            if state is None or state.until <= now:
+                return False
+        return True
+
+    def learn(self, fact: Rested) -> None:
+        """Another replica has seen a credential limited or refused."""
+        error: TrunklineError
+        if fact.denied:
+            error = UpstreamDenied("the provider refuses the credential", upstream_status=fact.status)
+        else:
+            error = UpstreamLimited("rate limited by the provider", upstream_status=fact.status)
+        state = self._states.setdefault((fact.provider, fact.credential), _State())
+        self._rest(state, fact.seconds, error)
+
+    def _rest(self, state: _State, seconds: float, error: TrunklineError) -> None:
+        # Calls that were under way come back late: a shorter wait does not cut a longer one.
+        until = self._monotonic() + min(seconds, MAX_REST_S)
+        if until >= state.until:
+            state.until, state.error = until, error
 
     def _next(self, provider: Provider, count: int) -> int:
         turn = self._turn.get(provider.slug, 0)
@@ -89,10 +122,10 @@ class Credentials:
             )
         else:
             return
-        # Calls that were under way come back late: a shorter wait does not cut a longer one.
-        until = self._monotonic() + min(wait, MAX_REST_S)
-        if until >= state.until:
-            state.until, state.error = until, error
+        self._rest(state, wait, error)
+        if self.tell is not None:
+            denied = isinstance(error, UpstreamDenied)
+            self.tell(Rested(provider.slug, credential.id, min(wait, MAX_REST_S), denied, error.upstream_status))
 
     def served(self, provider: Provider, credential: Credential) -> None:
         """*credential* was accepted: what was held against it is forgotten, unless it rests since this call began."""

@@ -1,6 +1,7 @@
 """`openrouter_metadata`: what the router did, for a caller who asked. Source: wire-common §11.
 
-`translation` is ours: what the way to and from the provider's dialect could not say.
+`translation`, `filtered` and `sticky` are ours: what the way to and from the provider's dialect could not say, which
+endpoints were left out and by what, and whether the conversation's last endpoint was put first.
 """
 
 from collections.abc import Sequence
@@ -10,11 +11,11 @@ from trunkline.model.endpoint import Endpoint
 from trunkline.model.errors import Attempt
 from trunkline.model.loss import Loss
 from trunkline.routing.plan import Plan
+from trunkline.upstream.router import Route
 
 
 def metadata(
-    requested: str,
-    plan: Plan,
+    route: Route,
     served: Endpoint | None,
     attempts: Sequence[Attempt],
     losses: Sequence[Loss],
@@ -23,14 +24,15 @@ def metadata(
     dialect: str | None,
 ) -> dict[str, Any]:
     """The object. *served* is the endpoint that answered, None where none did; *attempts* are those that failed."""
-    endpoints = [endpoint for candidates in plan for endpoint in candidates.endpoints]
+    plan = route.plan
+    endpoints = plan.endpoints
     tried = [_attempt(attempt.provider, attempt.model, attempt.status) for attempt in attempts]
     if served is not None:
         tried.append(_attempt(served.provider_name, served.model, 200))
     selected = "none" if served is None else served.provider_name
     return {
-        "requested": requested,
-        "strategy": "fallback" if served is not None and served.model != plan[0].model.id else "direct",
+        "requested": route.requested,
+        "strategy": "fallback" if served is not None and served.model != route.named[0].model.id else route.strategy,
         "region": None,
         "summary": f"available={len(endpoints)}, selected={selected}",
         "attempt": 0 if served is None else len(tried),
@@ -43,8 +45,19 @@ def metadata(
             ],
         },
         "attempts": tried,
+        "filtered": filtered(plan),
+        "sticky": plan.sticky is not None,
         "translation": translation(losses, way=way, dialect=dialect),
     }
+
+
+def filtered(plan: Plan) -> list[dict[str, str]]:
+    """Ours: every endpoint that was left out, with the filter that did it."""
+    return [
+        {"provider": endpoint.provider_name, "model": endpoint.model, "tag": endpoint.tag, "filter": removed.name}
+        for removed in plan.removed
+        for endpoint in removed.endpoints
+    ]
 
 
 def translation(losses: Sequence[Loss], *, way: str, dialect: str | None) -> dict[str, Any]:

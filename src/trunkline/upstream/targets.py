@@ -8,8 +8,10 @@ from collections.abc import Awaitable
 from typing import Literal
 from urllib.parse import quote, urlsplit
 
+from msgspec.structs import replace
+
 from trunkline import __version__
-from trunkline.dialects.base import Encoded, Upstream
+from trunkline.dialects.base import Encoded, Quirks, Upstream
 from trunkline.dialects.registry import COUNTERS, UPSTREAMS
 from trunkline.model.endpoint import Endpoint
 from trunkline.ports import Response, Timeouts, Transport, UpstreamRequest
@@ -49,7 +51,7 @@ class Target:
         self._host = url.netloc.rpartition("@")[2]
         self._base = url.path.rstrip("/")
         self._query = f"?{url.query}" if url.query else ""
-        self.quirks = provider.quirks_of(dialect)
+        self.quirks = _of_tier(provider.quirks_of(dialect), endpoint.service_tier, dialect)
         lines = [
             f"host: {self._host}",
             "content-type: application/json",
@@ -132,6 +134,24 @@ class Target:
         if credential.auth == "header" and credential.secret:
             head += _lines((self.provider.key_field(credential.secret, self.dialect.name),))
         return head
+
+
+_TIERS: dict[str, dict[str, dict[str, str]]] = {
+    "chat": {tier: {"service_tier": tier} for tier in ("default", "flex", "priority")},
+    "responses": {tier: {"service_tier": tier} for tier in ("default", "flex", "priority")},
+    "messages": {"default": {"service_tier": "standard_only"}, "priority": {"speed": "fast"}},
+}
+"""A dialect → a service tier of ours → how a request for it says so. Source: openrouter-semantics §8."""
+
+
+def _of_tier(quirks: Quirks, tier: str | None, dialect: str) -> Quirks:
+    """*quirks* with which a request is served in *tier*, whatever the client asked for: that is what is priced."""
+    said = _TIERS.get(dialect, {}).get(tier or "")
+    if not said:
+        return quirks
+    return replace(
+        quirks, body={**quirks.body, **said}, drop=tuple({*quirks.drop, "service_tier", "speed"} - set(said))
+    )
 
 
 def _lines(fields: tuple[tuple[str, str], ...]) -> bytes:

@@ -138,6 +138,7 @@ def settings(dialect: str, names: list[str], origin: str) -> Settings:
         "keys": [{"name": "tests", "secret": KEY}],
         "timeouts": LIMITS,
         "server": {"port": 0},
+        "routing": {"default_sort": "configured"},
         "providers": {
             slug.lower(): {**provider, "name": slug, "base_url": f"{origin}/{slug}"} for slug in [*names, "good"]
         },

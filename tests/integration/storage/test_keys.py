@@ -62,7 +62,7 @@ async def test_refresh_of_nothing_new_is_one_query(database: Database, ring: Key
 
 
 async def test_what_cannot_be_revoked(ring: KeyRing) -> None:
-    ring.declare([("conf", "short", None)])
+    ring.declare([("conf", "short", None, None)])
     await ring.create("twin")
     await ring.create("twin")
     with pytest.raises(NotFound, match="no key 'x'"):
@@ -74,7 +74,7 @@ async def test_what_cannot_be_revoked(ring: KeyRing) -> None:
 
 
 async def test_declared_keys(ring: KeyRing) -> None:
-    ring.declare([("conf", "short", 7), ("long", "x" * 20 + "1234", None)])
+    ring.declare([("conf", "short", 7, None), ("long", "x" * 20 + "1234", None, None)])
     key = ring.find(digest("short"))
     assert key is not None
     assert (key.name, key.limit, key.declared, key.label) == ("conf", 7, True, "…")
@@ -98,7 +98,7 @@ async def test_the_first_key(database: Database, clock: Clock, ring: KeyRing) ->
 
 
 async def test_no_first_key_beside_declared_ones(ring: KeyRing) -> None:
-    ring.declare([("conf", "short", None)])
+    ring.declare([("conf", "short", None, None)])
     assert await ring.ensure_first_key() is None
 
 

@@ -72,7 +72,7 @@ def test_the_file_of_the_design() -> None:
     assert endpoint.price.cache_read == 25_000
     assert endpoint.price.cache_write == 0
     assert endpoint.price.source == "configuration"
-    assert endpoint.input == {"text", "image", "file"}
+    assert endpoint.input == frozenset({"text", "image", "file"})
     assert "seed" not in endpoint.parameters
 
 

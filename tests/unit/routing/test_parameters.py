@@ -1,13 +1,13 @@
 """`require_parameters`: what a request asks for, and who lacks it."""
 
 import pytest
+from routing_help import planned
 
 from trunkline.model.endpoint import Endpoint, Model
 from trunkline.model.errors import NoEndpoint
 from trunkline.model.preferences import Preferences
 from trunkline.model.request import Message, Reasoning, Request, ResponseFormat, Sampling, TextPart, Tool
-from trunkline.routing.parameters import asked, lacking
-from trunkline.routing.plan import plan
+from trunkline.routing.demand import asked, lacking
 
 REQUEST = Request(
     dialect="messages",
@@ -54,12 +54,12 @@ def test_a_plan_asks_only_where_it_is_wanted() -> None:
     def says_all(one: Endpoint) -> bool:
         return not lacking(REQUEST, one.parameters)
 
-    (every,) = plan([model], Preferences(require_parameters=False), says_all)
+    (every,) = planned([model], Preferences(require_parameters=False), says_all)
     assert every.endpoints == (unable, able)
-    (some,) = plan([model], Preferences(require_parameters=True), says_all)
+    (some,) = planned([model], Preferences(require_parameters=True), says_all)
     assert some.endpoints == (able,)
     with pytest.raises(NoEndpoint, match="1 removed by require_parameters") as raised:
-        plan(
+        planned(
             [Model(id="acme/small", name="small", endpoints=(unable,))], Preferences(require_parameters=True), says_all
         )
     assert raised.value.availability is not None

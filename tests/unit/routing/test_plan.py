@@ -7,12 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
+from routing_help import planned, wanted_of
 
 from trunkline.model.endpoint import DataPolicy, Endpoint, Model, Price
 from trunkline.model.errors import InvalidRequest, NoEndpoint
 from trunkline.model.preferences import NO_PREFERENCES, MaxPrice, Preferences
-from trunkline.routing import plan as planning
-from trunkline.routing.plan import plan
+from trunkline.routing import filters
 
 
 def endpoint(provider: str, tag: str = "", **more: Any) -> Endpoint:
@@ -44,7 +44,7 @@ def model(*endpoints: Endpoint, id: str = "acme/small") -> Model:  # noqa: A002
 
 
 def names(wanted: Preferences, *endpoints: Endpoint) -> str:
-    (candidates,) = plan([model(*(endpoints or ALL))], wanted)
+    (candidates,) = planned([model(*(endpoints or ALL))], wanted)
     return "".join("ABCD"[ALL.index(found)] for found in candidates.endpoints)
 
 
@@ -94,21 +94,21 @@ def test_who_is_left_in_which_order(wanted: Preferences, left: str) -> None:
         (
             Preferences(zdr=True, ignore=["acme"]),
             "2 removed by ignore (Acme Inc), 2 removed by zdr (Beta Inc, Core Inc)",
-            ["ignore", "data_policy:zdr"],
+            ["allowed_providers", "data_policy:zdr"],
         ),
         (
             Preferences(data_collection="deny", max_price=MaxPrice(prompt=-1)),
-            "2 removed by data_collection (Beta Inc, Core Inc), 2 removed by max_price (Acme Inc)",
-            ["data_policy:training", "max_price"],
+            "4 removed by max_price (Acme Inc, Beta Inc, Core Inc)",
+            ["max_price"],
         ),
         (Preferences(quantizations=["int4"]), "4 removed by quantizations", ["quantization"]),
     ],
 )
 def test_when_nothing_is_left_it_says_why(wanted: Preferences, message: str, excluded: list[str]) -> None:
     with pytest.raises(NoEndpoint) as caught:
-        plan([model(*ALL)], wanted)
+        planned([model(*ALL)], wanted)
     error = caught.value
-    assert error.message.startswith("no endpoint for 'acme/small': ")
+    assert error.message.startswith("No endpoints found for acme/small: ")
     assert message in error.message
     assert error.availability is not None
     assert error.availability["code"] == "constraint_filtered"
@@ -119,7 +119,7 @@ def test_when_nothing_is_left_it_says_why(wanted: Preferences, message: str, exc
 @pytest.mark.parametrize("wanted", [NO_PREFERENCES, Preferences()])
 def test_a_model_that_nobody_serves(wanted: Preferences) -> None:
     with pytest.raises(NoEndpoint, match="none is configured") as caught:
-        plan([model()], wanted)
+        planned([model()], wanted)
     assert caught.value.availability is not None
     assert caught.value.availability["code"] == "no_endpoints"
 
@@ -127,24 +127,24 @@ def test_a_model_that_nobody_serves(wanted: Preferences) -> None:
 @pytest.mark.parametrize("given_", ["cheap", "nan", "inf", ""])
 def test_a_price_that_is_no_number(given_: str) -> None:
     with pytest.raises(InvalidRequest) as caught:
-        plan([model(*ALL)], Preferences(max_price=MaxPrice(completion=given_)))
+        planned([model(*ALL)], Preferences(max_price=MaxPrice(completion=given_)))
     assert caught.value.param == "provider.max_price.completion"
 
 
 def test_the_next_model_is_a_fallback_for_all_endpoints_of_the_first() -> None:
     large = model(replace(B, model="acme/large"), id="acme/large")
     small = model(*ALL)
-    assert [found.model.id for found in plan([small, large])] == ["acme/small", "acme/large"]
-    assert [found.model.id for found in plan([small, large], Preferences(only=["beta"]))] == [
+    assert [found.model.id for found in planned([small, large])] == ["acme/small", "acme/large"]
+    assert [found.model.id for found in planned([small, large], Preferences(only=["beta"]))] == [
         "acme/small",
         "acme/large",
     ]
-    assert [found.model.id for found in plan([small, large], Preferences(only=["core"]))] == ["acme/small"]
-    assert [found.model.id for found in plan([model(), large])] == ["acme/large"]
+    assert [found.model.id for found in planned([small, large], Preferences(only=["core"]))] == ["acme/small"]
+    assert [found.model.id for found in planned([model(), large])] == ["acme/large"]
 
 
 def test_without_preferences_it_is_the_configuration() -> None:
-    (candidates,) = plan([model(*ALL)])
+    (candidates,) = planned([model(*ALL)])
     assert candidates.endpoints is not None
     assert candidates.endpoints == ALL
 
@@ -179,24 +179,31 @@ WANTED = st.builds(
 
 @given(endpoints=st.lists(ENDPOINTS, max_size=5), wanted=WANTED)
 def test_a_plan_is_a_permutation_of_what_passed(endpoints: list[Endpoint], wanted: Preferences) -> None:
-    passed = [found for found in endpoints if all(passes(found) for _, passes in planning._filters(wanted))]
+    one, wishes = wanted_of(model(*endpoints)), filters.Wishes(preferences=wanted)
+    every = list(filters._hard(one, wishes, filters.ceilings(wanted.max_price)))
+    passed = [slot.endpoint for slot in one.pool if all(slot.bit & passing for _, passing in every)]
     if not passed:
         with pytest.raises(NoEndpoint):
-            plan([model(*endpoints)], wanted)
+            planned([model(*endpoints)], wanted)
         return
-    (candidates,) = plan([model(*endpoints)], wanted)
-    assert sorted(map(id, candidates.endpoints)) == sorted(map(id, passed))
+    (candidates,) = planned([model(*endpoints)], wanted)
+    if wanted.allow_fallbacks is False and not wanted.order:
+        assert candidates.endpoints[0] in passed
+        assert len(candidates.endpoints) == 1
+    else:
+        assert sorted(map(id, candidates.endpoints)) == sorted(map(id, passed))
 
 
 @given(endpoints=st.lists(ENDPOINTS, min_size=1, max_size=4), wanted=WANTED)
 def test_the_order_of_the_filters_does_not_matter(endpoints: list[Endpoint], wanted: Preferences) -> None:
     found: set[tuple[int, ...]] = set()
-    made = planning._filters
-    for order in list(permutations(made(wanted)))[:24]:
+    made = filters._hard
+    one, wishes = wanted_of(model(*endpoints)), filters.Wishes(preferences=wanted)
+    for order in list(permutations(made(one, wishes, filters.ceilings(wanted.max_price))))[:24]:
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(planning, "_filters", lambda _, order=order: list(order))
+            patch.setattr(filters, "_hard", lambda *_, order=order: list(order))
             try:
-                found.add(tuple(id(one) for one in plan([model(*endpoints)], wanted)[0].endpoints))
+                found.add(tuple(id(one) for one in planned([model(*endpoints)], wanted)[0].endpoints))
             except NoEndpoint:
                 found.add(())
     assert len(found) == 1

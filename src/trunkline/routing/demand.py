@@ -1,0 +1,109 @@
+"""What a request asks of an endpoint, by the names that the configuration has: parameters, modalities, room.
+
+Source: openrouter-semantics §4, §10; the names of parameters are OpenRouter's `Parameter`.
+"""
+
+from collections.abc import Iterable
+
+from msgspec import Struct
+
+from trunkline.model.request import (
+    AudioPart,
+    FilePart,
+    ImagePart,
+    Message,
+    Part,
+    Request,
+    SearchResultPart,
+    VideoPart,
+)
+
+_SAMPLING = (
+    "temperature", "top_p", "top_k", "top_a", "min_p", "frequency_penalty", "presence_penalty", "repetition_penalty",
+    "seed", "logit_bias", "logprobs", "top_logprobs", "stop",
+)  # fmt: skip
+_ALIKE = {"max_tokens": "max_completion_tokens", "reasoning": "reasoning_effort"}
+"""Two names of one thing: an endpoint that has either has it."""
+_MODALITIES: dict[type, str] = {ImagePart: "image", AudioPart: "audio", VideoPart: "video"}
+
+
+class Demand(Struct, frozen=True, kw_only=True):
+    """What a request asks for; empty is nothing that could rule an endpoint out.
+
+    `tokens` is an estimate of the prompt, `output` the most tokens of the answer. `inputs` and `outputs` are modalities
+    beside text. `tier` is the service tier asked for: `priority`, `flex`, `default` or another word.
+    """
+
+    tokens: int = 0
+    output: int | None = None
+    inputs: frozenset[str] = frozenset()
+    outputs: frozenset[str] = frozenset()
+    parameters: frozenset[str] = frozenset()
+    tier: str | None = None
+    tools: bool = False
+
+
+NOTHING = Demand()
+
+
+def asked(request: Request) -> frozenset[str]:
+    """The parameters that *request* uses."""
+    said = {name for name in _SAMPLING if getattr(request.sampling, name) is not None}
+    said |= {
+        name
+        for name, given in (
+            ("tools", request.tools),
+            ("tool_choice", request.tool_choice),
+            ("parallel_tool_calls", request.parallel_tool_calls),
+            ("max_tokens", request.max_output),
+            ("reasoning", request.reasoning),
+            ("response_format", request.response_format),
+            ("verbosity", request.verbosity),
+        )
+        if given is not None
+    }
+    if request.response_format is not None and request.response_format.kind == "json_schema":
+        said.add("structured_outputs")
+    return frozenset(said)
+
+
+def lacking(request: Request, parameters: frozenset[str]) -> frozenset[str]:
+    """What *request* asks for and an endpoint with *parameters* does not have; an endpoint that names none has all."""
+    if not parameters:
+        return frozenset()
+    return frozenset(
+        name for name in asked(request) if name not in parameters and _ALIKE.get(name, name) not in parameters
+    )
+
+
+def inputs(messages: Iterable[Message]) -> frozenset[str]:
+    """The modalities beside text that *messages* hold."""
+    found: set[str] = set()
+    for message in messages:
+        _collect(message.parts, found)
+    return frozenset(found)
+
+
+def _collect(parts: Iterable[Part], found: set[str]) -> None:
+    for part in parts:
+        if isinstance(part, FilePart):
+            if part.text is None and part.content is None:  # text is text, whatever it came in
+                found.add("file")
+            _collect(part.content or (), found)
+        elif isinstance(part, SearchResultPart):
+            _collect(part.content, found)
+        elif (modality := _MODALITIES.get(type(part))) is not None:
+            found.add(modality)
+
+
+def demand(request: Request, *, tokens: int, tier: str | None = None) -> Demand:
+    """What *request* asks for; *tokens* is an estimate of its prompt."""
+    return Demand(
+        tokens=tokens,
+        output=request.max_output,
+        inputs=inputs(request.messages),
+        outputs=frozenset(request.modalities or ()) - {"text"},
+        parameters=asked(request),
+        tier=tier,
+        tools=bool(request.tools),
+    )

@@ -1,0 +1,158 @@
+"""In which order endpoints that passed are tried. Source: openrouter-semantics §5.
+
+Every order is a sort by a key, and Python's sort keeps the configuration's order between equals. The draw is one, too:
+an endpoint with weight w gets the key -ln(1-u)/w of a uniform u, which sorts as drawing without replacement by weight
+would (Efraimidis and Spirakis, 2006).
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from math import inf, log
+from statistics import median
+from typing import TypeAlias
+
+from trunkline.model.preferences import Percentiles as Cutoffs
+from trunkline.routing.pool import Slot
+from trunkline.routing.statistics import DOWN, STABLE, Percentiles
+
+Draw: TypeAlias = Callable[[], float]
+"""Uniform from 0 to below 1."""
+
+LEAST_PROVIDERS = 4
+"""With data, for their statistics to be compared. Source: openrouter-semantics §5.3."""
+LEAST_REQUESTS, LEAST_TOOL_REQUESTS = 100, 200
+"""Before an endpoint counts as known."""
+MAD = 1.4826
+"""Median absolute deviations to a standard deviation, where values are spread normally."""
+GRAIN = 0.05
+"""Of a median: what our histograms cannot tell apart is no deviation."""
+
+
+def drawn(slots: Sequence[Slot], draw: Draw) -> list[Slot]:
+    """The default: those without trouble by a draw with weight 1/price², then those with some by price, then the rest.
+
+    Those whose price is not known come after the drawn ones, as configured.
+    """
+    if len(slots) == 1:
+        return list(slots)
+    stable = [slot for slot in slots if slot.statistics.vitals.standing == STABLE]
+    keys = {slot: -log(1.0 - draw()) / slot.weight if slot.weight else inf for slot in stable}
+    found = sorted(stable, key=keys.__getitem__)
+    if len(stable) < len(slots):
+        troubled = [slot for slot in slots if slot.statistics.vitals.standing != STABLE]
+        found += sorted(troubled, key=lambda slot: (slot.statistics.vitals.standing, slot.price))
+    return found
+
+
+def _price(slot: Slot) -> float:
+    return slot.price
+
+
+def _throughput(slot: Slot) -> float:
+    measured = slot.statistics.vitals.throughput
+    return inf if measured is None else -measured.p50
+
+
+def _latency(slot: Slot) -> float:
+    measured = slot.statistics.vitals.latency
+    return inf if measured is None else measured.p50
+
+
+KEYS: dict[str, Callable[[Slot], float]] = {"price": _price, "throughput": _throughput, "latency": _latency}
+"""`sort` → what is sorted by, the lowest first; what has no data comes last. `exacto` is `by_quality`."""
+
+
+def by_sort(slots: Sequence[Slot], sort: str, draw: Draw) -> list[Slot]:
+    """Strictly by *sort*; those that are down come last."""
+    if sort == "exacto":
+        return by_quality(slots, draw)
+    if sort == "configured":
+        found = list(slots)
+    else:
+        found = sorted(slots, key=KEYS[sort])
+    return _down_last(found)
+
+
+def _down_last(slots: list[Slot]) -> list[Slot]:
+    down = [slot for slot in slots if slot.statistics.vitals.standing == DOWN]
+    return [slot for slot in slots if slot not in down] + down if down else slots
+
+
+def by_quality(slots: Sequence[Slot], draw: Draw) -> list[Slot]:
+    """Those that are known to be good, those of which too little is known, those with a signal below the others'.
+
+    Within each: the default.
+    """
+    ranks = quality(slots)
+    if not any(ranks.values()):
+        return drawn(slots, draw)
+    found: list[Slot] = []
+    for rank in sorted(set(ranks.values())):
+        found += drawn([slot for slot in slots if ranks[slot] == rank], draw)
+    return _down_last(found)
+
+
+def quality(slots: Iterable[Slot]) -> dict[Slot, int]:
+    """0 good, 1 too little data, 2 a signal below the others': throughput or success of tool calls.
+
+    A signal counts where at least four providers have data. Benchmarks, which OpenRouter has too, we have none.
+    """
+    slots = list(slots)
+    ranks = dict.fromkeys(slots, 0)
+    speeds = {slot: found.p50 for slot in slots if (found := slot.statistics.vitals.throughput) is not None}
+    successes = {slot: share for slot in slots if (share := slot.statistics.vitals.tool_success) is not None}
+    judged = False
+    for signal, deviations in ((speeds, 1.5), (successes, 2.0)):
+        if len({slot.endpoint.provider for slot in signal}) < LEAST_PROVIDERS:
+            continue
+        judged = True
+        least = _least(list(signal.values()), deviations)
+        for slot, value in signal.items():
+            if value < least and _known(slot, tools=signal is successes):
+                ranks[slot] = 2
+    if not judged:
+        return ranks
+    tools = bool(successes)
+    for slot in slots:
+        if not ranks[slot] and not (_known(slot, tools=False) and (not tools or _known(slot, tools=True))):
+            ranks[slot] = 1
+    return ranks
+
+
+def _known(slot: Slot, *, tools: bool) -> bool:
+    vitals = slot.statistics.vitals
+    return vitals.tool_requests >= LEAST_TOOL_REQUESTS if tools else vitals.requests >= LEAST_REQUESTS
+
+
+def _least(values: list[float], deviations: float) -> float:
+    middle = median(values)
+    spread = MAD * median(abs(value - middle) for value in values)
+    return middle - deviations * max(spread, GRAIN * middle)
+
+
+def fast_first(slots: list[Slot], throughput: float | Cutoffs | None, latency: float | Cutoffs | None) -> list[Slot]:
+    """*slots*, those that miss a cut-off, or have no data, behind the others."""
+    cutoffs = [
+        (name, level, most)
+        for name, given in (("throughput", throughput), ("latency", latency))
+        for level, most in _levels(given)
+    ]
+    if not cutoffs:
+        return slots
+    missing = [slot for slot in slots if not all(_holds(slot, *cutoff) for cutoff in cutoffs)]
+    return [slot for slot in slots if slot not in missing] + missing
+
+
+def _levels(given: float | Cutoffs | None) -> list[tuple[str, float]]:
+    if given is None:
+        return []
+    if not isinstance(given, Cutoffs):
+        return [("p50", float(given))]
+    return [(level, said) for level in ("p50", "p75", "p90", "p99") if (said := getattr(given, level)) is not None]
+
+
+def _holds(slot: Slot, name: str, level: str, cutoff: float) -> bool:
+    measured: Percentiles | None = getattr(slot.statistics.vitals, name)
+    if measured is None:
+        return False
+    value: float = getattr(measured, level)
+    return value >= cutoff if name == "throughput" else value <= cutoff

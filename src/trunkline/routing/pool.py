@@ -1,0 +1,172 @@
+"""A model's endpoints, prepared for choosing among them: done once, when the catalog is made.
+
+Each filter is a set of endpoints, and a set is the bits of an integer: one for what a name stands for, one for each
+quantization, parameter, modality. So a filter costs a look-up and an `&`, and what it removed is a `&~`, named only if
+somebody asks.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from math import inf
+
+from trunkline.model.endpoint import Endpoint, Model, Price
+from trunkline.routing.statistics import Statistics
+
+SOFT = ("tools", "structured_outputs", "response_format", "verbosity")
+"""Parameters for which endpoints that take them are preferred. Source: openrouter-semantics §4 (13)."""
+REFRESH_S = 1.0
+"""How old the vitals of a pool may be; a failure is seen at once."""
+PROMPT_SHARE = 0.75
+"""Of a call's tokens: three to one, as OpenRouter's blended price has it."""
+LEAST_PRICE = 1e3
+"""Pico-dollars a token, a tenth of a cent for a million: what is free, or nearly, is not drawn without bound."""
+_REQUEST_TOKENS = 1000
+"""Over which a price for each request is spread."""
+
+
+def blended(price: Price) -> float:
+    """Pico-dollars a token of a usual call; infinite where the price is not known."""
+    if price.prompt is None or price.completion is None:
+        return inf
+    return PROMPT_SHARE * price.prompt + (1 - PROMPT_SHARE) * price.completion + price.request / _REQUEST_TOKENS
+
+
+class Slot:
+    """An endpoint and what choosing needs of it. `bit` is its place in the pool's sets."""
+
+    __slots__ = ("bit", "endpoint", "model", "pool", "price", "statistics", "weight")
+
+    def __init__(self, pool: "Pool", index: int, endpoint: Endpoint, statistics: Statistics) -> None:
+        self.bit = 1 << index
+        self.pool = pool
+        self.model = pool.model
+        self.endpoint = endpoint
+        self.statistics = statistics
+        self.price = blended(endpoint.price)
+        self.weight = 0.0 if self.price == inf else max(self.price, LEAST_PRICE) ** -2
+        """Of the draw: `1/price²`; none where the price is not known."""
+
+
+class Pool:
+    """The endpoints of *model*; *statistics* gives those of each."""
+
+    def __init__(self, model: Model, statistics: Callable[[Endpoint], Statistics]) -> None:
+        self.model = model
+        self.slots = tuple(
+            Slot(self, index, endpoint, statistics(endpoint)) for index, endpoint in enumerate(model.endpoints)
+        )
+        self.all = (1 << len(self.slots)) - 1
+        self.tiers: dict[str, int] = self._grouped(_tier)
+        """By service tier; endpoints of none are `untiered`."""
+        self.untiered = self.all & ~self._union(self.tiers.values())
+        self.names = self._named()
+        self.quantizations = self._grouped(_quantizations)
+        self.regions = self._grouped(lambda one: (one.region.lower(),) if one.region else ())
+        self.providers = self._grouped(lambda one: (one.provider,))
+        self.zdr = self.where(lambda one: one.data_policy.zdr is True)
+        self.private = self.where(lambda one: one.data_policy.training is False)
+        """Those that are known not to train on prompts."""
+        self.parameters = self._grouped(lambda one: one.parameters)
+        self.unlimited = self.where(lambda one: not one.parameters)
+        """Those that name no parameters: they take all."""
+        self.inputs = self._grouped(lambda one: one.input or ())
+        self.any_input = self.where(lambda one: one.input is None)
+        self.outputs = self._grouped(lambda one: one.output)
+        self.takes_all_shapes = all(self.takes(name) == self.all for name in SOFT)
+        self.free = self.where(lambda one: one.price.prompt == 0 and one.price.completion == 0)
+        self.least_window = min((one.context_length or inf for one in model.endpoints), default=inf)
+        self.least_output = min((one.max_output or inf for one in model.endpoints), default=inf)
+        self.caching = any(_caches(one) for one in model.endpoints)
+        """Whether it pays to send a conversation where it was before."""
+        self._fresh_until = -inf
+
+    def where(self, true_of: Callable[[Endpoint], bool]) -> int:
+        """The endpoints of which that is true."""
+        return sum(slot.bit for slot in self.slots if true_of(slot.endpoint))
+
+    def _grouped(self, words: Callable[[Endpoint], Iterable[str]]) -> dict[str, int]:
+        found: dict[str, int] = {}
+        for slot in self.slots:
+            for word in words(slot.endpoint):
+                found[word] = found.get(word, 0) | slot.bit
+        return found
+
+    @staticmethod
+    def _union(sets: Iterable[int]) -> int:
+        union = 0
+        for one in sets:
+            union |= one
+        return union
+
+    def _named(self) -> dict[str, int]:
+        """What a name stands for, in lower case: a tag; or a provider's slug or display name, all but its tiers'."""
+        names = self._grouped(lambda one: () if _tier(one) else (one.provider.lower(), one.provider_name.lower()))
+        for slot in self.slots:
+            tag = slot.endpoint.tag.lower()
+            names[tag] = names.get(tag, 0) | slot.bit
+        return names
+
+    def named(self, names: Iterable[str]) -> int:
+        """The endpoints that any of *names* stands for."""
+        found = 0
+        for name in names:
+            found |= self.names.get(name, 0) or self.names.get(name.lower(), 0)
+        return found
+
+    def of(self, bits: int) -> list[Slot]:
+        """The endpoints of a set, in the order of the configuration."""
+        if bits == self.all:
+            return list(self.slots)
+        return [slot for slot in self.slots if slot.bit & bits]
+
+    @staticmethod
+    def any_of(sets: Mapping[str, int], words: Iterable[str]) -> int:
+        """The endpoints that stand under any of *words*."""
+        found = 0
+        for word in words:
+            found |= sets.get(word, 0)
+        return found
+
+    def takes(self, parameter: str) -> int:
+        """The endpoints that take *parameter*."""
+        return self.parameters.get(parameter, 0) | self.unlimited
+
+    def accepts(self, modality: str) -> int:
+        """The endpoints whose prompts may hold *modality*."""
+        return self.inputs.get(modality, 0) | self.any_input
+
+    def refresh(self, now: float) -> None:
+        """Bring the vitals of its endpoints up to *now*, if they are old or one has had trouble since."""
+        if now < self._fresh_until:
+            return
+        self._fresh_until = now + REFRESH_S
+        for slot in self.slots:
+            statistics = slot.statistics
+            if statistics.changed or statistics.troubled or statistics.vitals.requests:
+                statistics.refresh(now)
+
+    def spoil(self) -> None:
+        """Have the next `refresh` look."""
+        self._fresh_until = -inf
+
+    def __iter__(self) -> Iterator[Slot]:
+        return iter(self.slots)
+
+
+def _tier(endpoint: Endpoint) -> tuple[str, ...]:
+    """The service tier that it serves, if that is not the usual one."""
+    tier = endpoint.service_tier
+    return () if tier is None or tier == "default" else (tier,)
+
+
+_COVERS = {"mxfp4": ("fp4",), "nvfp4": ("fp4",), "mxfp8": ("fp8",)}
+"""A quantization → the wider words that cover it. Source: openrouter-semantics §4 (7)."""
+
+
+def _quantizations(endpoint: Endpoint) -> tuple[str, ...]:
+    return (endpoint.quantization, *_COVERS.get(endpoint.quantization, ()))
+
+
+def _caches(endpoint: Endpoint) -> bool:
+    """Whether reading from its prompt cache is cheaper than sending the prompt. Source: openrouter-semantics §6."""
+    price = endpoint.price
+    return price.cache_read is not None and price.prompt is not None and price.cache_read < price.prompt
