@@ -11,12 +11,12 @@ from msgspec.structs import replace
 from trunkline.dialects.base import Call, Client
 from trunkline.dialects.limits import printable
 from trunkline.ledger.cost import worst_case
-from trunkline.model.errors import Internal, InvalidRequest, Overloaded, TrunklineError
+from trunkline.model.errors import Internal, InvalidRequest, NoEndpoint, Overloaded, TrunklineError
 from trunkline.model.key import Key
 from trunkline.model.money import Pico
 from trunkline.pipeline.context import Context
 from trunkline.ports import Sink
-from trunkline.routing.plan import Plan
+from trunkline.routing.plan import Candidates, Plan
 from trunkline.server import idempotency, presets
 from trunkline.server.auth import Headers, authenticate
 from trunkline.server.http import Exchange
@@ -24,6 +24,7 @@ from trunkline.server.state import State
 from trunkline.storage.idempotency import Entry
 from trunkline.upstream.answer import Answer, error_headers, id_header
 from trunkline.upstream.complete import says_all
+from trunkline.upstream.metadata import of_failure
 
 LEAST_BYTES_PER_TOKEN = 2
 """Of a prompt, for a reservation: hardly any text has more tokens than this, and no bound may be too low."""
@@ -146,19 +147,36 @@ class Inference:
         """Who is asked, and whether there is money for it."""
         state, call = self._state, ctx.call
         body_bytes += 0 if ctx.preset is None else ctx.preset.grown
-        route = state.exchanges.router.route(
-            self._client,
-            call,
-            ctx.key,
-            body_bytes=body_bytes,
-            session_id=ctx.session_id,
-            says_all=partial(says_all, state.exchanges, ctx),
-        )
+        try:
+            route = state.exchanges.router.route(
+                self._client,
+                call,
+                ctx.key,
+                body_bytes=body_bytes,
+                session_id=ctx.session_id,
+                says_all=partial(says_all, state.exchanges, self._client, call),
+            )
+        except NoEndpoint as error:
+            self._afford(ctx, body_bytes)
+            if ctx.metadata:
+                error.routing = of_failure(call.model or "", error)
+            raise
         reservation = state.budgets.reserve(ctx.key, upper_bound(call, route.plan, body_bytes, ctx.key))
         if call.stream:
             exchange.stream_headers = id_header(ctx.id)
             exchange.comment = self._client.keep_alive
         return Answer(state.exchanges, ctx, route, sink, reservation)
+
+    def _afford(self, ctx: Context, body_bytes: int) -> None:
+        """Whether there would be money for it, were there an endpoint: that is said first. Source: semantics §1.
+
+        Raises:
+            OutOfCredit: there is not.
+        """
+        state, call = self._state, ctx.call
+        models = [found for name in (call.model, *call.models) if name and (found := state.catalog.find(name))]
+        every = Plan(candidates=tuple(Candidates(model=model, endpoints=model.endpoints) for model in models))
+        state.budgets.reserve(ctx.key, upper_bound(call, every, body_bytes, ctx.key)).release()
 
     async def _once(self, ctx: Context, body: bytes, exchange: Exchange, named: bytes) -> None:
         """Answer a request that has an `Idempotency-Key`."""

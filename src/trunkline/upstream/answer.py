@@ -583,6 +583,8 @@ class Answer:
         except TrunklineError as worse:
             error = worse
         self.error = error
+        if self._ctx.metadata:
+            error.routing = self._metadata()
         if not gone:
             self._tell(error, usage, charge)
 

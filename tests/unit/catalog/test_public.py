@@ -79,7 +79,7 @@ def test_endpoints(catalog: Catalog) -> None:
     first, second = data["endpoints"]
     assert first["supported_parameters"] == ["temperature", "tools", "tool_choice"]
     assert first["tag"] == "openai/fp8"
-    assert first["latency_last_30m"] == {"p50": 0.1, "p75": 0.2, "p90": 0.3, "p99": 0.4}
+    assert first["latency_last_30m"] == {"p50": 100.0, "p75": 200.0, "p90": 300.0, "p99": 400.0}
     assert second["pricing"]["prompt"] == "-1"
     assert second["context_length"] == 128000
 
