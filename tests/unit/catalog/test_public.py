@@ -8,7 +8,8 @@ import pytest
 import yaml
 
 from trunkline.catalog.models import Catalog
-from trunkline.catalog.public import EndpointStats, Percentiles, amount, endpoints_object, model_list, provider_list
+from trunkline.catalog.public import EndpointStats, amount, endpoints_object, model_list, provider_list
+from trunkline.routing.statistics import Percentiles
 from trunkline.settings import parse
 
 ROOT = Path(__file__).resolve().parents[3]
