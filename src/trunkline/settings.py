@@ -48,7 +48,7 @@ from trunkline.providers.base import DEMO, Provider
 from trunkline.providers.compatible import compatible
 from trunkline.providers.config import ProviderSettings
 from trunkline.providers.resolve import faults, from_environment, ollama, prepare, sendable, variables
-from trunkline.server.config import ServerSettings
+from trunkline.server.config import ResponseCacheSettings, ServerSettings
 
 DEFAULT_FILE = "trunkline.yaml"
 """Read from the current folder where no file is named."""
@@ -124,6 +124,7 @@ class Configuration(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     auth: AuthSettings = AuthSettings()
     keys: tuple[KeySettings, ...] = ()
     timeouts: Timeouts = Timeouts()
+    response_cache: ResponseCacheSettings = ResponseCacheSettings()
     providers: dict[str, ProviderSettings] | None = None
     """By slug. Without this block, providers are found from the environment."""
     models: dict[str, ModelSettings] = {}
@@ -143,6 +144,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     auth: AuthSettings = AuthSettings()
     keys: tuple[KeySettings, ...] = ()
     timeouts: Timeouts = Timeouts()
+    response_cache: ResponseCacheSettings = ResponseCacheSettings()
     providers: Mapping[str, Provider] = {}
     models: Mapping[str, ModelSettings] = {}
     candidates: tuple[Provider, ...] = ()
@@ -212,6 +214,7 @@ def _settings(configuration: Configuration, environ: Mapping[str, str], path: Pa
         auth=configuration.auth,
         keys=configuration.keys,
         timeouts=configuration.timeouts,
+        response_cache=configuration.response_cache,
         providers={**providers, DEMO.slug: DEMO},
         models=configuration.models,
         candidates=candidates,

@@ -3,6 +3,7 @@
 import logging
 import re
 from base64 import b64encode
+from collections.abc import Callable
 from functools import lru_cache, partial
 from os import urandom
 
@@ -17,9 +18,10 @@ from trunkline.model.money import Pico
 from trunkline.pipeline.context import Context
 from trunkline.ports import Sink
 from trunkline.routing.plan import Plan, plan
-from trunkline.server import idempotency
+from trunkline.server import idempotency, response_cache
 from trunkline.server.auth import Headers, authenticate
 from trunkline.server.http import Exchange
+from trunkline.server.recorder import Answering
 from trunkline.server.state import State
 from trunkline.storage.idempotency import Entry
 from trunkline.upstream.answer import Answer, error_headers, id_header
@@ -72,11 +74,13 @@ class Inference:
         state.metrics.in_flight += 1
         try:
             ctx, body = await self._read(exchange, id_, now)
+            accept = partial(self._accept, ctx, len(body), exchange)
+            make = response_cache.within(state, ctx, body, exchange, accept)
             named = exchange.fields.get(idempotency.HEADER)
             if named is None:
-                await self._accept(ctx, len(body), exchange, exchange).run()
+                await make(exchange).run()
             else:
-                await self._once(ctx, body, exchange, named)
+                await self._once(ctx, body, exchange, named, make)
         except TrunklineError as error:
             refuse(state, self._client, exchange, id_, error)
         except Exception:
@@ -90,7 +94,7 @@ class Inference:
 
         The body of *exchange* is whole.
         """
-        if idempotency.HEADER in exchange.fields:
+        if idempotency.HEADER in exchange.fields or response_cache.HEADER in exchange.fields:
             return False
         state = self._state
         now = state.clock.now()
@@ -151,13 +155,14 @@ class Inference:
             exchange.comment = self._client.keep_alive
         return Answer(state.exchanges, ctx, chosen, sink, reservation)
 
-    async def _once(self, ctx: Context, body: bytes, exchange: Exchange, named: bytes) -> None:
+    async def _once(
+        self, ctx: Context, body: bytes, exchange: Exchange, named: bytes, make: Callable[[Sink], Answering]
+    ) -> None:
         """Answer a request that has an `Idempotency-Key`."""
         state = self._state
         entry = Entry(ctx.key.id, idempotency.key_of(named), ctx.id)
         hashed = idempotency.hash_of(exchange.path, body)
-        accept = partial(self._accept, ctx, len(body), exchange)
-        await idempotency.once(state.idempotency, state.clock, entry, hashed, exchange, accept)
+        await idempotency.once(state.idempotency, state.clock, entry, hashed, exchange, make)
 
 
 async def accepted(state: State, exchange: Exchange) -> tuple[Key, bytes]:

@@ -10,7 +10,7 @@ from trunkline.ledger.budget import Budgets
 from trunkline.model.endpoint import Model
 from trunkline.model.errors import InvalidRequest, UnknownModel
 from trunkline.observe.metrics import Metrics
-from trunkline.ports import Clock, KeyStore
+from trunkline.ports import AnswerCache, Clock, KeyStore
 from trunkline.storage.generations import GenerationStore
 from trunkline.storage.idempotency import IdempotencyStore
 from trunkline.upstream.answer import Exchanges
@@ -24,6 +24,10 @@ class State(Struct, kw_only=True):
     budgets: Budgets
     generations: GenerationStore
     idempotency: IdempotencyStore
+    answers: AnswerCache
+    """The response cache."""
+    max_answer_bytes: int
+    """Of an answer that it keeps."""
     metrics: Metrics
     new_id: Callable[[float], str]
     """A generation's id, given Unix seconds."""

@@ -72,6 +72,7 @@ def generation_object(done: Generation) -> dict[str, Any]:
         "external_user": done.user,
         "session_id": done.session_id,
         "api_type": API_TYPES.get(done.api_type, done.api_type),
+        "response_cache_source_id": done.response_cache_source_id,
         "preset_id": None,
         "router": None,
         "data_region": "global",
