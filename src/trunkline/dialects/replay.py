@@ -16,6 +16,7 @@ from trunkline.dialects.sse import parse_block
 Fields = dict[str, Any]
 """An object's top level, values as their bytes."""
 
+_COLON = 0x3A
 _fields = msgspec.json.Decoder(dict[str, Raw])
 _any = msgspec.json.Decoder()
 _json = msgspec.json.Encoder()
@@ -68,8 +69,8 @@ def put(fields: Fields, **ours: Any) -> Fields:
 
 def frames(body: bytes, one: Callable[[bytes], bytes]) -> bytes:
     """The stream *body* with *one* applied to each of its frames (without their blank lines); comments are left out."""
-    blocks = (block for block in body.split(b"\n\n") if block and block[:1] != b":")
-    return b"".join([one(block) + b"\n\n" for block in blocks])
+    out = [one(block) for block in body.split(b"\n\n") if block and block[0] != _COLON]
+    return b"\n\n".join([*out, b""])
 
 
 def reframed(block: bytes, change: Callable[[Fields], Fields]) -> bytes:

@@ -3,7 +3,7 @@
 from trunkline.dialects.replay import Fields, frames, opened, put, reframed, written
 
 CHOICES = b'"choices":'
-RARE = (b'"usage"', b'"openrouter_metadata"')
+USAGE, METADATA = b'"usage"', b'"openrouter_metadata"'
 """What only the last chunks have."""
 
 
@@ -28,7 +28,7 @@ class _Chunks:
         if block == b"data: [DONE]":
             return block
         before = self._before
-        if before and block.startswith(before) and not any(rare in block for rare in RARE):
+        if before and block.startswith(before) and USAGE not in block and METADATA not in block:
             return self._ours + block[len(before) :]
         out = reframed(block, self._put)
         self._learn(block, out)
@@ -42,7 +42,7 @@ class _Chunks:
         before, found, _ = block.partition(CHOICES)
         ours, put_, _ = out.partition(CHOICES)
         self._before = b""
-        if not (found and put_) or any(rare in before for rare in RARE):
+        if not (found and put_) or USAGE in before or METADATA in before:
             return
         try:
             fields = opened(before.removeprefix(b"data: ") + b'"choices":0}')
