@@ -38,6 +38,7 @@ from trunkline.server.site import GatewaySite
 from trunkline.server.state import State
 from trunkline.server.workers import Workers
 from trunkline.settings import ConfigError, Settings, load, with_server
+from trunkline.storage.answer_cache import MemoryAnswerCache
 from trunkline.storage.database import DatabaseUnusable, open_database
 from trunkline.storage.flusher import Flusher
 from trunkline.storage.generations import GenerationStore
@@ -88,6 +89,7 @@ class Parts(Struct, frozen=True, kw_only=True):
     authority: Authority
     credentials: Credentials
     keys: KeyRing
+    answers: MemoryAnswerCache
     budgets: Budgets
     store: GenerationStore
     journal: FileJournal
@@ -147,6 +149,9 @@ class App:
         declare(self._parts.keys, settings)
         self.site.settings = settings.server
         self.state.auth_required = settings.auth.required
+        cache = settings.response_cache
+        self.state.max_answer_bytes = cache.max_answer_bytes
+        self._parts.answers.limit(max_bytes=cache.max_bytes, max_answers=cache.max_answers)
         self._rebuild()
 
     def _rebuild(self) -> None:
@@ -319,6 +324,8 @@ async def build(
         await flusher.start()
         stack.push_async_callback(flusher.stop)
         store = GenerationStore(database, clock, journal=journal, flusher=flusher, siblings=settings.server.workers > 1)
+        cache = settings.response_cache
+        answers = MemoryAnswerCache(clock.monotonic, max_bytes=cache.max_bytes, max_answers=cache.max_answers)
         budgets = Budgets()
         await store.refresh(budgets)
         if transport is None:
@@ -329,6 +336,7 @@ async def build(
             authority=Authority(clock, transport),
             credentials=Credentials(clock.monotonic),
             keys=keys,
+            answers=answers,
             budgets=budgets,
             store=store,
             journal=journal,
@@ -347,6 +355,8 @@ async def build(
             generations=store,
             idempotency=IdempotencyStore(database),
             presets=presets,
+            answers=answers,
+            max_answer_bytes=cache.max_answer_bytes,
             metrics=parts.metrics,
             new_id=Ids(),
             catalog=catalog,
@@ -360,6 +370,8 @@ async def build(
             ("trunkline_journal_pending", "Records that wait for the database.", lambda: journal.pending),
             ("trunkline_journal_healthy", "1 where the journal can be written.", lambda: int(journal.healthy)),
             ("trunkline_database_failing", "1 while the database takes nothing.", lambda: int(flusher.failing)),
+            ("trunkline_response_cache_bytes", "What the response cache holds.", lambda: answers.size),
+            ("trunkline_response_cache_answers", "How many answers the response cache holds.", lambda: len(answers)),
             (
                 "trunkline_credentials_refused",
                 "Answers that refused one of our credentials.",

@@ -3,6 +3,7 @@
 import logging
 import re
 from base64 import b64encode
+from collections.abc import Callable
 from functools import lru_cache, partial
 from os import urandom
 
@@ -17,9 +18,10 @@ from trunkline.model.money import Pico
 from trunkline.pipeline.context import Context
 from trunkline.ports import Sink
 from trunkline.routing.plan import Candidates, Plan
-from trunkline.server import idempotency, presets
+from trunkline.server import idempotency, presets, response_cache
 from trunkline.server.auth import Headers, authenticate
 from trunkline.server.http import Exchange
+from trunkline.server.recorder import Answering
 from trunkline.server.state import State
 from trunkline.storage.idempotency import Entry
 from trunkline.upstream.answer import Answer, error_headers, id_header
@@ -73,11 +75,13 @@ class Inference:
         state.metrics.in_flight += 1
         try:
             ctx, body = await self._read(exchange, id_, now)
+            accept = partial(self._accept, ctx, len(body), exchange)
+            make = response_cache.within(state, ctx, body, exchange, accept)
             named = exchange.fields.get(idempotency.HEADER)
             if named is None:
-                await self._accept(ctx, len(body), exchange, exchange).run()
+                await make(exchange).run()
             else:
-                await self._once(ctx, body, exchange, named)
+                await self._once(ctx, body, exchange, named, make)
         except TrunklineError as error:
             refuse(state, self._client, exchange, id_, error)
         except Exception:
@@ -91,8 +95,9 @@ class Inference:
 
         The body of *exchange* is whole.
         """
-        if idempotency.HEADER in exchange.fields:
-            return False
+        fields = exchange.fields
+        if idempotency.HEADER in fields or response_cache.HEADER in fields or b"preset" in exchange.whole():
+            return False  # what may have to wait for something
         state = self._state
         now = state.clock.now()
         id_ = state.new_id(now)
@@ -178,13 +183,14 @@ class Inference:
         every = Plan(candidates=tuple(Candidates(model=model, endpoints=model.endpoints) for model in models))
         state.budgets.reserve(ctx.key, upper_bound(call, every, body_bytes, ctx.key)).release()
 
-    async def _once(self, ctx: Context, body: bytes, exchange: Exchange, named: bytes) -> None:
+    async def _once(
+        self, ctx: Context, body: bytes, exchange: Exchange, named: bytes, make: Callable[[Sink], Answering]
+    ) -> None:
         """Answer a request that has an `Idempotency-Key`."""
         state = self._state
         entry = Entry(ctx.key.id, idempotency.key_of(named), ctx.id)
         hashed = idempotency.hash_of(exchange.path, body)
-        accept = partial(self._accept, ctx, len(body), exchange)
-        await idempotency.once(state.idempotency, state.clock, entry, hashed, exchange, accept)
+        await idempotency.once(state.idempotency, state.clock, entry, hashed, exchange, make)
 
 
 async def accepted(state: State, exchange: Exchange) -> tuple[Key, bytes]:

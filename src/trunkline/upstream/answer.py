@@ -93,6 +93,8 @@ class Answer:
     # What most answers never change stands in the class.
     error: TrunklineError | None = None
     """What it ended in, where that was no success."""
+    record: Generation | None = None
+    """What it came to; there once the journal has it."""
     _endpoint: Endpoint | None = None
     _target: Target | None = None
     _losses: tuple[Loss, ...] = ()
@@ -191,7 +193,7 @@ class Answer:
         assert last is not None
         try:
             if failure is not None:
-                raise _unrecorded(failure)
+                raise unrecorded(failure)
             last()
         except Exception as error:  # noqa: BLE001 - raised again by `_attempt`
             self._trouble = error
@@ -676,10 +678,11 @@ class Answer:
         try:
             self._world.journal.append(record)
         except OSError as problem:
-            raise _unrecorded(problem) from problem
+            raise unrecorded(problem) from problem
 
     def _settle(self, record: Generation) -> None:
         """Charge what the record says; with no `await` since it went to the journal."""
+        self.record = record
         self._reservation.settle(record.cost)
         self._world.settled(record)
 
@@ -730,7 +733,8 @@ class Answer:
 _NOTHING = Outcome()
 
 
-def _unrecorded(problem: OSError) -> Overloaded:
+def unrecorded(problem: OSError) -> Overloaded:
+    """What the client is told where the journal cannot be written: without a record there is no answer."""
     logger.critical("the journal cannot be written: %s", problem.strerror)
     return Overloaded("the server cannot record usage now", retry_after_s=5.0)
 
