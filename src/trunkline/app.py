@@ -25,6 +25,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from trunkline import __version__
 from trunkline.catalog.models import Catalog, Lists
+from trunkline.catalog.probe import PROBE_TIMEOUTS, answering
 from trunkline.catalog.refresh import fetch_with, probe, refresh
 from trunkline.ledger.budget import Budgets
 from trunkline.model.errors import TrunklineError
@@ -127,6 +128,7 @@ class App:
             asyncio.create_task(self._watch()),
             asyncio.create_task(self._discover_forever()),
             asyncio.create_task(self._keep_answers()),
+            asyncio.create_task(self._probe_forever()),
         ]
 
     async def stop(self) -> None:
@@ -187,6 +189,22 @@ class App:
             except TrunklineError as error:
                 logger.warning("providers could not be asked for their models: %s", error)
             await asyncio.sleep(REFRESH_MODELS_S)
+
+    async def _probe_forever(self) -> None:
+        """Ask providers in trouble whether they are there again."""
+        fetch = fetch_with(self._parts.transport, PROBE_TIMEOUTS)
+        while True:
+            await asyncio.sleep(self.settings.routing.probe_s or REFRESH_MODELS_S)
+            router = self.state.exchanges.router
+            troubled = router.troubled() if self.settings.routing.probe_s else []
+            if not troubled:
+                continue
+            providers = self.state.catalog.providers
+            slugs = sorted({endpoint.provider for endpoint in troubled})
+            back = await answering([providers[slug] for slug in slugs], fetch, self._parts.authority)
+            for endpoint in troubled:
+                if endpoint.provider in back:
+                    router.recovered(endpoint)
 
     async def _keep_answers(self) -> None:
         """Renew the leases of idempotency keys that run here, and delete answers that are kept long enough."""
