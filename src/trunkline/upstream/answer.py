@@ -133,6 +133,8 @@ class Answer:
         self._sink = sink
         self._reservation = reservation
         self._attempts: list[Attempt] = []
+        self._waits: list[float] = []
+        """What providers said about when to come again, in seconds."""
 
     def launch(self, on_over: Callable[[], None]) -> None:
         """As `run`, and call *on_over* at the end; with no task where the first attempt goes as most do.
@@ -528,6 +530,8 @@ class Answer:
                 maybe_billed=error.maybe_billed,
             )
         )
+        if error.retry_after_s is not None:
+            self._waits.append(error.retry_after_s)
         if error.fault == "upstream":
             self._world.attempt_failed(endpoint.provider, error)
             self._world.router.failed(endpoint, error)
@@ -537,6 +541,7 @@ class Answer:
         """What the client is told when every attempt failed: the last one's error, with what was tried before."""
         if last.fault != "upstream":
             return last
+        wait = min(self._waits, default=None)
         failed = AllAttemptsFailed(
             f"{last.provider}: {last.message}",
             provider=last.provider,
@@ -544,15 +549,15 @@ class Answer:
             upstream_status=last.upstream_status,
             raw=last.raw,
             error_type=last.kind,
-            retry_after_s=last.retry_after_s,
+            retry_after_s=wait,
             attempts=tuple(self._attempts[:-1]),
         )
         failed.http_status = last.http_status
         limited = [attempt.cause == UpstreamLimited.__name__ for attempt in self._attempts]
         if all(limited):
-            failed.availability = self._availability("capacity_exhausted", last.retry_after_s)
+            failed.availability = self._availability("capacity_exhausted", wait)
         elif last.http_status in (503, 504):
-            failed.availability = self._availability("temporarily_unavailable", last.retry_after_s)
+            failed.availability = self._availability("temporarily_unavailable", wait)
         return failed
 
     def _availability(self, code: str, retry_after_s: float | None) -> dict[str, object]:
