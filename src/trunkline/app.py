@@ -291,6 +291,7 @@ def exchanges(settings: Settings, catalog: Catalog, parts: Parts) -> Exchanges:
         attempt_failed=lambda provider, error: metrics.upstream_error(provider, type(error).__name__),
         router=router,
         max_attempts=settings.routing.max_attempts,
+        hedge_after_s=settings.routing.hedge_after_s,
     )
 
 

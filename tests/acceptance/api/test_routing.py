@@ -13,7 +13,7 @@ from openai import DefaultAsyncHttpxClient
 
 from trunkline.settings import parse
 from trunkline.testing.gateway import running_gateway
-from trunkline.testing.scripted import Json, ScriptedUpstream, Seen, Sse, Status
+from trunkline.testing.scripted import Json, Pause, ScriptedUpstream, Seen, Sse, Status
 
 OTHER = "sk-test-other-0123456789abcd"
 BOUND = "sk-test-bound-0123456789abcd"
@@ -49,6 +49,8 @@ class World:
 
     def __init__(self) -> None:
         self.states: dict[str, int] = {}
+        self.slow: dict[str, float] = {}
+        """Seconds before an answer begins."""
         self.calls: list[tuple[str, Any]] = []
 
     def choose(self, seen: Seen) -> Any:
@@ -58,9 +60,10 @@ class World:
             return Json(b'{"data": []}') if status == 200 else Status(status)
         body = msgspec.json.decode(seen.body)
         self.calls.append((slug, body))
+        pause = [Pause(self.slow[slug])] if slug in self.slow else []
         if status != 200:
-            return Status(status)
-        return Sse(STREAM) if body.get("stream") else Json(msgspec.json.encode(ANSWER))
+            return [*pause, Status(status)]
+        return [*pause, Sse(STREAM) if body.get("stream") else Json(msgspec.json.encode(ANSWER))]
 
     @property
     def asked(self) -> list[str]:
@@ -272,3 +275,43 @@ async def test_a_default_model(tmp_path: Path) -> None:
         body = {"messages": [{"role": "user", "content": "Hi"}]}
         assert (await api.get(PATHS["chat"], KEY, "POST", body)).status == 200
         assert world.asked == ["dear"]
+
+
+@EACH
+@DIALECT
+@pytest.mark.parametrize("second", ["quick", "refuses", "slower"])
+async def test_hedging(dialect: str, stream: bool, second: str, tmp_path: Path) -> None:
+    async with routed(tmp_path, hedge_after_s=0.2) as (api, world):
+        world.slow["cheap"] = 0.8 if second != "quick" else 20
+        if second == "refuses":
+            world.states["dear"] = 500
+        elif second == "slower":
+            world.slow["dear"] = 20
+        reply = await ask(api, dialect, stream=stream)
+        assert reply.status == 200
+        assert sorted(world.asked) == ["cheap", "dear"]
+        (record,) = await api.gateway.records()
+        assert record.endpoint == ("dear" if second == "quick" else "cheap")
+        assert [attempt.tag for attempt in record.attempts] == ["cheap" if second == "quick" else "dear"]
+        assert record.attempts[0].maybe_billed
+        assert record.cost > 0
+
+
+async def test_hedging_where_both_fail(tmp_path: Path) -> None:
+    async with routed(tmp_path, hedge_after_s=0.1) as (api, world):
+        world.states = {"cheap": 500, "dear": 503}
+        world.slow = {"cheap": 0.3}
+        reply = await ask(api, "chat")
+        assert reply.status == 502
+        assert sorted(world.asked) == ["cheap", "dear"]
+        (record,) = await api.gateway.records()
+        assert sorted(attempt.tag for attempt in record.attempts) == ["cheap", "dear"]
+        world.states.clear()
+        world.slow = {"cheap": 0.3}
+        assert (await ask(api, "chat")).status == 200
+
+
+async def test_a_quick_answer_is_not_hedged(tmp_path: Path) -> None:
+    async with routed(tmp_path, hedge_after_s=5) as (api, world):
+        assert (await ask(api, "chat")).status == 200
+        assert world.asked == ["cheap"]
