@@ -88,6 +88,7 @@ LENGTH_S: dict[Kind, tuple[float, float]] = {
 }  # fmt: skip
 CALM_S = 240.0
 """Between two troubles of one endpoint."""
+SETTLE_S = 180.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,24 +119,17 @@ class Change(NamedTuple):
 class World:
     """What happens to `SITES` in so many *hours*; *density* times as much as on a usual day.
 
-    Beside the troubles of each, three fourths of the cheap ones lose their connection at the same time for ten minutes
-    (a data centre), and once all are down at the same time.
+    Beside the troubles of each, with *disasters* three fourths of the cheap ones lose their connection at the same time
+    for ten minutes (a data centre), and once all are down at the same time for a minute or two.
     """
 
-    def __init__(self, seed: int, hours: float, density: float = 1.0) -> None:
+    def __init__(self, seed: int, hours: float, density: float = 1.0, *, disasters: bool = True) -> None:
         random = Random(f"world {seed}")  # noqa: S311
         self.seed = seed
         self.seconds = hours * HOUR
         self.troubles: list[Trouble] = []
-        begins = self.seconds * 0.4
-        for site in range(CHEAP - 1):
-            self.troubles.append(
-                Trouble(site=site, kind="down", begins=begins, ends=begins + 600, fails_after_s=CONNECT_S)
-            )
-        begins = self.seconds * 0.75
-        for site in range(len(SITES)):
-            ends = begins + 60 + random.uniform(0, 60)
-            self.troubles.append(Trouble(site=site, kind="down", begins=begins, ends=ends, hollow=site % 3 == 0))
+        if disasters:
+            self._disasters(random)
         for site in range(len(SITES)):
             for kind, often in A_DAY.items():
                 expected = often * density * hours / 24 * (2 if site < CHEAP else 1)
@@ -147,6 +141,17 @@ class World:
             Change(random.uniform(0, self.seconds), random.randrange(len(SITES)), Decimal(random.choice((90, 95, 105, 110))) / 100)
             for _ in range(changes)
         )
+
+    def _disasters(self, random: Random) -> None:
+        begins = self.seconds * 0.4
+        for site in range(CHEAP - 1):
+            self.troubles.append(
+                Trouble(site=site, kind="down", begins=begins, ends=begins + 600, fails_after_s=CONNECT_S)
+            )
+        begins = self.seconds * 0.75
+        for site in range(len(SITES)):
+            ends = begins + 60 + random.uniform(0, 60)
+            self.troubles.append(Trouble(site=site, kind="down", begins=begins, ends=ends, hollow=site % 3 == 0))
 
     def _add(self, random: Random, site: int, kind: Kind) -> None:
         least, most = LENGTH_S[kind]
@@ -183,13 +188,22 @@ class World:
 
 @dataclass(slots=True)
 class Bucket:
-    """Ten minutes. Money is in pico-dollars; `asked` and `served` count while an endpoint was up."""
+    """Ten minutes. Money is in pico-dollars; `asked` and `served` count while an endpoint was up.
+
+    `oracle` is the cheapest endpoint's that was neither down nor half dead nor limited. An answer that was cheaper, from
+    one half dead, counts as what the oracle pays, so that it makes up for nothing.
+    """
 
     by_site: list[int] = field(default_factory=lambda: [0] * len(SITES))
     asked: int = 0
     served: int = 0
     paid: int = 0
     oracle: int = 0
+
+
+def percentile(values: list[float], share: float) -> float:
+    """0 where there are none."""
+    return sorted(values)[max(0, ceil(share * len(values)) - 1)] if values else 0.0
 
 
 @dataclass(slots=True)
@@ -203,13 +217,15 @@ class Result:
     in_blackout: int = 0
     """Requests that came when nothing was up: they count for nothing."""
     first_failed: int = 0
-    """Requests whose first attempt failed."""
+    """Requests whose first attempt failed, of those that count."""
     half_first: int = 0
-    half_fair: float = 0.0
-    """Requests that were sent first to an endpoint that is half dead, and as many as that would be if it were not."""
+    dead_first: int = 0
+    """Requests that were sent first to an endpoint that was half dead, or down while another was up."""
     waited_s: float = 0.0
-    """In failed attempts."""
+    """In failed attempts, of those that count."""
     recoveries: list[tuple[float, Trouble]] = field(default_factory=list)
+    settled: list[float] = field(default_factory=list)
+    """Seconds after an outage's end at which the endpoint was last not to be used, within `SETTLE_S`."""
     overtaken: int = 0
     """Outages of which it cannot be said, because the next trouble came first."""
 
@@ -223,8 +239,7 @@ class Result:
 
     def recovery(self, share: float) -> float:
         """The percentile of the times that recoveries took, in seconds."""
-        found = sorted(seconds for seconds, _ in self.recoveries)
-        return found[max(0, ceil(share * len(found)) - 1)] if found else 0.0
+        return percentile([seconds for seconds, _ in self.recoveries], share)
 
     def figures(self) -> dict[str, float]:
         return {
@@ -236,10 +251,14 @@ class Result:
             "recovery p50 s": round(self.recovery(0.5), 1),
             "recovery p95 s": round(self.recovery(0.95), 1),
             "recovery max s": round(self.recovery(1.0), 1),
+            "settled p50 s": round(percentile(self.settled, 0.5), 1),
+            "settled p95 s": round(percentile(self.settled, 0.95), 1),
+            "settled max s": round(percentile(self.settled, 1.0), 1),
             "overtaken": self.overtaken,
             "attempts / request": round(self.attempts / self.requests, 4),
             "first attempt failed": round(self.first_failed / self.requests, 5),
             "sent first to the half dead": self.half_first,
+            "sent first to the dead": self.dead_first,
             "waited in failed attempts, s / request": round(self.waited_s / self.requests, 3),
             "requests in the blackout": self.in_blackout,
         }
@@ -278,7 +297,9 @@ class Run:
         self._order = count()
         self._troubles: list[Trouble | None] = [None] * len(SITES)
         self._healing: dict[int, tuple[float, Trouble]] = {}
-        """Sites whose outage is over, and since when they might have been used again."""
+        """Sites whose outage is over, and since when they are not back."""
+        self._settling: dict[int, tuple[float, float]] = {}
+        """The same, since when, and when each was last seen as not to be used."""
         self._prices = [(Decimal(site.prompt), Decimal(site.completion)) for site in SITES]
         self._load()
         self.result = Result([Bucket() for _ in range(ceil(world.seconds / BUCKET_S))])
@@ -341,12 +362,14 @@ class Run:
     def _begin(self, trouble: Trouble) -> None:
         if self._healing.pop(trouble.site, None) is not None:
             self.result.overtaken += 1
+        self._settling.pop(trouble.site, None)
         self._troubles[trouble.site] = trouble
 
     def _end(self, trouble: Trouble) -> None:
         self._troubles[trouble.site] = None
         if trouble.kind in ("down", "half"):
             self._healing[trouble.site] = (self.now, trouble)
+            self._settling[trouble.site] = (self.now, self.now)
 
     def _change(self, change: Change) -> None:
         prompt, completion = self._prices[change.site]
@@ -388,6 +411,7 @@ class Run:
         bucket.asked += counts
         first = self._troubles[self._index[route.plan.first.name]]
         result.half_first += first is not None and first.kind == "half"
+        result.dead_first += first is not None and first.kind == "down" and counts
         self._attempt(Asked(route, usage, bucket, counts, best))
 
     def _attempt(self, asked: Asked) -> None:
@@ -433,8 +457,9 @@ class Run:
         self._at(self.now + seconds, serve)
 
     def _failed(self, asked: Asked, endpoint: Endpoint, error: TrunklineError, seconds: float) -> None:
-        self.result.first_failed += asked.tried == 1
-        self.result.waited_s += seconds
+        if asked.counts:
+            self.result.first_failed += asked.tried == 1
+            self.result.waited_s += seconds
         self.router.failed(endpoint, error)
         if asked.tried < min(self._settings.max_attempts, len(SITES)):
             self._attempt(asked)
@@ -449,10 +474,16 @@ class Run:
         bucket.served += asked.counts
         if asked.oracle is not None:
             bucket.oracle += asked.oracle
-            bucket.paid += cost(asked.usage, endpoint.price).total
+            bucket.paid += max(asked.oracle, cost(asked.usage, endpoint.price).total)
 
     def _watch(self, plan: Plan, best: int | None) -> None:
         """Note which endpoints are back. By price: first again, from when it should be. By draw: stable again."""
+        for index, (since, last) in list(self._settling.items()):
+            if self.now > since + SETTLE_S:
+                self.result.settled.append(last - since)
+                del self._settling[index]
+            elif self.router.statistics(self.endpoints[index]).vitals.standing != STABLE:
+                self._settling[index] = (since, self.now)
         for index, (since, trouble) in list(self._healing.items()):
             endpoint = self.endpoints[index]
             if self._by_price:
