@@ -17,6 +17,7 @@ import time
 from collections.abc import AsyncGenerator, Callable, Mapping
 from pathlib import Path
 from random import random
+from secrets import token_hex
 from typing import Any
 
 import uvicorn
@@ -29,6 +30,7 @@ from trunkline.catalog.probe import PROBE_TIMEOUTS, answering
 from trunkline.catalog.refresh import fetch_with, probe, refresh
 from trunkline.ledger.budget import Budgets
 from trunkline.model.errors import TrunklineError
+from trunkline.model.facts import Fact, Rested
 from trunkline.observe.metrics import Metrics
 from trunkline.ports import Clock, DirectTransport
 from trunkline.providers.authority import Authority
@@ -47,6 +49,7 @@ from trunkline.storage.idempotency import RENEW_S, IdempotencyStore
 from trunkline.storage.journal import FileJournal
 from trunkline.storage.keys import KeyRing
 from trunkline.storage.presets import PresetStore
+from trunkline.storage.shared import SharedFacts
 from trunkline.upstream.answer import Exchanges
 from trunkline.upstream.demo import DemoTransport, Switch
 from trunkline.upstream.health import Credentials
@@ -100,6 +103,7 @@ class Parts(Struct, frozen=True, kw_only=True):
     draw: Draw
     metrics: Metrics
     turns: Turns
+    shared: SharedFacts | None = None
 
 
 class App:
@@ -147,6 +151,8 @@ class App:
         settings = _as_started(settings, old)
         if old.storage != settings.storage:
             logger.warning("storage has changed; that needs a restart")
+        if old.shared_state != settings.shared_state:
+            logger.warning("shared_state has changed; that needs a restart")
         self.settings = settings
         declare(self._parts.keys, settings)
         self.site.settings = settings.server
@@ -272,6 +278,7 @@ def exchanges(settings: Settings, catalog: Catalog, parts: Parts) -> Exchanges:
         credentials=parts.credentials,
         monotonic=parts.clock.monotonic,
         draw=parts.draw,
+        tell=None if parts.shared is None else parts.shared.tell,
     )
     secrets = [secret for credential in credentials for secret in credential.secrets]
     secrets += [key.secret for key in settings.keys]
@@ -365,6 +372,7 @@ async def build(
             draw=draw,
             metrics=Metrics(),
             turns=Turns(journal.write),
+            shared=open_shared(settings, clock),
         )
         catalog = settings.catalog(now=clock.now())
         state = State(
@@ -397,10 +405,45 @@ async def build(
                 lambda: parts.credentials.quarantined,
             ),
         ]
+        if parts.shared is not None:
+            stack.push_async_callback(parts.shared.close)
+            await share(parts.shared, state, parts)
         app = App(settings, state=state, site=site, parts=parts, environ=os.environ if environ is None else environ)
         app.start()
         stack.push_async_callback(app.stop)
         yield app
+
+
+def open_shared(settings: Settings, clock: Clock) -> SharedFacts | None:
+    """What this process shares with other replicas; None where it is to share nothing. Each process is one of them."""
+    if settings.shared_state.url is None:
+        return None
+    from trunkline.storage.redis import RedisLog, open_redis
+
+    log = RedisLog(open_redis(settings.shared_state.url))
+    return SharedFacts(log, monotonic=clock.monotonic, replica=token_hex(8))
+
+
+async def share(shared: SharedFacts, state: State, parts: Parts) -> None:
+    """Tell what is seen here, learn what others saw, and say whether that works."""
+
+    def learn(fact: Fact, age_s: float) -> None:
+        if isinstance(fact, Rested):
+            parts.credentials.learn(fact)
+        else:
+            state.exchanges.router.learn(fact, age_s)
+
+    parts.credentials.tell = shared.tell
+    state.sharing = lambda: shared.up
+    parts.metrics.gauges.append(
+        ("trunkline_shared_state_up", "1 while the shared state can be reached.", lambda: int(shared.up))
+    )
+    parts.metrics.counters += [
+        ("trunkline_shared_facts_sent", "Facts that were told to the other replicas.", lambda: shared.sent),
+        ("trunkline_shared_facts_received", "Facts that other replicas told.", lambda: shared.received),
+        ("trunkline_shared_facts_dropped", "Facts that could not be told or read.", lambda: shared.dropped),
+    ]
+    await shared.open(learn)
 
 
 class GatewayServer(uvicorn.Server):
@@ -502,8 +545,6 @@ async def _never(scope: Any, receive: Any, send: Any) -> None:
 def serve(settings: Settings) -> int:
     """Serve until told to stop; the exit code. `settings.file` is watched where there is one."""
     _log_to_stderr()
-    if settings.shared_state.url is not None:
-        logger.warning("shared_state is not used yet: each process has limits, health and rests of its own")
     if not settings.auth.required and settings.server.host not in ("127.0.0.1", "::1", "localhost"):
         logger.warning("auth.required is false: whoever reaches %s can spend your money", settings.server.host)
     try:

@@ -16,6 +16,7 @@ import difflib
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from decimal import Decimal
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any, Literal, NoReturn, TypeAlias, get_args, get_origin, get_type_hints
 from urllib.parse import urlsplit
@@ -593,8 +594,20 @@ def _check_urls(configuration: Configuration, reader: _Reader) -> None:
     if not re.match(r"(sqlite|postgres|postgresql)(\+[a-z]+)?:", configuration.storage.url):
         reader.fail(("storage", "url"), "expected sqlite:///path or postgresql://user@host/name")
     shared = configuration.shared_state.url
-    if shared is not None and not re.match(r"(redis|rediss|valkey|valkeys|unix)://", shared):
-        reader.fail(("shared_state", "url"), "expected redis://host:6379/0, or null")
+    if shared is not None:
+        if not _redis(shared):
+            reader.fail(("shared_state", "url"), "expected redis://host:6379/0, or null")
+        if find_spec("redis") is None:
+            reader.fail(("shared_state", "url"), "it needs a package: pip install 'trunkline[redis]'")
+
+
+def _redis(url: str) -> bool:
+    """Whether *url* can be that of a Redis."""
+    try:
+        parts = urlsplit(url)
+        return parts.scheme in ("redis", "rediss", "valkey", "valkeys", "unix") and parts.port != 0
+    except ValueError:
+        return False
 
 
 def _check_keys(keys: tuple[KeySettings, ...], reader: _Reader) -> None:

@@ -52,7 +52,7 @@ class _Row:
 
 
 class Metrics(Collector):
-    """All counters of one process. `gauges` are asked when somebody scrapes: name, help, value."""
+    """All counters of one process. `gauges` and `counters` are asked when somebody scrapes: name, help, value."""
 
     def __init__(self) -> None:
         self._rows: dict[tuple[str, str], _Row] = {}
@@ -61,6 +61,7 @@ class Metrics(Collector):
         self._looked_up = {"hit": 0, "miss": 0}
         self.in_flight = 0
         self.gauges: list[tuple[str, str, Callable[[], float]]] = []
+        self.counters: list[tuple[str, str, Callable[[], float]]] = []
         self._registry = CollectorRegistry(auto_describe=False)
         self._registry.register(self)
 
@@ -128,3 +129,5 @@ class Metrics(Collector):
         yield GaugeMetricFamily("trunkline_in_flight", "Generations under way.", value=self.in_flight)
         for name, text, value in self.gauges:
             yield GaugeMetricFamily(name, text, value=value())
+        for name, text, value in self.counters:
+            yield CounterMetricFamily(name, text, value=value())

@@ -36,3 +36,5 @@ class State(Struct, kw_only=True):
     draining: bool = False
     unready: Callable[[], str | None] = lambda: None
     """Why requests cannot be served now, or None."""
+    sharing: Callable[[], bool | None] = lambda: None
+    """Whether the state that replicas share can be reached; None where this one shares none."""

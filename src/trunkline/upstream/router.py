@@ -283,12 +283,12 @@ class Router:
     def failed(self, endpoint: Endpoint, error: TrunklineError) -> None:
         """An attempt at *endpoint* ended in *error*, which is the provider's."""
         limited = isinstance(error, UpstreamLimited)
-        self._failed(endpoint.name, limited=limited)
+        self._failed(endpoint.name, self._monotonic(), limited=limited)
         if self._tell is not None:
             self._tell(Attempted(endpoint.name, "limited" if limited else "failed"))
 
-    def _failed(self, name: str, *, limited: bool) -> None:
-        statistics, now = self._memory.statistics[name], self._monotonic()
+    def _failed(self, name: str, now: float, *, limited: bool) -> None:
+        statistics = self._memory.statistics[name]
         if limited:
             statistics.limited(now)
             return
@@ -299,12 +299,12 @@ class Router:
 
     def recovered(self, endpoint: Endpoint) -> None:
         """A probe of *endpoint*'s provider was answered."""
-        self._recovered(endpoint.name)
+        self._recovered(endpoint.name, self._monotonic())
         if self._tell is not None:
             self._tell(Recovered(endpoint.name))
 
-    def _recovered(self, name: str) -> None:
-        self._memory.statistics[name].recovered(self._monotonic())
+    def _recovered(self, name: str, now: float) -> None:
+        self._memory.statistics[name].recovered(now)
         pool = self.pools.get(name.partition("@")[0])
         if pool is not None:
             pool.spoil()
@@ -315,18 +315,22 @@ class Router:
             slot.endpoint for pool in self.pools.values() for slot in pool.slots if slot.statistics.troubled
         ]  # fmt: skip
 
-    def learn(self, fact: Fact) -> None:
-        """Another replica has told *fact*; those of credentials are not for here."""
+    def learn(self, fact: Fact, age_s: float = 0.0) -> None:
+        """Another replica has told *fact* so long ago; those of credentials are not for here.
+
+        The seconds of a fact are those that are left.
+        """
+        then = self._monotonic() - age_s
         match fact:
             case Attempted(endpoint=name, outcome="served"):
                 self._memory.statistics[name].served(
-                    self._monotonic(),
+                    then,
                     latency_s=fact.latency_s, tokens=fact.tokens, seconds=fact.seconds, tools=fact.tools,
                 )  # fmt: skip
             case Attempted(endpoint=name, outcome=outcome):
-                self._failed(name, limited=outcome == "limited")
+                self._failed(name, then, limited=outcome == "limited")
             case Recovered(endpoint=name):
-                self._recovered(name)
+                self._recovered(name, then)
             case Stuck():
                 self._memory.conversations.keep(
                     fact.conversation, fact.endpoint, self._monotonic() + fact.seconds

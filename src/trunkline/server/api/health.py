@@ -14,12 +14,17 @@ async def live(request: Request) -> Response:
 
 
 async def ready(request: Request) -> Response:
-    """200 where requests are served; 503 with the reason where not."""
+    """200 where requests are served; 503 with the reason where not.
+
+    Without the shared state they are served all the same: the body alone says so.
+    """
     state = state_of(request)
     why = "draining" if state.draining else state.unready()
-    return json(
-        {"status": "ok"} if why is None else {"status": "unavailable", "reason": why}, 200 if why is None else 503
-    )
+    body = {"status": "ok"} if why is None else {"status": "unavailable", "reason": why}
+    sharing = state.sharing()
+    if sharing is not None:
+        body["shared_state"] = "ok" if sharing else "unreachable"
+    return json(body, 200 if why is None else 503)
 
 
 async def metrics(request: Request) -> Response:

@@ -1,0 +1,83 @@
+"""Redis, Valkey, or what speaks like them: the log of facts. The package is the extra `trunkline[redis]`."""
+
+import asyncio
+from collections.abc import Awaitable, Mapping, Sequence
+from typing import Any, Final, TypeVar
+
+from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
+
+from trunkline.storage.shared import BLOCK_S, MOST_ENTRIES, PAGE, LogAway
+
+CONNECT_S: Final = 2.0
+ANSWER_S: Final = BLOCK_S + 2.0
+"""For any command; the longest is a read that waits for `BLOCK_S`."""
+_FIELD = b"e"
+
+T = TypeVar("T")
+
+
+def open_redis(url: str) -> "Redis":
+    """A client for the server at *url*; nothing is sent yet. We decide ourselves what is tried again.
+
+    Raises:
+        ValueError: no URL of a Redis.
+    """
+    scheme, colon, rest = url.partition(":")
+    scheme = {"valkey": "redis", "valkeys": "rediss"}.get(scheme, scheme)
+    return Redis.from_url(
+        f"{scheme}{colon}{rest}",
+        protocol=2,
+        retry=Retry(NoBackoff(), 0),
+        socket_connect_timeout=CONNECT_S,
+        socket_timeout=ANSWER_S,
+    )
+
+
+class RedisLog:
+    """The port `FactLog`."""
+
+    def __init__(self, redis: "Redis") -> None:
+        self._redis: Any = redis  # half of its methods say Any, the rest `Awaitable | value`
+
+    async def now(self) -> float:
+        """As the port's."""
+        answer: tuple[int, int] = await self._do(self._redis.time())
+        seconds, microseconds = answer
+        return seconds + microseconds / 1e6
+
+    async def append(self, entries: Sequence[tuple[str, bytes]]) -> None:
+        """As the port's."""
+        batch = self._redis.pipeline(transaction=True)
+        for stream, data in entries:
+            batch.xadd(stream, {_FIELD: data}, maxlen=MOST_ENTRIES[stream], approximate=True)
+        await self._do(batch.execute())
+
+    async def read(self, after: Mapping[str, str], wait_s: float) -> list[tuple[str, str, bytes]]:
+        """As the port's."""
+        block = int(wait_s * 1000) or None
+        answer = await self._do(self._redis.xread(dict(after), count=PAGE, block=block))
+        return [
+            (stream.decode(), id_.decode(), fields.get(_FIELD, b""))
+            for stream, entries in answer or ()
+            for id_, fields in entries
+        ]
+
+    async def trim(self, before: Mapping[str, str]) -> None:
+        """As the port's."""
+        for stream, id_ in before.items():
+            await self._do(self._redis.xtrim(stream, minid=id_, approximate=True))
+
+    async def close(self) -> None:
+        """As the port's."""
+        await self._redis.aclose()
+
+    async def _do(self, answer: Awaitable[T]) -> T:
+        try:
+            async with asyncio.timeout(CONNECT_S + ANSWER_S):
+                return await answer
+        except (RedisError, OSError, TimeoutError) as error:
+            # Its text may name the address.
+            raise LogAway(type(error).__name__) from None
