@@ -131,9 +131,15 @@ def _arranged(
         name = before(wanted.pool.model)
         if name is not None:
             for slot in arranged:
-                if slot.endpoint.name == name and slot.statistics.vitals.standing != DOWN:
+                if slot.endpoint.name == name and _may_lead(slot, arranged[0]):
                     return [slot, *(other for other in arranged if other is not slot)], slot.endpoint
     return arranged, None
+
+
+def _may_lead(slot: Slot, first: Slot) -> bool:
+    """Whether a conversation may bring *slot* before the *first*: not one that is down, nor before a tier asked for."""
+    led = first.endpoint.service_tier in (None, "default") or first.endpoint.service_tier == slot.endpoint.service_tier
+    return led and slot.statistics.vitals.standing != DOWN
 
 
 def _listed(wanted: Wanted, slots: list[Slot], wishes: Wishes, draw: Draw) -> tuple[list[Slot], list[Slot]]:

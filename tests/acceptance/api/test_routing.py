@@ -192,7 +192,7 @@ async def test_nothing_is_left(dialect: str, stream: bool, tmp_path: Path) -> No
 async def test_a_session_stays_where_it_was(dialect: str, stream: bool, tmp_path: Path) -> None:
     async with routed(tmp_path) as (api, world):
         world.states["cheap"] = 503
-        session = {"headers": {"x-session-id": "s1"}}
+        session: dict[str, Any] = {"headers": {"x-session-id": "s1"}}
         await ask(api, dialect, stream=stream, **session)
         world.states.clear()
         world.calls.clear()
@@ -213,8 +213,13 @@ async def test_service_tiers(dialect: str, stream: bool, tmp_path: Path) -> None
         await ask(api, dialect, stream=stream, provider={"only": ["fast/priority"]})
         reply = await ask(api, dialect, stream=stream, provider={"only": ["fast"]})
         assert reply.status == 404
-        assert world.asked == ["cheap", "fast", "fast"]
-        assert [body.get("service_tier") for _, body in world.calls] == [None, "priority", "priority"]
+        # A conversation that was elsewhere goes to the tier that it asks for.
+        session: dict[str, Any] = {"headers": {"x-session-id": "s"}}
+        await ask(api, dialect, stream=stream, **session)
+        await ask(api, dialect, stream=stream, **session, **fast)
+        assert world.asked == ["cheap", "fast", "fast", "cheap", "fast"]
+        tiers = [body.get("service_tier") for _, body in world.calls]
+        assert tiers == [None, "priority", "priority", None, "priority"]
 
 
 @DIALECT
