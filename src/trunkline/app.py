@@ -26,6 +26,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from trunkline import __version__
 from trunkline.catalog.models import Catalog, Lists
+from trunkline.catalog.probe import PROBE_TIMEOUTS, answering
 from trunkline.catalog.refresh import fetch_with, probe, refresh
 from trunkline.ledger.budget import Budgets
 from trunkline.model.errors import TrunklineError
@@ -40,6 +41,7 @@ from trunkline.server.site import GatewaySite
 from trunkline.server.state import State
 from trunkline.server.workers import Workers
 from trunkline.settings import ConfigError, Settings, load, with_server
+from trunkline.storage.answer_cache import MemoryAnswerCache
 from trunkline.storage.database import DatabaseUnusable, open_database
 from trunkline.storage.flusher import Flusher
 from trunkline.storage.generations import GenerationStore
@@ -91,6 +93,7 @@ class Parts(Struct, frozen=True, kw_only=True):
     authority: Authority
     credentials: Credentials
     keys: KeyRing
+    answers: MemoryAnswerCache
     budgets: Budgets
     store: GenerationStore
     journal: FileJournal
@@ -129,6 +132,7 @@ class App:
             asyncio.create_task(self._watch()),
             asyncio.create_task(self._discover_forever()),
             asyncio.create_task(self._keep_answers()),
+            asyncio.create_task(self._probe_forever()),
         ]
 
     async def stop(self) -> None:
@@ -153,6 +157,9 @@ class App:
         declare(self._parts.keys, settings)
         self.site.settings = settings.server
         self.state.auth_required = settings.auth.required
+        cache = settings.response_cache
+        self.state.max_answer_bytes = cache.max_answer_bytes
+        self._parts.answers.limit(max_bytes=cache.max_bytes, max_answers=cache.max_answers)
         self._rebuild()
 
     def _rebuild(self) -> None:
@@ -188,6 +195,22 @@ class App:
             except TrunklineError as error:
                 logger.warning("providers could not be asked for their models: %s", error)
             await asyncio.sleep(REFRESH_MODELS_S)
+
+    async def _probe_forever(self) -> None:
+        """Ask providers in trouble whether they are there again."""
+        fetch = fetch_with(self._parts.transport, PROBE_TIMEOUTS)
+        while True:
+            await asyncio.sleep(self.settings.routing.probe_s or REFRESH_MODELS_S)
+            router = self.state.exchanges.router
+            troubled = router.troubled() if self.settings.routing.probe_s else []
+            if not troubled:
+                continue
+            providers = self.state.catalog.providers
+            slugs = sorted({endpoint.provider for endpoint in troubled})
+            back = await answering([providers[slug] for slug in slugs], fetch, self._parts.authority)
+            for endpoint in troubled:
+                if endpoint.provider in back:
+                    router.recovered(endpoint)
 
     async def _keep_answers(self) -> None:
         """Renew the leases of idempotency keys that run here, and delete answers that are kept long enough."""
@@ -275,6 +298,7 @@ def exchanges(settings: Settings, catalog: Catalog, parts: Parts) -> Exchanges:
         attempt_failed=lambda provider, error: metrics.upstream_error(provider, type(error).__name__),
         router=router,
         max_attempts=settings.routing.max_attempts,
+        hedge_after_s=settings.routing.hedge_after_s,
     )
 
 
@@ -326,6 +350,8 @@ async def build(
         await flusher.start()
         stack.push_async_callback(flusher.stop)
         store = GenerationStore(database, clock, journal=journal, flusher=flusher, siblings=settings.server.workers > 1)
+        cache = settings.response_cache
+        answers = MemoryAnswerCache(clock.monotonic, max_bytes=cache.max_bytes, max_answers=cache.max_answers)
         budgets = Budgets()
         await store.refresh(budgets)
         if transport is None:
@@ -336,6 +362,7 @@ async def build(
             authority=Authority(clock, transport),
             credentials=Credentials(clock.monotonic),
             keys=keys,
+            answers=answers,
             budgets=budgets,
             store=store,
             journal=journal,
@@ -355,6 +382,8 @@ async def build(
             generations=store,
             idempotency=IdempotencyStore(database),
             presets=presets,
+            answers=answers,
+            max_answer_bytes=cache.max_answer_bytes,
             metrics=parts.metrics,
             new_id=Ids(),
             catalog=catalog,
@@ -368,6 +397,8 @@ async def build(
             ("trunkline_journal_pending", "Records that wait for the database.", lambda: journal.pending),
             ("trunkline_journal_healthy", "1 where the journal can be written.", lambda: int(journal.healthy)),
             ("trunkline_database_failing", "1 while the database takes nothing.", lambda: int(flusher.failing)),
+            ("trunkline_response_cache_bytes", "What the response cache holds.", lambda: answers.size),
+            ("trunkline_response_cache_answers", "How many answers the response cache holds.", lambda: len(answers)),
             (
                 "trunkline_credentials_refused",
                 "Answers that refused one of our credentials.",

@@ -211,6 +211,32 @@ class Journal(Protocol):
         ...
 
 
+class CachedAnswer(Struct, frozen=True, gc=False):
+    """What an `AnswerCache` has: what was put there, and how many seconds it will still be there."""
+
+    value: bytes
+    left_s: float
+
+
+class AnswerCache(Protocol):
+    """Keeps bytes for a while, or a shorter one. Nothing that goes wrong in it is raised: an answer is not lost by it.
+
+    An implementation that needs the network is bounded in time: what does not come soon is not there.
+    """
+
+    async def get(self, key: bytes) -> CachedAnswer | None:
+        """What is kept under *key*, or None."""
+        ...
+
+    async def put(self, key: bytes, value: bytes, ttl_s: float) -> None:
+        """Keep *value* under *key* for *ttl_s* seconds, in place of what was there."""
+        ...
+
+    async def delete(self, key: bytes) -> None:
+        """Keep nothing under *key*."""
+        ...
+
+
 class KeyStore(Protocol):
     """Keys as the way of a request sees them: in memory, kept fresh by whoever owns it."""
 

@@ -50,7 +50,7 @@ from trunkline.providers.compatible import compatible
 from trunkline.providers.config import ProviderSettings
 from trunkline.providers.resolve import faults, from_environment, ollama, prepare, sendable, variables
 from trunkline.routing.config import PolicySettings, RoutingSettings
-from trunkline.server.config import ServerSettings
+from trunkline.server.config import ResponseCacheSettings, ServerSettings
 
 DEFAULT_FILE = "trunkline.yaml"
 """Read from the current folder where no file is named."""
@@ -129,6 +129,7 @@ class Configuration(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     keys: tuple[KeySettings, ...] = ()
     timeouts: Timeouts = Timeouts()
     routing: RoutingSettings = RoutingSettings()
+    response_cache: ResponseCacheSettings = ResponseCacheSettings()
     providers: dict[str, ProviderSettings] | None = None
     """By slug. Without this block, providers are found from the environment."""
     models: dict[str, ModelSettings] = {}
@@ -149,6 +150,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     keys: tuple[KeySettings, ...] = ()
     timeouts: Timeouts = Timeouts()
     routing: RoutingSettings = RoutingSettings()
+    response_cache: ResponseCacheSettings = ResponseCacheSettings()
     providers: Mapping[str, Provider] = {}
     models: Mapping[str, ModelSettings] = {}
     candidates: tuple[Provider, ...] = ()
@@ -219,6 +221,7 @@ def _settings(configuration: Configuration, environ: Mapping[str, str], path: Pa
         keys=configuration.keys,
         timeouts=configuration.timeouts,
         routing=configuration.routing,
+        response_cache=configuration.response_cache,
         providers={**providers, DEMO.slug: DEMO},
         models=configuration.models,
         candidates=candidates,

@@ -47,7 +47,8 @@ def generation(**more: Any) -> Generation:
 
 def test_nothing_yet() -> None:
     found = samples(Metrics())
-    assert found == {("trunkline_in_flight", frozenset()): 0}
+    results = [("trunkline_response_cache_total", frozenset({("result", result)})) for result in ("hit", "miss")]
+    assert found == dict.fromkeys([("trunkline_in_flight", frozenset()), *results], 0)
 
 
 def test_what_is_counted() -> None:

@@ -6,7 +6,7 @@ price depends on where a request ends up.
 """
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import Any, Protocol
 
 from msgspec import Struct
 
@@ -33,19 +33,34 @@ FAMILIES = (
 """A part of a model's slug and the tokenizer family it tells of; the first that fits."""
 
 
-class Percentiles(Struct, frozen=True, kw_only=True):
+class Percentiles(Protocol):
     """Of the last half hour."""
 
-    p50: float
-    p75: float
-    p90: float
-    p99: float
+    @property
+    def p50(self) -> float:
+        """The median."""
+        ...
+
+    @property
+    def p75(self) -> float:
+        """Three quarters are as good."""
+        ...
+
+    @property
+    def p90(self) -> float:
+        """Nine in ten are as good."""
+        ...
+
+    @property
+    def p99(self) -> float:
+        """All but one in a hundred are as good."""
+        ...
 
 
 class EndpointStats(Struct, frozen=True, kw_only=True):
     """What has been measured of an endpoint; None where too little has.
 
-    Latency is in seconds, throughput in tokens per second, uptime in per cent.
+    Latency is in seconds (the list says milliseconds), throughput in tokens per second, uptime in per cent.
     """
 
     latency: Percentiles | None = None
@@ -58,6 +73,9 @@ class EndpointStats(Struct, frozen=True, kw_only=True):
 
 TEXT = frozenset({"text"})
 """What an endpoint accepts of which nobody said more."""
+STATUS = (0, -2, -5)
+"""By standing (stable, unstable, down). OpenRouter's `EndpointStatus` is 0 or one of five negative numbers, whose
+meanings it does not tell: lower is worse."""
 NO_STATS = EndpointStats()
 Stats = Callable[[Endpoint], EndpointStats]
 
@@ -163,8 +181,8 @@ def endpoint_object(model: Model, endpoint: Endpoint, stats: Stats | None = None
         "uptime_last_30m": measured.uptime_30m,
         "uptime_last_1d": measured.uptime_1d,
         "supports_implicit_caching": endpoint.price.cache_read is not None,
-        "latency_last_30m": _percentiles(measured.latency),
-        "throughput_last_30m": _percentiles(measured.throughput),
+        "latency_last_30m": _percentiles(measured.latency, 1000.0),
+        "throughput_last_30m": _percentiles(measured.throughput, 1.0),
         "native_tools": {},
         "service_tier": None,
         "supports_diarization": False,
@@ -197,7 +215,7 @@ def _in_order(order: tuple[str, ...], *sets: frozenset[str]) -> list[str]:
     return [word for word in order if any(word in one for one in sets)]
 
 
-def _percentiles(measured: Percentiles | None) -> Mapping[str, float] | None:
+def _percentiles(measured: Percentiles | None, unit: float) -> Mapping[str, float] | None:
     if measured is None:
         return None
-    return {"p50": measured.p50, "p75": measured.p75, "p90": measured.p90, "p99": measured.p99}
+    return {name: round(getattr(measured, name) * unit, 2) for name in ("p50", "p75", "p90", "p99")}

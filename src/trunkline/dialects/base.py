@@ -231,6 +231,17 @@ class Client(Protocol):
         """The JSON body of an error before the answer has begun; the id is None before the call was accepted."""
         ...
 
+    def replay(self, body: bytes, id_: str, created: int, *, stream: bool) -> bytes:
+        """The whole answer *body*, which an encoder or relay of this dialect wrote, given again.
+
+        It has the id *id_*, the time *created* (Unix seconds) where the dialect names one, usage that is all zero, and
+        no `openrouter_metadata`. *stream*: it is the bytes of a stream.
+
+        Raises:
+            msgspec.DecodeError: it is no such answer.
+        """
+        ...
+
     def counted(self, tokens: int, *, estimated: bool) -> bytes:
         """The JSON body that tells how many *tokens* a prompt has; *estimated* where nobody counted them.
 

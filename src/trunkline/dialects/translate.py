@@ -7,6 +7,7 @@ from msgspec.structs import replace
 from trunkline.dialects.base import Call, Decoder, Encoder, Outcome
 from trunkline.dialects.openai_responses.names import renamed
 from trunkline.dialects.thoughts import Collector, Thoughts
+from trunkline.dialects.validity import Calls, offered
 from trunkline.model.errors import TrunklineError, UpstreamFailed
 from trunkline.model.events import ChoiceEnded, Delta, Event, Finished, PartStarted, Reported, Started
 from trunkline.model.usage import Cost, Usage
@@ -20,6 +21,7 @@ class Translation:
 
     __slots__ = (
         "_call",
+        "_calls",
         "_collector",
         "_committed",
         "_decoder",
@@ -38,6 +40,7 @@ class Translation:
         self._streamed = streamed
         self._call = call
         self._names: dict[str, str] | None = None
+        self._calls = Calls() if call is not None and "tools" in call.envelope else None
         self._collector = Collector()
         self._out: list[bytes] = []
         self._committed = False
@@ -103,6 +106,8 @@ class Translation:
                     self._committed = True
                 if self._collector.open:
                     self._collector.delta(event)
+                if self._calls is not None:
+                    self._calls.delta(event.index, text)
                 if text:
                     outcome.content_bytes += len(text) if text.isascii() else len(text.encode())
                     self._committed = True
@@ -111,6 +116,8 @@ class Translation:
                     self._committed = True
                 if kind == "tool_call" and self._call is not None:
                     event = self._named(event, self._call)
+                    if self._calls is not None:
+                        self._calls.part(event)
                 self._collector.part(event)
             case Started(id=id_, usage=usage):
                 outcome.upstream_id = id_ or None
@@ -124,6 +131,8 @@ class Translation:
                 self._committed = True
             case Finished():
                 self._ended = True
+                if self._calls is not None and self._call is not None:
+                    outcome.tools_valid = self._calls.valid(offered(self._call.envelope["tools"]))
             case _:
                 pass
         out = self._encoder.encode(event)

@@ -112,6 +112,8 @@ class TrunklineError(Exception):
         self.maybe_billed = maybe_billed
         self.kind: str = error_type or self.error_type
         """The canonical `error_type` of this one; usually the class's."""
+        self.routing: dict[str, Any] | None = None
+        """`openrouter_metadata` of the envelope, for callers who asked for it."""
         self.http_status: int = self.status
         """The HTTP status of this one; usually the class's."""
 
@@ -159,9 +161,13 @@ class NotFound(TrunklineError):
 
 
 class NoEndpoint(TrunklineError):
-    """The model exists and every endpoint was filtered out; says by which filter."""
+    """The model exists and every endpoint was filtered out; `filtered` says by which filter each was."""
 
     fault, status, error_type = "caller", 404, "not_found"
+
+    def __init__(self, message: str, *, filtered: list[dict[str, str]] | None = None, **more: Any) -> None:
+        super().__init__(message, **more)
+        self.filtered = filtered or []
 
 
 class RequestTimeout(TrunklineError):

@@ -35,7 +35,7 @@ class Generation(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False
     upstream_id: str | None = None
     streamed: bool = False
     way: str = "relay"
-    """`relay` or `translate`."""
+    """`relay`, `translate`, or `cache` where the response cache answered."""
     usage: Usage = Usage()
     cost: Pico = 0
     cost_known: bool = True
@@ -51,6 +51,8 @@ class Generation(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False
     losses: tuple[Loss, ...] = ()
     """What the translation to and from the provider's dialect could not say."""
     preset_id: str | None = None
+    response_cache_source_id: str | None = None
+    """The generation that the response cache gave again."""
     session_id: str | None = None
     user: str | None = None
     http_referer: str | None = None

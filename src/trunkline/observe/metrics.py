@@ -58,6 +58,7 @@ class Metrics(Collector):
         self._rows: dict[tuple[str, str], _Row] = {}
         self._upstream_errors: dict[tuple[str, str], int] = {}
         self._refused: dict[str, int] = {}
+        self._looked_up = {"hit": 0, "miss": 0}
         self.in_flight = 0
         self.gauges: list[tuple[str, str, Callable[[], float]]] = []
         self.counters: list[tuple[str, str, Callable[[], float]]] = []
@@ -87,6 +88,10 @@ class Metrics(Collector):
         """Count one request that was not accepted."""
         self._refused[error_type] = self._refused.get(error_type, 0) + 1
 
+    def looked_up(self, *, hit: bool) -> None:
+        """Count one request that asked the response cache."""
+        self._looked_up["hit" if hit else "miss"] += 1
+
     def text(self) -> bytes:
         """Everything, in the text format."""
         return generate_latest(self._registry)
@@ -115,7 +120,12 @@ class Metrics(Collector):
         refused = CounterMetricFamily("trunkline_refused", "Requests that were not accepted.", labels=["error_type"])
         for kind, count in self._refused.items():
             refused.add_metric([kind], count)
-        yield from (requests, tokens, cost, first, total, errors, refused)
+        cached = CounterMetricFamily(
+            "trunkline_response_cache", "Requests that asked the response cache.", labels=["result"]
+        )
+        for result, count in self._looked_up.items():
+            cached.add_metric([result], count)
+        yield from (requests, tokens, cost, first, total, errors, refused, cached)
         yield GaugeMetricFamily("trunkline_in_flight", "Generations under way.", value=self.in_flight)
         for name, text, value in self.gauges:
             yield GaugeMetricFamily(name, text, value=value())

@@ -62,5 +62,5 @@ class RoutingSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     """How often a provider in trouble is asked for its model list, which costs nothing, to see whether it answers
     again, in seconds; 0 is never."""
     hedge_after_s: Annotated[float, Meta(gt=0)] | None = None
-    """After so many seconds without the beginning of an answer, the next endpoint is asked too, and the first that
-    begins wins. Costs a second call where the first one is billed. Default: never."""
+    """After so many seconds without the beginning of an answer the next endpoint is asked too, and the first that
+    begins answers. The other call may be billed all the same. Default: never."""

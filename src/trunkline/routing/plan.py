@@ -173,6 +173,15 @@ def _by_request(wanted: Wanted, slots: list[Slot], wishes: Wishes, draw: Draw) -
     return drawn(slots, draw)
 
 
+def filtered(removed: Sequence[Removed]) -> list[dict[str, str]]:
+    """Every endpoint that was left out, with the filter that did it."""
+    return [
+        {"provider": endpoint.provider_name, "model": endpoint.model, "tag": endpoint.tag, "filter": one.name}
+        for one in removed
+        for endpoint in one.endpoints
+    ]
+
+
 _CODES = {"zdr": "data_policy:zdr", "data_collection": "data_policy:training", "only": "allowed_providers",
           "ignore": "allowed_providers", "order": "allowed_providers", "quantizations": "quantization",
           "max_tokens": "context_length", "regions": "data_region"}  # fmt: skip
@@ -202,6 +211,7 @@ def nothing_left(models: Sequence[Model], removed: Sequence[Removed]) -> NoEndpo
     error = NoEndpoint(
         f"No endpoints found for {', '.join(ids)}: {told or 'none is configured'}",
         error_type=kind,
+        filtered=filtered(removed),
         availability={
             "code": code,
             "retryable": False,

@@ -6,8 +6,12 @@ within 2.5 % of the truth) in those of the half hour. Adding costs a few additio
 for, at most once a second.
 
 A **circuit** stands beside them: five failures in a row, or more than half of the last twenty, open it for 5 seconds,
-doubling to 60; when that is over, or a probe says that the provider answers again, the endpoint is tried again, as if
-nothing had been. Sources: openrouter-semantics §5.2, §5.3; reliability §3.
+doubling to 60; more than a fifth of half a minute or of five minutes, for 30 seconds each time. When that is over, or a
+probe says that the provider answers again, the endpoint is on **trial**: for a second it is used as any other, then
+what came of that is waited for, since calls to a dead endpoint may take long to fail. An answer closes the circuit and
+what was before is forgiven; a failure opens it again. A probe says little: the list of models may be answered where
+nothing else is. So it does not help an endpoint that answers some calls and not others, and where it was wrong it is not
+believed for a while. Sources: openrouter-semantics §5.2, §5.3; reliability §3; docs/routing-simulation.md.
 
 Times are monotonic seconds and handed in. What another replica saw is added by the same methods.
 """
@@ -26,11 +30,19 @@ STABLE_S = 30.0
 UNSTABLE_SHARE = 0.05
 """Failures of all attempts in that window, above which it is: what OpenRouter calls degraded."""
 DOWN_SHARE = 0.20
-"""Of failures in five minutes, from which on an endpoint is for fallbacks only."""
-DOWN_LEAST = 20
-"""Attempts in five minutes that make that a finding."""
+"""Of failures in `STABLE_S` or `DOWN_S`, above which an endpoint is for fallbacks only."""
+DOWN_S = 300.0
+DOWN_LEAST, SUSPECT_LEAST = 20, 5
+"""Attempts that make that a finding; of one that it was found of in the last `DOWN_S`."""
 OPEN_FIRST_S, OPEN_MOST_S = 5.0, 60.0
 """How long the circuit stays open: the first time, and at most."""
+OPEN_HALF_S = 30.0
+"""How long for an endpoint that answers some calls and not others."""
+TRIAL_S, RESULT_S = (1.0, 4.0, 16.0), 10.0
+"""How long a trial is, the first time and the next ones, and how long the result of each is waited for. Where there is
+none after the last, few calls come this way: it is used as any other."""
+DOUBT_S = 15.0
+"""How long probes are not believed, after one that was wrong."""
 IN_A_ROW = 5
 LAST = 20
 """Failures in a row, and attempts of which more than half failed, that open it."""
@@ -133,18 +145,29 @@ class _Ring:
         oldest = number - int(seconds / self._width)
         return (slot for slot in self._slots if oldest < slot.number <= number)
 
+    def clear(self) -> None:
+        """Forget all of it."""
+        for slot in self._slots:
+            slot.clear(-1)
+
 
 class Statistics:
     """Of one endpoint."""
 
     __slots__ = (
+        "_believe_from",
         "_day",
+        "_half",
         "_half_hour",
         "_moment",
         "_opened",
+        "_probed",
+        "_recent",
         "_row",
-        "_since",
+        "_suspect_until",
         "_talks",
+        "_trial",
+        "_trial_from",
         "changed",
         "open_until",
         "vitals",
@@ -152,14 +175,24 @@ class Statistics:
 
     def __init__(self) -> None:
         self._moment = _Ring(5.0, 7)
+        self._recent = _Ring(30.0, 11)
+        """These two are for the standing alone, and emptied when the endpoint is forgiven."""
         self._half_hour = _Ring(30.0, 61)
         self._day = _Ring(1800.0, 49)
         self._row = 0
         self._talks: list[bool] = []
         """The last attempts, oldest first: whether each was served."""
         self._opened = 0
-        self._since = float("-inf")
-        """Failures before this are forgiven."""
+        """How often the circuit was opened since it was closed."""
+        self._half = False
+        """It is open for a share of failures, not for failures alone."""
+        self._suspect_until = float("-inf")
+        self._trial = -1
+        """Its number since the circuit was opened; -1 before the first."""
+        self._trial_from = float("-inf")
+        self._probed = False
+        """The trial is a probe's doing."""
+        self._believe_from = float("-inf")
         self.open_until = float("-inf")
         self.vitals = UNKNOWN
         self.changed = False
@@ -186,10 +219,11 @@ class Statistics:
             else:
                 day.tools_bad += 1
         self._row = 0
-        if self._opened and now >= self.open_until:
-            self._opened = 0
+        if self._opened and now - seconds >= self.open_until:  # else of a call that began before
+            self._opened, self._half, self._probed = 0, False, False
             self._talks.clear()
-            self._since = now
+            self._moment.clear()
+            self._recent.clear()
         self._talk(True)
 
     def failed(self, now: float) -> None:
@@ -199,27 +233,32 @@ class Statistics:
         self._talk(False)
         if now < self.open_until:
             return  # of a call that began before
-        bad = self._talks.count(False)
-        if self._row >= IN_A_ROW or self._opened or (len(self._talks) >= LAST and bad * 2 > LAST):
-            self.open_until = now + min(OPEN_FIRST_S * 2**self._opened, OPEN_MOST_S)
-            self._opened = min(self._opened + 1, 10)
+        if self._opened:
+            if self._probed:
+                self._believe_from = now + DOUBT_S
+            self._open(now)
+        elif self._row >= IN_A_ROW or (len(self._talks) >= LAST and self._talks.count(False) * 2 > LAST):
+            self._open(now)
+        elif self._half_dead(now):
+            self._half = True
+            self._suspect_until = now + DOWN_S
+            self._open(now)
 
     def limited(self, now: float) -> None:
         """A 429."""
         self._count(now, "limited")
 
     def recovered(self, now: float) -> None:
-        """A probe was answered: the next request may try, and what failed before is forgiven."""
-        if self.open_until > now:
+        """A probe was answered: an endpoint that failed altogether may be tried now."""
+        if now < self.open_until and not self._half and now >= self._believe_from:
             self.open_until = now
-        self._since = now
-        self._row = 0
-        self.changed = True
+            self._probed = True
+            self.changed = True
 
     @property
     def troubled(self) -> bool:
         """Whether it is in a state that a probe could end."""
-        return self.vitals.standing != STABLE
+        return self._opened > 0 and not self._half
 
     def refresh(self, now: float) -> Vitals:
         """`vitals`, as of *now*."""
@@ -230,7 +269,7 @@ class Statistics:
         day = list(self._day.last(now, 86400.0))
         good, bad = sum(slot.tools_good for slot in day), sum(slot.tools_bad for slot in day)
         self.vitals = Vitals(
-            standing=self._standing(now, recent),
+            standing=self._standing(now),
             latency=latency,
             throughput=throughput,
             requests=sum(slot.served + slot.failed for slot in half_hour),
@@ -256,26 +295,38 @@ class Statistics:
             _percentiles([slot.throughput for slot in slots], rising=False),
         )
 
-    def _standing(self, now: float, recent: list[_Slot]) -> int:
+    def _standing(self, now: float) -> int:
         if now < self.open_until:
             return DOWN
         if self._opened:
-            return STABLE  # the circuit's time is over: it is tried
-        if self._since <= now - STABLE_S:
-            moment = list(self._moment.last(now, STABLE_S))
-            failed = sum(slot.failed for slot in moment)
-            if failed and failed > UNSTABLE_SHARE * (failed + sum(slot.served for slot in moment)):
-                return UNSTABLE
-        if self._since <= now - 300.0:
-            failed = sum(slot.failed for slot in recent)
-            total = failed + sum(slot.served for slot in recent)
-            if total >= DOWN_LEAST and failed > DOWN_SHARE * total:
-                return DOWN
-        return STABLE
+            return STABLE if self._on_trial(now) else DOWN
+        served, failed = _sums(self._moment.last(now, STABLE_S))
+        return UNSTABLE if failed and failed > UNSTABLE_SHARE * (served + failed) else STABLE
+
+    def _open(self, now: float) -> None:
+        self.open_until = now + (OPEN_HALF_S if self._half else min(OPEN_FIRST_S * 2**self._opened, OPEN_MOST_S))
+        self._opened = min(self._opened + 1, 10)
+        self._trial, self._probed = -1, False
+
+    def _on_trial(self, now: float) -> bool:
+        """Whether it is used now; the circuit's time is over."""
+        if self._trial < 0 or now >= self._trial_from + TRIAL_S[self._trial] + RESULT_S:
+            self._trial += 1
+            self._trial_from = now if self._trial < len(TRIAL_S) else float("inf")
+            self._trial = min(self._trial, len(TRIAL_S) - 1)
+        return now < self._trial_from + TRIAL_S[self._trial]
+
+    def _half_dead(self, now: float) -> bool:
+        least = SUSPECT_LEAST if now < self._suspect_until else DOWN_LEAST
+        for ring, seconds in ((self._moment, STABLE_S), (self._recent, DOWN_S)):
+            served, failed = _sums(ring.last(now, seconds))
+            if served + failed >= least and failed > DOWN_SHARE * (served + failed):
+                return True
+        return False
 
     def _count(self, now: float, outcome: Outcome) -> _Slot:
         """Count it in every ring; the half hour's slot."""
-        slots = (self._moment.at(now), self._day.at(now), self._half_hour.at(now))
+        slots = (self._moment.at(now), self._recent.at(now), self._day.at(now), self._half_hour.at(now))
         for slot in slots:
             if outcome == "served":
                 slot.served += 1
@@ -284,7 +335,7 @@ class Statistics:
             else:
                 slot.limited += 1
         self.changed = True
-        return slots[2]
+        return slots[3]
 
     def _talk(self, served: bool) -> None:
         self._talks.append(served)
@@ -292,11 +343,17 @@ class Statistics:
             del self._talks[0]
 
 
-def _share(slots: Iterator[_Slot]) -> float | None:
+def _sums(slots: Iterator[_Slot]) -> tuple[int, int]:
+    """Served and failed."""
     served = failed = 0
     for slot in slots:
         served += slot.served
         failed += slot.failed
+    return served, failed
+
+
+def _share(slots: Iterator[_Slot]) -> float | None:
+    served, failed = _sums(slots)
     total = served + failed
     return None if total < LEAST_FOR_UPTIME else round(100.0 * served / total, 2)
 

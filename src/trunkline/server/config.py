@@ -7,6 +7,17 @@ from msgspec import Meta, Struct
 Seconds = Annotated[float, Meta(gt=0, le=86_400)]
 
 
+class ResponseCacheSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How much of answers each process remembers for clients that ask for it with `X-OpenRouter-Cache`."""
+
+    max_bytes: Annotated[int, Meta(ge=0, le=2**40)] = 67_108_864
+    """All of them together; those not asked for in a long time go first. 0 keeps none."""
+    max_answers: Annotated[int, Meta(ge=0, le=10_000_000)] = 10_000
+    """How many of them."""
+    max_answer_bytes: Annotated[int, Meta(ge=0, le=2**31)] = 4_194_304
+    """The longest answer that is kept."""
+
+
 class ServerSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Where the gateway listens, and the limits on what clients may do to it."""
 

@@ -27,9 +27,10 @@ from trunkline.model.errors import (
     UpstreamGarbled,
     UpstreamTruncated,
 )
-from trunkline.ports import EVENT_STREAM, JSON, Clock, Sink
+from trunkline.ports import EVENT_STREAM, Clock, Sink
+from trunkline.server.recorder import Answering, Recorder
 from trunkline.storage.idempotency import Entry, IdempotencyStore, Mismatch, Replay, Running
-from trunkline.upstream.answer import Answer, id_header
+from trunkline.upstream.answer import id_header
 
 HEADER = b"idempotency-key"
 MAX_KEY = 255
@@ -79,97 +80,8 @@ def keeps(error: TrunklineError | None, attempts: Sequence[Attempt]) -> bool:
     return any(attempt.maybe_billed or attempt.cause in _WORKED for attempt in attempts)
 
 
-class Recorder:
-    """A `Sink` that remembers what goes through it to another one, and holds the end back until `release`."""
-
-    on_gone: Callable[[], None] | None = None
-    on_pause: Callable[[], None] | None = None
-    on_resume: Callable[[], None] | None = None
-    on_tick: Callable[[float], None] | None = None
-
-    def __init__(self, sink: Sink) -> None:
-        self._sink = sink
-        sink.on_gone, sink.on_pause = self._on_gone, self._on_pause
-        sink.on_resume, sink.on_tick = self._on_resume, self._on_tick
-        self._pieces: list[bytes] = []
-        self._size = 0
-        self._held: Callable[[], None] | None = None
-        # A stream that a comment began is one of these.
-        self.status = 200
-        self.content_type = EVENT_STREAM
-
-    @property
-    def body(self) -> bytes | None:
-        """The answer's body; None where it did not come to its end, or is too long to be kept."""
-        return None if self._held is None or self._size > MAX_KEPT_BYTES else b"".join(self._pieces)
-
-    def release(self) -> None:
-        """Send what was held back, if the client is still there."""
-        held, self._held = self._held, None
-        if held is not None:
-            held()
-
-    def start(self, status: int, content_type: bytes, headers: bytes = b"") -> None:
-        """As `Sink.start`."""
-        self.status, self.content_type = status, content_type
-        self._sink.start(status, content_type, headers)
-
-    def write(self, data: bytes, *, last: bool = False) -> None:
-        """As `Sink.write`, the last excepted."""
-        if self._sink.gone:
-            return
-        self._keep(data)
-        if last:
-            self._held = lambda: self._sink.write(data, last=True)
-        else:
-            self._sink.write(data)
-
-    def respond(self, status: int, body: bytes, content_type: bytes = JSON, headers: bytes = b"") -> None:
-        """As `Sink.respond`, later."""
-        if self._sink.gone:
-            return
-        self.status, self.content_type = status, content_type
-        self._keep(body)
-        self._held = lambda: self._sink.respond(status, body, content_type, headers)
-
-    def _keep(self, data: bytes) -> None:
-        self._size += len(data)
-        if self._size <= MAX_KEPT_BYTES:
-            self._pieces.append(data)
-        else:
-            self._pieces.clear()
-
-    # What is the other sink's.
-
-    @property
-    def started(self) -> bool:
-        """As `Sink`'s."""
-        return self._held is not None or self._sink.started
-
-    @property
-    def gone(self) -> bool:
-        """As `Sink`'s."""
-        return self._sink.gone
-
-    def _on_gone(self) -> None:
-        if self.on_gone is not None:
-            self.on_gone()
-
-    def _on_pause(self) -> None:
-        if self.on_pause is not None:
-            self.on_pause()
-
-    def _on_resume(self) -> None:
-        if self.on_resume is not None:
-            self.on_resume()
-
-    def _on_tick(self, now: float) -> None:
-        if self.on_tick is not None:
-            self.on_tick(now)
-
-
 async def once(
-    store: IdempotencyStore, clock: Clock, entry: Entry, body_hash: str, sink: Sink, make: Callable[[Sink], Answer]
+    store: IdempotencyStore, clock: Clock, entry: Entry, body_hash: str, sink: Sink, make: Callable[[Sink], Answering]
 ) -> None:
     """Answer on *sink*: what *make* makes where *entry* is the first of its key, else what the first was answered.
 
@@ -209,10 +121,10 @@ def _replay(sink: Sink, found: Replay) -> None:
 
 
 async def _first(
-    store: IdempotencyStore, clock: Clock, entry: Entry, sink: Sink, make: Callable[[Sink], Answer]
+    store: IdempotencyStore, clock: Clock, entry: Entry, sink: Sink, make: Callable[[Sink], Answering]
 ) -> None:
-    recorder = Recorder(sink)
-    answer: Answer | None = None
+    recorder = Recorder(sink, MAX_KEPT_BYTES)
+    answer: Answering | None = None
     try:
         if not sink.gone:  # while the database was asked
             answer = make(recorder)
@@ -225,7 +137,7 @@ async def _first(
 
 
 async def _settle(
-    store: IdempotencyStore, clock: Clock, entry: Entry, recorder: Recorder, answer: Answer | None
+    store: IdempotencyStore, clock: Clock, entry: Entry, recorder: Recorder, answer: Answering | None
 ) -> None:
     body = recorder.body
     try:

@@ -3,6 +3,7 @@
 import logging
 import re
 from base64 import b64encode
+from collections.abc import Callable
 from functools import lru_cache, partial
 from os import urandom
 
@@ -11,19 +12,21 @@ from msgspec.structs import replace
 from trunkline.dialects.base import Call, Client
 from trunkline.dialects.limits import printable
 from trunkline.ledger.cost import worst_case
-from trunkline.model.errors import Internal, InvalidRequest, Overloaded, TrunklineError
+from trunkline.model.errors import Internal, InvalidRequest, NoEndpoint, Overloaded, TrunklineError
 from trunkline.model.key import Key
 from trunkline.model.money import Pico
 from trunkline.pipeline.context import Context
 from trunkline.ports import Sink
-from trunkline.routing.plan import Plan
-from trunkline.server import idempotency, presets
+from trunkline.routing.plan import Candidates, Plan
+from trunkline.server import idempotency, presets, response_cache
 from trunkline.server.auth import Headers, authenticate
 from trunkline.server.http import Exchange
+from trunkline.server.recorder import Answering
 from trunkline.server.state import State
 from trunkline.storage.idempotency import Entry
 from trunkline.upstream.answer import Answer, error_headers, id_header
 from trunkline.upstream.complete import says_all
+from trunkline.upstream.metadata import of_failure
 
 LEAST_BYTES_PER_TOKEN = 2
 """Of a prompt, for a reservation: hardly any text has more tokens than this, and no bound may be too low."""
@@ -72,11 +75,13 @@ class Inference:
         state.metrics.in_flight += 1
         try:
             ctx, body = await self._read(exchange, id_, now)
+            accept = partial(self._accept, ctx, len(body), exchange)
+            make = response_cache.within(state, ctx, body, exchange, accept)
             named = exchange.fields.get(idempotency.HEADER)
             if named is None:
-                await self._accept(ctx, len(body), exchange, exchange).run()
+                await make(exchange).run()
             else:
-                await self._once(ctx, body, exchange, named)
+                await self._once(ctx, body, exchange, named, make)
         except TrunklineError as error:
             refuse(state, self._client, exchange, id_, error)
         except Exception:
@@ -90,8 +95,9 @@ class Inference:
 
         The body of *exchange* is whole.
         """
-        if idempotency.HEADER in exchange.fields:
-            return False
+        fields = exchange.fields
+        if idempotency.HEADER in fields or response_cache.HEADER in fields or b"preset" in exchange.whole():
+            return False  # what may have to wait for something
         state = self._state
         now = state.clock.now()
         id_ = state.new_id(now)
@@ -146,27 +152,45 @@ class Inference:
         """Who is asked, and whether there is money for it."""
         state, call = self._state, ctx.call
         body_bytes += 0 if ctx.preset is None else ctx.preset.grown
-        route = state.exchanges.router.route(
-            self._client,
-            call,
-            ctx.key,
-            body_bytes=body_bytes,
-            session_id=ctx.session_id,
-            says_all=partial(says_all, state.exchanges, ctx),
-        )
+        try:
+            route = state.exchanges.router.route(
+                self._client,
+                call,
+                ctx.key,
+                body_bytes=body_bytes,
+                session_id=ctx.session_id,
+                says_all=partial(says_all, state.exchanges, self._client, call),
+            )
+        except NoEndpoint as error:
+            self._afford(ctx, body_bytes)
+            if ctx.metadata:
+                error.routing = of_failure(call.model or "", error)
+            raise
         reservation = state.budgets.reserve(ctx.key, upper_bound(call, route.plan, body_bytes, ctx.key))
         if call.stream:
             exchange.stream_headers = id_header(ctx.id)
             exchange.comment = self._client.keep_alive
         return Answer(state.exchanges, ctx, route, sink, reservation)
 
-    async def _once(self, ctx: Context, body: bytes, exchange: Exchange, named: bytes) -> None:
+    def _afford(self, ctx: Context, body_bytes: int) -> None:
+        """Whether there would be money for it, were there an endpoint: that is said first. Source: semantics §1.
+
+        Raises:
+            OutOfCredit: there is not.
+        """
+        state, call = self._state, ctx.call
+        models = [found for name in (call.model, *call.models) if name and (found := state.catalog.find(name))]
+        every = Plan(candidates=tuple(Candidates(model=model, endpoints=model.endpoints) for model in models))
+        state.budgets.reserve(ctx.key, upper_bound(call, every, body_bytes, ctx.key)).release()
+
+    async def _once(
+        self, ctx: Context, body: bytes, exchange: Exchange, named: bytes, make: Callable[[Sink], Answering]
+    ) -> None:
         """Answer a request that has an `Idempotency-Key`."""
         state = self._state
         entry = Entry(ctx.key.id, idempotency.key_of(named), ctx.id)
         hashed = idempotency.hash_of(exchange.path, body)
-        accept = partial(self._accept, ctx, len(body), exchange)
-        await idempotency.once(state.idempotency, state.clock, entry, hashed, exchange, accept)
+        await idempotency.once(state.idempotency, state.clock, entry, hashed, exchange, make)
 
 
 async def accepted(state: State, exchange: Exchange) -> tuple[Key, bytes]:

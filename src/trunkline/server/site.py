@@ -19,6 +19,7 @@ from trunkline.server.config import ServerSettings
 from trunkline.server.counting import Counting
 from trunkline.server.http import AsgiApp, Connection, Direct, Handler
 from trunkline.server.inference import Inference
+from trunkline.server.routing import PATH, Routing
 from trunkline.server.state import State
 
 PREFIXES = ("/api/v1", "/v1")
@@ -45,6 +46,8 @@ class GatewaySite:
             path: route.at_once for path, route in self.routes.items() if isinstance(route, Inference)
         }
         self._dialects = {path: CLIENTS[dialect] for path, dialect in _paths()}
+        routing = Routing(state)
+        self.routes |= {f"{prefix}{PATH}".encode(): routing for prefix in PREFIXES}
         self.asgi: AsgiApp = starlette(state)
 
     def error(self, path: bytes, error: TrunklineError, request_id: str | None) -> bytes:
@@ -72,7 +75,7 @@ def _inference(state: State) -> Iterator[tuple[bytes, Handler]]:
 def starlette(state: State) -> Starlette:
     """Everything but inference."""
     # POST of these never comes here; with them, other methods are answered with 405.
-    inference = [Route(path, _root, methods=["POST"]) for path in (*INFERENCE.values(), *COUNTING.values())]
+    inference = [Route(path, _root, methods=["POST"]) for path in (*INFERENCE.values(), *COUNTING.values(), PATH)]
     api = [*account.ROUTES, *catalog.ROUTES, *generations.ROUTES, *presets.ROUTES, *inference]
     cors = Middleware(CORSMiddleware, allow_origins=["*"], allow_methods=["*"], allow_headers=["*"])
     app = Starlette(

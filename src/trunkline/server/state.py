@@ -7,7 +7,7 @@ from msgspec import Struct
 from trunkline.catalog.models import Catalog
 from trunkline.ledger.budget import Budgets
 from trunkline.observe.metrics import Metrics
-from trunkline.ports import Clock, KeyStore
+from trunkline.ports import AnswerCache, Clock, KeyStore
 from trunkline.storage.generations import GenerationStore
 from trunkline.storage.idempotency import IdempotencyStore
 from trunkline.storage.presets import PresetStore
@@ -23,6 +23,10 @@ class State(Struct, kw_only=True):
     generations: GenerationStore
     idempotency: IdempotencyStore
     presets: PresetStore
+    answers: AnswerCache
+    """The response cache."""
+    max_answer_bytes: int
+    """Of an answer that it keeps."""
     metrics: Metrics
     new_id: Callable[[float], str]
     """A generation's id, given Unix seconds."""

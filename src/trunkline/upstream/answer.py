@@ -47,6 +47,7 @@ from trunkline.pipeline.context import Context
 from trunkline.ports import EVENT_STREAM, Clock, DirectTransport, Journal, Response, Sink, Timeouts
 from trunkline.providers.base import Credential, Provider
 from trunkline.upstream.health import Credentials
+from trunkline.upstream.hedge import race
 from trunkline.upstream.metadata import metadata
 from trunkline.upstream.router import Route, Router
 from trunkline.upstream.scrub import Scrubber
@@ -85,6 +86,7 @@ class Exchanges(Struct, frozen=True, kw_only=True):
     router: Router
     max_attempts: int
     """Endpoints asked for one model. Source: reliability §3."""
+    hedge_after_s: float | None = None
 
 
 class Answer:
@@ -93,6 +95,8 @@ class Answer:
     # What most answers never change stands in the class.
     error: TrunklineError | None = None
     """What it ended in, where that was no success."""
+    record: Generation | None = None
+    """What it came to; there once the journal has it."""
     _endpoint: Endpoint | None = None
     _target: Target | None = None
     _losses: tuple[Loss, ...] = ()
@@ -118,6 +122,8 @@ class Answer:
     _last: Callable[[], None] | None = None
     """What is left to be done when it is."""
     _credential: Credential | None = None
+    _hedge: Endpoint | None = None
+    """The endpoint that was asked beside another one."""
     _begun_at = 0.0
     """When the attempt began."""
     _sent_at = 0.0
@@ -131,6 +137,8 @@ class Answer:
         self._sink = sink
         self._reservation = reservation
         self._attempts: list[Attempt] = []
+        self._waits: list[float] = []
+        """What providers said about when to come again, in seconds."""
 
     def launch(self, on_over: Callable[[], None]) -> None:
         """As `run`, and call *on_over* at the end; with no task where the first attempt goes as most do.
@@ -140,6 +148,9 @@ class Answer:
         """
         self._on_over = on_over
         self._listen()
+        if self._world.hedge_after_s is not None:  # that waits
+            self._go_on()
+            return
         try:
             self._begin(self._route.plan.first)
         except TrunklineError:
@@ -191,7 +202,7 @@ class Answer:
         assert last is not None
         try:
             if failure is not None:
-                raise _unrecorded(failure)
+                raise unrecorded(failure)
             last()
         except Exception as error:  # noqa: BLE001 - raised again by `_attempt`
             self._trouble = error
@@ -259,13 +270,17 @@ class Answer:
     async def _carry_out(self) -> None:
         last: TrunklineError | None = None
         for candidates in self._route.plan.candidates:
-            for endpoint in candidates.endpoints[: self._world.max_attempts]:
+            asked = candidates.endpoints[: self._world.max_attempts]
+            for place, endpoint in enumerate(asked):
+                if endpoint is self._hedge:  # asked beside the one before it
+                    continue
                 begun = self._sent_at if self._direct else self._world.clock.monotonic()
+                following = asked[place + 1] if place + 1 < len(asked) else None
                 try:
-                    await self._attempt(endpoint)
+                    await self._attempt(endpoint, following)
                     return
                 except TrunklineError as error:
-                    last = self._failed(endpoint, error, begun)
+                    last = self._failed(self._endpoint or endpoint, error, begun)
                 if self._finished or self._committed or self._sink.gone:
                     raise last
                 if not last.another_endpoint:
@@ -323,12 +338,18 @@ class Answer:
         target, credential, encoded = self._prepare(endpoint)
         return target, credential, target.send(transport, credential, encoded, self._timeouts(), self._kind())
 
-    async def _attempt(self, endpoint: Endpoint) -> None:
+    async def _attempt(self, endpoint: Endpoint, following: Endpoint | None) -> None:
         world = self._world
         target, credential, sending = self._send(endpoint)
         provider = target.provider
         try:
-            response = await sending
+            if world.hedge_after_s is None or following is None:
+                response = await sending
+            else:
+                response = await self._hedged(endpoint, following, sending, world.hedge_after_s)
+                assert self._target is not None
+                assert self._credential is not None
+                target, credential, provider = self._target, self._credential, self._target.provider
             self._response = response
             self._sent_at = self._content_at = world.clock.monotonic()
             if (cause := self._cause) is not None:
@@ -350,6 +371,41 @@ class Answer:
         finally:
             self._response = None
         world.credentials.served(provider, credential)
+
+    async def _hedged(
+        self, endpoint: Endpoint, other: Endpoint, sending: Awaitable[Response], after_s: float
+    ) -> Response:
+        """The answer that begins first: of *sending*, or of *other*, which is asked too after so many seconds."""
+        mine = {name: getattr(self, name) for name in _OF_AN_ATTEMPT}
+        theirs: dict[str, Any] = {}
+        begun = self._begun_at
+
+        def second() -> Awaitable[Response] | None:
+            try:
+                _, _, also = self._send(other)
+            except TrunklineError:
+                return None
+            else:
+                theirs.update({name: getattr(self, name) for name in _OF_AN_ATTEMPT})
+                return also
+            finally:
+                self._turn(mine)
+
+        won = False
+        try:
+            response, _, won = await race(sending, after_s, second)
+        finally:
+            if theirs:
+                self._hedge = other
+                slower = UpstreamTimeout("another endpoint was asked too, and began sooner", maybe_billed=True)
+                self._note(endpoint if won else other, slower, begun)
+        if won:
+            self._turn(theirs)
+        return response
+
+    def _turn(self, state: dict[str, Any]) -> None:
+        for name, value in state.items():
+            setattr(self, name, value)
 
     def _timeouts(self) -> Timeouts:
         """The limits, less what earlier attempts took of the whole."""
@@ -507,6 +563,15 @@ class Answer:
     def _failed(self, endpoint: Endpoint, error: TrunklineError, begun: float) -> TrunklineError:
         """Note a failed attempt."""
         error = self._aborting or error
+        if error.retry_after_s is not None:
+            self._waits.append(error.retry_after_s)
+        if error.fault == "upstream":
+            self._world.attempt_failed(endpoint.provider, error)
+            self._world.router.failed(endpoint, error)
+        return self._note(endpoint, error, begun)
+
+    def _note(self, endpoint: Endpoint, error: TrunklineError, begun: float) -> TrunklineError:
+        """Put it among the attempts."""
         error.provider = error.provider or endpoint.provider_name
         provider = self._world.providers[endpoint.provider]
         if error.raw is not None:
@@ -526,15 +591,13 @@ class Answer:
                 maybe_billed=error.maybe_billed,
             )
         )
-        if error.fault == "upstream":
-            self._world.attempt_failed(endpoint.provider, error)
-            self._world.router.failed(endpoint, error)
         return error
 
     def _final(self, last: TrunklineError) -> TrunklineError:
         """What the client is told when every attempt failed: the last one's error, with what was tried before."""
         if last.fault != "upstream":
             return last
+        wait = min(self._waits, default=None)
         failed = AllAttemptsFailed(
             f"{last.provider}: {last.message}",
             provider=last.provider,
@@ -542,15 +605,15 @@ class Answer:
             upstream_status=last.upstream_status,
             raw=last.raw,
             error_type=last.kind,
-            retry_after_s=last.retry_after_s,
+            retry_after_s=wait,
             attempts=tuple(self._attempts[:-1]),
         )
         failed.http_status = last.http_status
         limited = [attempt.cause == UpstreamLimited.__name__ for attempt in self._attempts]
         if all(limited):
-            failed.availability = self._availability("capacity_exhausted", last.retry_after_s)
+            failed.availability = self._availability("capacity_exhausted", wait)
         elif last.http_status in (503, 504):
-            failed.availability = self._availability("temporarily_unavailable", last.retry_after_s)
+            failed.availability = self._availability("temporarily_unavailable", wait)
         return failed
 
     def _availability(self, code: str, retry_after_s: float | None) -> dict[str, object]:
@@ -583,6 +646,8 @@ class Answer:
         except TrunklineError as worse:
             error = worse
         self.error = error
+        if self._ctx.metadata:
+            error.routing = self._metadata()
         if not gone:
             self._tell(error, usage, charge)
 
@@ -674,10 +739,11 @@ class Answer:
         try:
             self._world.journal.append(record)
         except OSError as problem:
-            raise _unrecorded(problem) from problem
+            raise unrecorded(problem) from problem
 
     def _settle(self, record: Generation) -> None:
         """Charge what the record says; with no `await` since it went to the journal."""
+        self.record = record
         self._reservation.settle(record.cost)
         self._world.settled(record)
 
@@ -726,9 +792,14 @@ class Answer:
 
 
 _NOTHING = Outcome()
+_OF_AN_ATTEMPT = (
+    "_endpoint", "_target", "_credential", "_losses", "_identity", "_request_bytes", "_way", "_begun_at",
+)  # fmt: skip
+"""What `_prepare` sets."""
 
 
-def _unrecorded(problem: OSError) -> Overloaded:
+def unrecorded(problem: OSError) -> Overloaded:
+    """What the client is told where the journal cannot be written: without a record there is no answer."""
     logger.critical("the journal cannot be written: %s", problem.strerror)
     return Overloaded("the server cannot record usage now", retry_after_s=5.0)
 

@@ -1,22 +1,22 @@
 """`require_parameters`: whether an endpoint takes all of a request. Source: openrouter-semantics §4 (12)."""
 
+from trunkline.dialects.base import Call, Client
 from trunkline.dialects.registry import RELAYS
 from trunkline.model.endpoint import Endpoint
-from trunkline.pipeline.context import Context
 from trunkline.routing.demand import lacking
 from trunkline.upstream.answer import Exchanges
 
 
-def says_all(world: Exchanges, ctx: Context, endpoint: Endpoint) -> bool:
-    """Whether nothing of the request of *ctx* is lost on the way to *endpoint*.
+def says_all(world: Exchanges, client: Client, call: Call, endpoint: Endpoint) -> bool:
+    """Whether nothing of *call* is lost on the way to *endpoint*.
 
     It is written as it would leave, so this is for callers who asked to know.
     """
-    request = ctx.client.decode(ctx.call)
+    request = client.decode(call)
     if lacking(request, endpoint.parameters):
         return False
-    target = world.targets.of(endpoint, world.providers[endpoint.provider], ctx.client.name)
-    relay = RELAYS.get((ctx.client.name, target.dialect.name)) if world.relay else None
+    target = world.targets.of(endpoint, world.providers[endpoint.provider], client.name)
+    relay = RELAYS.get((client.name, target.dialect.name)) if world.relay else None
     if relay is not None:
-        return not relay.request(ctx.call, endpoint, target.quirks).losses
+        return not relay.request(call, endpoint, target.quirks).losses
     return not target.dialect.encode(request, endpoint, target.quirks).losses

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from trunkline.model.endpoint import Endpoint
-from trunkline.model.errors import Attempt
+from trunkline.model.errors import Attempt, NoEndpoint
 from trunkline.model.loss import Loss
-from trunkline.routing.plan import Plan
+from trunkline.routing.plan import filtered
 from trunkline.upstream.router import Route
 
 
@@ -45,19 +45,25 @@ def metadata(
             ],
         },
         "attempts": tried,
-        "filtered": filtered(plan),
+        "filtered": filtered(plan.removed),
         "sticky": plan.sticky is not None,
         "translation": translation(losses, way=way, dialect=dialect),
     }
 
 
-def filtered(plan: Plan) -> list[dict[str, str]]:
-    """Ours: every endpoint that was left out, with the filter that did it."""
-    return [
-        {"provider": endpoint.provider_name, "model": endpoint.model, "tag": endpoint.tag, "filter": removed.name}
-        for removed in plan.removed
-        for endpoint in removed.endpoints
-    ]
+def of_failure(requested: str, error: NoEndpoint) -> dict[str, Any]:
+    """The object where no endpoint was left to ask."""
+    return {
+        "requested": requested,
+        "strategy": "direct",
+        "region": None,
+        "summary": "available=0, selected=none",
+        "attempt": 0,
+        "is_byok": False,
+        "endpoints": {"total": 0, "available": []},
+        "attempts": [],
+        "filtered": error.filtered,
+    }
 
 
 def translation(losses: Sequence[Loss], *, way: str, dialect: str | None) -> dict[str, Any]:

@@ -133,7 +133,7 @@ class Router:
             UnknownModel: a name that is not in the catalog.
             NoEndpoint: every endpoint was ruled out; it says by what.
         """
-        named = self._named(call)
+        named = self.named(call)
         wanted = [self._want(one) for one in named]
         now = self._monotonic()
         choice = False
@@ -162,7 +162,8 @@ class Router:
             requested=call.model or (call.models[0] if call.models else ""),
         )
 
-    def _named(self, call: Call) -> tuple[Named, ...]:
+    def named(self, call: Call) -> tuple[Named, ...]:
+        """The models that *call* names, in its order. Raises as `route` does."""
         if not call.models and call.model:
             named = self.catalog.named(call.model)
             if named is not None:

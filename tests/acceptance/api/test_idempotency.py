@@ -16,6 +16,7 @@ from trunkline.model import errors
 from trunkline.model.errors import Attempt, TrunklineError
 from trunkline.ports import EVENT_STREAM
 from trunkline.server import idempotency
+from trunkline.server.recorder import Recorder
 from trunkline.storage import IdempotencyStore
 from trunkline.storage.idempotency import LEASE_S, Entry, Fresh
 
@@ -360,7 +361,7 @@ class Client:
 
 def test_the_recorder_passes_on_what_the_client_does() -> None:
     client, told = Client(), list[object]()
-    recorder = idempotency.Recorder(client)
+    recorder = Recorder(client, 100)
     assert client.on_gone is not None
     assert client.on_pause is not None
     assert client.on_resume is not None
@@ -381,7 +382,7 @@ def test_the_recorder_passes_on_what_the_client_does() -> None:
 def test_an_end_that_nobody_waited_for_is_none(stream: bool) -> None:
     """A provider that bills after a cancel is read to its end without a client."""
     client = Client()
-    recorder = idempotency.Recorder(client)
+    recorder = Recorder(client, 100)
     if stream:
         recorder.start(200, EVENT_STREAM)
         recorder.write(b"a")

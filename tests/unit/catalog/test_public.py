@@ -8,7 +8,8 @@ import pytest
 import yaml
 
 from trunkline.catalog.models import Catalog
-from trunkline.catalog.public import EndpointStats, Percentiles, amount, endpoints_object, model_list, provider_list
+from trunkline.catalog.public import EndpointStats, amount, endpoints_object, model_list, provider_list
+from trunkline.routing.statistics import Percentiles
 from trunkline.settings import parse
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -79,7 +80,7 @@ def test_endpoints(catalog: Catalog) -> None:
     first, second = data["endpoints"]
     assert first["supported_parameters"] == ["temperature", "tools", "tool_choice"]
     assert first["tag"] == "openai/fp8"
-    assert first["latency_last_30m"] == {"p50": 0.1, "p75": 0.2, "p90": 0.3, "p99": 0.4}
+    assert first["latency_last_30m"] == {"p50": 100.0, "p75": 200.0, "p90": 300.0, "p99": 400.0}
     assert second["pricing"]["prompt"] == "-1"
     assert second["context_length"] == 128000
 

@@ -7,6 +7,7 @@ from trunkline.dialects.anthropic_messages import request as requests
 from trunkline.dialects.anthropic_messages.count import counted
 from trunkline.dialects.anthropic_messages.decode import NAME, BodyDecoder, StreamDecoder
 from trunkline.dialects.anthropic_messages.encode import BodyEncoder, StreamEncoder, frame
+from trunkline.dialects.anthropic_messages.replay import replay
 from trunkline.dialects.base import Call, Converter, Decoder, Encoded, Encoder, Identity, Quirks
 from trunkline.dialects.sse import is_stream
 from trunkline.model.endpoint import Endpoint
@@ -35,6 +36,10 @@ class MessagesClient:
     def error(self, error: TrunklineError, generation_id: str | None) -> bytes:
         """As `Client.error`."""
         return errors.error_body(error, generation_id)
+
+    def replay(self, body: bytes, id_: str, created: int, *, stream: bool) -> bytes:
+        """As `Client.replay`."""
+        return replay(body, id_, created, stream=stream)
 
     def counted(self, tokens: int, *, estimated: bool) -> bytes:
         """As `Client.counted`."""

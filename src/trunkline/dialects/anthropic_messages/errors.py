@@ -60,6 +60,8 @@ def envelope(error: TrunklineError, request_id: str | None) -> dict[str, Any]:
         metadata["param"] = error.param
     if metadata and not isinstance(error, Internal):
         body["metadata"] = metadata
+    if error.routing is not None and not isinstance(error, Internal):
+        body["openrouter_metadata"] = error.routing
     return body
 
 

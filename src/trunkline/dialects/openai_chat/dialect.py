@@ -8,6 +8,7 @@ from trunkline.dialects.openai_chat import request as requests
 from trunkline.dialects.openai_chat.decode import BodyDecoder, StreamDecoder
 from trunkline.dialects.openai_chat.encode import BodyEncoder, StreamEncoder
 from trunkline.dialects.openai_chat.errors import error_body, from_answer
+from trunkline.dialects.openai_chat.replay import replay
 from trunkline.dialects.sse import KEEP_ALIVE, is_stream
 from trunkline.model.endpoint import Endpoint
 from trunkline.model.errors import NotFound, TrunklineError
@@ -35,6 +36,10 @@ class ChatClient:
     def error(self, error: TrunklineError, generation_id: str | None) -> bytes:
         """As `Client.error`."""
         return error_body(error, generation_id)
+
+    def replay(self, body: bytes, id_: str, created: int, *, stream: bool) -> bytes:
+        """As `Client.replay`."""
+        return replay(body, id_, created, stream=stream)
 
     def counted(self, tokens: int, *, estimated: bool) -> bytes:
         """As `Client.counted`: chat has no such question."""

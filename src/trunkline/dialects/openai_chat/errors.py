@@ -85,7 +85,10 @@ def speaks(error: TrunklineError) -> bool:
 def error_body(error: TrunklineError, generation_id: str | None) -> bytes:
     """The JSON body of *error* before the answer has begun. The id is in the headers; this envelope has no place."""
     del generation_id
-    return msgspec.json.encode({"error": error_object(error), "user_id": None})
+    body: dict[str, Any] = {"error": error_object(error), "user_id": None}
+    if error.routing is not None and not isinstance(error, Internal):
+        body["openrouter_metadata"] = error.routing
+    return msgspec.json.encode(body)
 
 
 def from_answer(status: int, headers: Mapping[str, str], body: bytes, now: float) -> TrunklineError:

@@ -9,6 +9,7 @@ from trunkline.dialects.openai_responses import request as requests
 from trunkline.dialects.openai_responses.count import counted
 from trunkline.dialects.openai_responses.decode import BodyDecoder, StreamDecoder
 from trunkline.dialects.openai_responses.encode import BodyEncoder, StreamEncoder
+from trunkline.dialects.openai_responses.replay import replay
 from trunkline.dialects.sse import KEEP_ALIVE, is_stream
 from trunkline.model.endpoint import Endpoint
 from trunkline.model.errors import TrunklineError
@@ -36,6 +37,10 @@ class ResponsesClient:
     def error(self, error: TrunklineError, generation_id: str | None) -> bytes:
         """As `Client.error`: before there is a response its errors are chat's."""
         return error_body(error, generation_id)
+
+    def replay(self, body: bytes, id_: str, created: int, *, stream: bool) -> bytes:
+        """As `Client.replay`."""
+        return replay(body, id_, created, stream=stream)
 
     def counted(self, tokens: int, *, estimated: bool) -> bytes:
         """As `Client.counted`."""

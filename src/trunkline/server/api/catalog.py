@@ -9,7 +9,7 @@ from starlette.routing import Route
 
 from trunkline.catalog import public
 from trunkline.dialects.limits import printable
-from trunkline.model.endpoint import Model
+from trunkline.model.endpoint import Endpoint, Model
 from trunkline.model.errors import NotFound
 from trunkline.server.api.common import json, state_of
 
@@ -31,7 +31,23 @@ async def model(request: Request) -> Response:
 
 async def endpoints(request: Request) -> Response:
     """One model and where it can be had."""
-    return json(public.endpoints_object(_find(request)))
+    state = state_of(request)
+    router, now = state.exchanges.router, state.clock.monotonic()
+
+    def stats(endpoint: Endpoint) -> public.EndpointStats:
+        found = router.statistics(endpoint)
+        latency, throughput = found.half_hour(now)
+        uptime = found.uptime(now)
+        return public.EndpointStats(
+            latency=latency,
+            throughput=throughput,
+            uptime_5m=uptime.last_5m,
+            uptime_30m=uptime.last_30m,
+            uptime_1d=uptime.last_1d,
+            status=public.STATUS[found.refresh(now).standing],
+        )
+
+    return json(public.endpoints_object(_find(request), stats))
 
 
 async def providers(request: Request) -> Response:

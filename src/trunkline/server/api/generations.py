@@ -73,6 +73,7 @@ def generation_object(done: Generation) -> dict[str, Any]:
         "session_id": done.session_id,
         "api_type": API_TYPES.get(done.api_type, done.api_type),
         "preset_id": done.preset_id,
+        "response_cache_source_id": done.response_cache_source_id,
         "router": None,
         "data_region": "global",
         "workspace_id": None,

@@ -1,0 +1,34 @@
+"""A response, given again. The frames at both ends of a stream hold all of it; those between name only items."""
+
+from functools import partial
+
+from msgspec import Raw
+
+from trunkline.dialects.openai_responses.echo import null
+from trunkline.dialects.replay import Fields, frames, opened, put, reframed, written
+
+WHOLE = b'"response":{'
+"""What frames with the response in them hold; text cannot, since its quotes are escaped."""
+
+
+def replay(body: bytes, id_: str, created: int, *, stream: bool) -> bytes:
+    """As `Client.replay`. It is begun and completed at *created*."""
+    if stream:
+        return frames(body, partial(_frame, id_, created))
+    return written(_put(id_, created, opened(body)))
+
+
+def _frame(id_: str, created: int, block: bytes) -> bytes:
+    return reframed(block, partial(_within, id_, created)) if WHOLE in block else block
+
+
+def _within(id_: str, created: int, fields: Fields) -> Fields:
+    if "response" in fields:
+        fields["response"] = _put(id_, created, opened(fields["response"]))
+    return fields
+
+
+def _put(id_: str, created: int, response: Fields) -> Fields:
+    ended: Raw | None = response.get("completed_at")
+    times = {"created_at": created} if null(ended) else {"created_at": created, "completed_at": created}
+    return put(response, id=id_, **times)

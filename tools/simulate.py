@@ -1,0 +1,518 @@
+"""A simulated day of one model at twelve endpoints: what routing makes of outages, slowdowns, 429s and price changes.
+
+`python tools/simulate.py [--seed N] [--hours H] [--svg FILE] [--json FILE]`. It writes the plot and prints the figures of
+docs/routing-simulation.md. Discrete events on a clock of its own and seeded randomness: the same seed, the same day.
+
+What decides is the gateway's own code: catalog, `Router`, statistics, rests of credentials, all with default settings.
+Made up are the endpoints (`World`) and, in a few lines, what the network and `Answer` do (`Run`). The day is lived twice,
+once for each of `POLICIES`, with the same requests and the same troubles.
+"""
+
+import argparse
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from decimal import Decimal
+from heapq import heappop, heappush
+from itertools import count, pairwise
+from math import ceil, pi, sin
+from pathlib import Path
+from random import Random
+from typing import Literal, NamedTuple, TypeAlias
+
+from trunkline.catalog.config import EndpointSettings, ModelSettings, PriceSettings
+from trunkline.catalog.models import build
+from trunkline.dialects.base import Call
+from trunkline.dialects.registry import CLIENTS
+from trunkline.ledger.cost import cost
+from trunkline.model.endpoint import Endpoint
+from trunkline.model.errors import TrunklineError, UpstreamFailed, UpstreamLimited, UpstreamUnreachable
+from trunkline.model.key import ANONYMOUS
+from trunkline.model.preferences import NO_PREFERENCES, Preferences
+from trunkline.model.usage import Usage
+from trunkline.providers.base import Credential, Provider
+from trunkline.routing.config import RoutingSettings
+from trunkline.routing.plan import Plan
+from trunkline.routing.statistics import DOWN, STABLE
+from trunkline.upstream.health import Credentials
+from trunkline.upstream.router import Route, Router, memory
+
+MODEL = "acme/large"
+POLICIES: dict[str, Preferences] = {"draw": NO_PREFERENCES, "price": Preferences(sort="price")}
+"""What requests say: nothing, which is the draw by 1/price², or `sort: price`."""
+
+Kind = Literal["down", "half", "slow", "limited"]
+HOUR = 3600.0
+BUCKET_S = 600.0
+"""Of the plot."""
+HALF = 0.3
+"""The share of failures of an endpoint that is half dead."""
+NOISE = 0.001
+"""The share of failures of every endpoint at its best."""
+SLOWER = 6.0
+REFUSED_S, CONNECT_S, FIRST_BYTE_S = 0.05, 10.0, 120.0
+"""After which a call to a dead endpoint fails: refused, no connection, no answer. The defaults of `timeouts`."""
+
+
+class Site(NamedTuple):
+    """An endpoint at its best: USD per million tokens, seconds to the first token, tokens a second."""
+
+    name: str
+    prompt: str
+    completion: str
+    latency_s: float
+    speed: float
+
+
+SITES = (
+    Site("alder", "0.10", "0.32", 0.6, 45),
+    Site("beech", "0.10", "0.34", 0.5, 40),
+    Site("cedar", "0.11", "0.33", 0.8, 60),
+    Site("dogwood", "0.12", "0.36", 0.4, 55),
+    Site("elm", "0.23", "0.40", 0.5, 70),
+    Site("fir", "0.25", "0.55", 0.4, 80),
+    Site("ginkgo", "0.35", "0.75", 0.7, 60),
+    Site("hazel", "0.45", "0.80", 0.3, 110),
+    Site("ivy", "0.59", "0.79", 0.2, 280),
+    Site("juniper", "0.60", "0.90", 0.3, 150),
+    Site("larch", "0.88", "0.88", 0.5, 90),
+    Site("maple", "1.20", "1.60", 0.4, 75),
+)
+"""One open model of 70 billion parameters as it is sold: a few cheap ones close together, dear ones far off."""
+CHEAP = 4
+"""The first of `SITES`: where most requests go, so where most goes wrong."""
+A_DAY: dict[Kind, float] = {"down": 2.0, "half": 2.0, "slow": 3.0, "limited": 6.0}
+"""How often each happens to an endpoint; to a cheap one, twice as often."""
+LENGTH_S: dict[Kind, tuple[float, float]] = {
+    "down": (60, 2400), "half": (300, 3600), "slow": (600, 3600), "limited": (30, 300),
+}  # fmt: skip
+CALM_S = 240.0
+"""Between two troubles of one endpoint."""
+SETTLE_S = 180.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trouble:
+    """Something wrong at one endpoint for a while.
+
+    `fails_after_s` is for calls to one that is down. `hollow`: the provider's list of models is answered all the same,
+    so that a probe is misled; for one that is half dead, it always is.
+    """
+
+    site: int
+    kind: Kind
+    begins: float
+    ends: float
+    fails_after_s: float = REFUSED_S
+    hollow: bool = False
+    retry_after_s: float | None = None
+
+
+class Change(NamedTuple):
+    """A new price: *factor* times the old one."""
+
+    at: float
+    site: int
+    factor: Decimal
+
+
+class World:
+    """What happens to `SITES` in so many *hours*; *density* times as much as on a usual day.
+
+    Beside the troubles of each, with *disasters* three fourths of the cheap ones lose their connection at the same time
+    for ten minutes (a data centre), and once all are down at the same time for a minute or two.
+    """
+
+    def __init__(self, seed: int, hours: float, density: float = 1.0, *, disasters: bool = True) -> None:
+        random = Random(f"world {seed}")  # noqa: S311
+        self.seed = seed
+        self.seconds = hours * HOUR
+        self.troubles: list[Trouble] = []
+        if disasters:
+            self._disasters(random)
+        for site in range(len(SITES)):
+            for kind, often in A_DAY.items():
+                expected = often * density * hours / 24 * (2 if site < CHEAP else 1)
+                for _ in range(int(expected) + (random.random() < expected % 1)):
+                    self._add(random, site, kind)
+        self.troubles.sort(key=lambda trouble: trouble.begins)
+        changes = ceil(hours)
+        self.changes = sorted(
+            Change(random.uniform(0, self.seconds), random.randrange(len(SITES)), Decimal(random.choice((90, 95, 105, 110))) / 100)
+            for _ in range(changes)
+        )
+
+    def _disasters(self, random: Random) -> None:
+        begins = self.seconds * 0.4
+        for site in range(CHEAP - 1):
+            self.troubles.append(
+                Trouble(site=site, kind="down", begins=begins, ends=begins + 600, fails_after_s=CONNECT_S)
+            )
+        begins = self.seconds * 0.75
+        for site in range(len(SITES)):
+            ends = begins + 60 + random.uniform(0, 60)
+            self.troubles.append(Trouble(site=site, kind="down", begins=begins, ends=ends, hollow=site % 3 == 0))
+
+    def _add(self, random: Random, site: int, kind: Kind) -> None:
+        least, most = LENGTH_S[kind]
+        begins, length = random.uniform(CALM_S, self.seconds), min(most, least * random.paretovariate(1.2))
+        ends = begins + length
+        if ends > self.seconds - CALM_S or any(
+            other.site == site and other.begins - CALM_S < ends and begins < other.ends + CALM_S
+            for other in self.troubles
+        ):
+            return  # not two at once
+        self.troubles.append(
+            Trouble(
+                site=site,
+                kind=kind,
+                begins=begins,
+                ends=ends,
+                fails_after_s=random.choice((REFUSED_S, REFUSED_S, CONNECT_S, CONNECT_S, FIRST_BYTE_S)),
+                hollow=kind == "half" or random.random() < 0.4,
+                retry_after_s=random.choice((None, 2.0, 10.0, 30.0)),
+            )
+        )
+
+    def requests(self) -> Iterator[tuple[float, Usage]]:
+        """When they come, two to five a second by the time of day, and what they use."""
+        random = Random(f"requests {self.seed}")  # noqa: S311
+        now = 0.0
+        while True:
+            now += random.expovariate(3.5 - 1.5 * sin(2 * pi * now / (24 * HOUR) + 0.5))
+            if now >= self.seconds:
+                return
+            prompt, completion = int(random.lognormvariate(7, 1)) + 1, int(random.lognormvariate(5, 0.8)) + 2
+            yield now, Usage(prompt=prompt, completion=completion)
+
+
+@dataclass(slots=True)
+class Bucket:
+    """Ten minutes. Money is in pico-dollars; `asked` and `served` count while an endpoint was up.
+
+    `oracle` is the cheapest endpoint's that was neither down nor half dead nor limited. An answer that was cheaper, from
+    one half dead, counts as what the oracle pays, so that it makes up for nothing.
+    """
+
+    by_site: list[int] = field(default_factory=lambda: [0] * len(SITES))
+    asked: int = 0
+    served: int = 0
+    paid: int = 0
+    oracle: int = 0
+
+
+def percentile(values: list[float], share: float) -> float:
+    """0 where there are none."""
+    return sorted(values)[max(0, ceil(share * len(values)) - 1)] if values else 0.0
+
+
+@dataclass(slots=True)
+class Result:
+    """What came of the day. `recoveries` are seconds, each with the trouble it ended."""
+
+    buckets: list[Bucket]
+    attempts: int = 0
+    requests: int = 0
+    served: int = 0
+    in_blackout: int = 0
+    """Requests that came when nothing was up: they count for nothing."""
+    first_failed: int = 0
+    """Requests whose first attempt failed, of those that count."""
+    half_first: int = 0
+    dead_first: int = 0
+    """Requests that were sent first to an endpoint that was half dead, or down while another was up."""
+    waited_s: float = 0.0
+    """In failed attempts, of those that count."""
+    recoveries: list[tuple[float, Trouble]] = field(default_factory=list)
+    settled: list[float] = field(default_factory=list)
+    """Seconds after an outage's end at which the endpoint was last not to be used, within `SETTLE_S`."""
+    overtaken: int = 0
+    """Outages of which it cannot be said, because the next trouble came first."""
+
+    @property
+    def success(self) -> float:
+        return sum(one.served for one in self.buckets) / max(1, sum(one.asked for one in self.buckets))
+
+    @property
+    def cost_ratio(self) -> float:
+        return sum(one.paid for one in self.buckets) / max(1, sum(one.oracle for one in self.buckets))
+
+    def recovery(self, share: float) -> float:
+        """The percentile of the times that recoveries took, in seconds."""
+        return percentile([seconds for seconds, _ in self.recoveries], share)
+
+    def figures(self) -> dict[str, float]:
+        return {
+            "requests": self.requests,
+            "success": round(self.success, 6),
+            "failed while one was up": sum(one.asked - one.served for one in self.buckets),
+            "cost / oracle": round(self.cost_ratio, 4),
+            "recoveries": len(self.recoveries),
+            "recovery p50 s": round(self.recovery(0.5), 1),
+            "recovery p95 s": round(self.recovery(0.95), 1),
+            "recovery max s": round(self.recovery(1.0), 1),
+            "settled p50 s": round(percentile(self.settled, 0.5), 1),
+            "settled p95 s": round(percentile(self.settled, 0.95), 1),
+            "settled max s": round(percentile(self.settled, 1.0), 1),
+            "overtaken": self.overtaken,
+            "attempts / request": round(self.attempts / self.requests, 4),
+            "first attempt failed": round(self.first_failed / self.requests, 5),
+            "sent first to the half dead": self.half_first,
+            "sent first to the dead": self.dead_first,
+            "waited in failed attempts, s / request": round(self.waited_s / self.requests, 3),
+            "requests in the blackout": self.in_blackout,
+        }
+
+
+@dataclass(slots=True)
+class Asked:
+    """A request under way."""
+
+    route: Route
+    usage: Usage
+    bucket: Bucket
+    counts: bool
+    oracle: int | None
+    tried: int = 0
+
+
+Action: TypeAlias = Callable[[], None]
+
+
+class Run:
+    """The day, lived by one policy. `result` is there when `live` has been called."""
+
+    def __init__(self, world: World, policy: str) -> None:
+        self.world = world
+        self.now = 0.0
+        self._preferences = POLICIES[policy]
+        self._by_price = policy == "price"
+        self._random = Random(f"luck {world.seed}")  # noqa: S311
+        self._draw = Random(f"draw {world.seed}")  # noqa: S311
+        self._settings = RoutingSettings()
+        self._memory = memory()
+        self._credentials = Credentials(self._time)
+        self._call = Call(envelope={}, model=MODEL, preferences=self._preferences)
+        self._agenda: list[tuple[float, int, Action]] = []
+        self._order = count()
+        self._troubles: list[Trouble | None] = [None] * len(SITES)
+        self._healing: dict[int, tuple[float, Trouble]] = {}
+        """Sites whose outage is over, and since when they are not back."""
+        self._settling: dict[int, tuple[float, float]] = {}
+        """The same, since when, and when each was last seen as not to be used."""
+        self._prices = [(Decimal(site.prompt), Decimal(site.completion)) for site in SITES]
+        self._load()
+        self.result = Result([Bucket() for _ in range(ceil(world.seconds / BUCKET_S))])
+
+    def _time(self) -> float:
+        return self.now
+
+    def _load(self) -> None:
+        """Make catalog and router, as a reload does."""
+        providers = {
+            site.name: Provider(
+                slug=site.name,
+                name=site.name.title(),
+                base_url=f"https://{site.name}.example/v1",
+                dialect="chat",
+                credentials=(Credential(id=f"{site.name}#1", secret="k"),),
+            )
+            for site in SITES
+        }
+        endpoints = tuple(
+            EndpointSettings(
+                provider=site.name,
+                upstream_model="large-1",
+                price=PriceSettings(prompt=prompt, completion=completion),
+            )
+            for site, (prompt, completion) in zip(SITES, self._prices, strict=True)
+        )
+        self.catalog = build(providers, {MODEL: ModelSettings(endpoints=endpoints)}, now=0)
+        self.router = Router(
+            self.catalog,
+            self._settings,
+            memory=self._memory,
+            credentials=self._credentials,
+            monotonic=self._time,
+            draw=self._draw.random,
+        )
+        self.endpoints = self.router.pools[MODEL].model.endpoints
+        self._index = {endpoint.name: index for index, endpoint in enumerate(self.endpoints)}
+
+    def _at(self, when: float, action: Action) -> None:
+        heappush(self._agenda, (when, next(self._order), action))
+
+    def live(self) -> Result:
+        """Live through the day."""
+        for trouble in self.world.troubles:
+            self._at(trouble.begins, lambda trouble=trouble: self._begin(trouble))  # type: ignore[misc]
+            self._at(trouble.ends, lambda trouble=trouble: self._end(trouble))  # type: ignore[misc]
+        for change in self.world.changes:
+            self._at(change.at, lambda change=change: self._change(change))  # type: ignore[misc]
+        self._at(self._settings.probe_s, self._probe)
+        requests = self.world.requests()
+        self._next(requests)
+        while self._agenda:
+            self.now, _, action = heappop(self._agenda)
+            action()
+        return self.result
+
+    # What happens to the endpoints.
+
+    def _begin(self, trouble: Trouble) -> None:
+        if self._healing.pop(trouble.site, None) is not None:
+            self.result.overtaken += 1
+        self._settling.pop(trouble.site, None)
+        self._troubles[trouble.site] = trouble
+
+    def _end(self, trouble: Trouble) -> None:
+        self._troubles[trouble.site] = None
+        if trouble.kind in ("down", "half"):
+            self._healing[trouble.site] = (self.now, trouble)
+            self._settling[trouble.site] = (self.now, self.now)
+
+    def _change(self, change: Change) -> None:
+        prompt, completion = self._prices[change.site]
+        exact = Decimal("0.0001")
+        self._prices[change.site] = ((prompt * change.factor).quantize(exact), (completion * change.factor).quantize(exact))
+        self._load()
+
+    def _probe(self) -> None:
+        """Ask the providers in trouble for their lists of models."""
+        for endpoint in self.router.troubled():
+            trouble = self._troubles[self._index[endpoint.name]]
+            if trouble is None or trouble.kind != "down" or trouble.hollow:
+                self.router.recovered(endpoint)
+        if self.now < self.world.seconds:
+            self._at(self.now + self._settings.probe_s, self._probe)
+
+    # What a request does.
+
+    def _next(self, requests: Iterator[tuple[float, Usage]]) -> None:
+        for when, usage in requests:
+            def ask(usage: Usage = usage) -> None:
+                self._ask(usage)
+                self._next(requests)
+
+            self._at(when, ask)
+            return
+
+    def _ask(self, usage: Usage) -> None:
+        result, bucket = self.result, self.result.buckets[int(self.now / BUCKET_S)]
+        route = self.router.route(CLIENTS["chat"], self._call, ANONYMOUS, body_bytes=3 * usage.prompt)
+        up = [not trouble or trouble.kind not in ("down", "limited") for trouble in self._troubles]
+        healthy = [index for index, trouble in enumerate(self._troubles) if not trouble or trouble.kind == "slow"]
+        costs = [cost(usage, self.endpoints[index].price).total for index in healthy]
+        best = min(costs, default=None)
+        self._watch(route.plan, healthy[costs.index(best)] if best is not None else None)
+        counts = any(up)
+        result.requests += 1
+        result.in_blackout += not counts
+        bucket.asked += counts
+        first = self._troubles[self._index[route.plan.first.name]]
+        result.half_first += first is not None and first.kind == "half"
+        result.dead_first += first is not None and first.kind == "down" and counts
+        self._attempt(Asked(route, usage, bucket, counts, best))
+
+    def _attempt(self, asked: Asked) -> None:
+        """What `Answer._carry_out` and `_attempt` do."""
+        endpoint = asked.route.plan.candidates[0].endpoints[asked.tried]
+        asked.tried += 1
+        self.result.attempts += 1
+        provider = self.catalog.providers[endpoint.provider]
+        try:
+            credential = self._credentials.pick(provider)
+        except TrunklineError as error:
+            self._failed(asked, endpoint, error, 0.0)
+            return
+        site = SITES[self._index[endpoint.name]]
+        trouble = self._troubles[self._index[endpoint.name]]
+        kind = trouble.kind if trouble else None
+        slower = SLOWER if kind == "slow" else 1.0
+        latency_s = site.latency_s * slower * self._random.lognormvariate(0, 0.3)
+        luck = self._random.random()
+        if trouble and (kind in ("down", "limited") or (kind == "half" and luck < HALF)) or luck < NOISE:
+            error: TrunklineError
+            if kind == "limited":
+                assert trouble is not None
+                error = UpstreamLimited("busy", retry_after_s=trouble.retry_after_s, upstream_status=429)
+            elif trouble and kind == "down":
+                error = UpstreamUnreachable("no connection")
+                latency_s = min(trouble.fails_after_s, max(trouble.ends - self.now, REFUSED_S))
+            else:
+                error = UpstreamFailed("500", upstream_status=500)
+
+            def fail() -> None:
+                self._credentials.failed(provider, credential, error)
+                self._failed(asked, endpoint, error, latency_s)
+
+            self._at(self.now + latency_s, fail)
+            return
+        seconds = latency_s + asked.usage.completion * slower / site.speed
+
+        def serve() -> None:
+            self._credentials.served(provider, credential)
+            self._served(asked, endpoint, latency_s, seconds)
+
+        self._at(self.now + seconds, serve)
+
+    def _failed(self, asked: Asked, endpoint: Endpoint, error: TrunklineError, seconds: float) -> None:
+        if asked.counts:
+            self.result.first_failed += asked.tried == 1
+            self.result.waited_s += seconds
+        self.router.failed(endpoint, error)
+        if asked.tried < min(self._settings.max_attempts, len(SITES)):
+            self._attempt(asked)
+
+    def _served(self, asked: Asked, endpoint: Endpoint, latency_s: float, seconds: float) -> None:
+        self.router.served(
+            asked.route, endpoint, self._call, ANONYMOUS, asked.usage, latency_s=latency_s, seconds=seconds, tools=None
+        )
+        bucket = asked.bucket
+        self.result.served += 1
+        bucket.by_site[self._index[endpoint.name]] += 1
+        bucket.served += asked.counts
+        if asked.oracle is not None:
+            bucket.oracle += asked.oracle
+            bucket.paid += max(asked.oracle, cost(asked.usage, endpoint.price).total)
+
+    def _watch(self, plan: Plan, best: int | None) -> None:
+        """Note which endpoints are back. By price: first again, from when it should be. By draw: stable again."""
+        for index, (since, last) in list(self._settling.items()):
+            if self.now > since + SETTLE_S:
+                self.result.settled.append(last - since)
+                del self._settling[index]
+            elif self.router.statistics(self.endpoints[index]).vitals.standing != STABLE:
+                self._settling[index] = (since, self.now)
+        for index, (since, trouble) in list(self._healing.items()):
+            endpoint = self.endpoints[index]
+            if self._by_price:
+                standing = self.router.statistics(endpoint).vitals.standing
+                back = plan.first is endpoint or (best != index and standing != DOWN)
+            else:
+                back = self.router.statistics(endpoint).vitals.standing == STABLE
+            if back:
+                self.result.recoveries.append((self.now - since, trouble))
+                del self._healing[index]
+
+
+def live(seed: int, hours: float, density: float = 1.0) -> tuple[World, dict[str, Result]]:
+    """A day and what each policy makes of it."""
+    world = World(seed, hours, density)
+    return world, {policy: Run(world, policy).live() for policy in POLICIES}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--hours", type=float, default=24)
+    parser.add_argument("--density", type=float, default=1.0, help="of troubles; 1 is a usual day")
+    parser.add_argument("--svg", type=Path)
+    args = parser.parse_args()
+    world, results = live(args.seed, args.hours, args.density)
+    for policy, result in results.items():
+        print(policy, json.dumps(result.figures(), indent=1))
+
+
+if __name__ == "__main__":
+    main()
