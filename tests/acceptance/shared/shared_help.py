@@ -146,12 +146,13 @@ async def get(port: int, path: str) -> tuple[int, bytes]:
     return await _exchange(port, f"GET {path} HTTP/1.1\r\nhost: test\r\nconnection: close\r\n\r\n".encode())
 
 
-async def chat(port: int, *, session: str = "", **more: Any) -> tuple[int, Any]:
+async def chat(port: int, *, session: str = "", cache: bool = False, **more: Any) -> tuple[int, Any]:
     """Status and body of a request, for `MODEL` where *more* names no other."""
     body = json.dumps({"model": MODEL, "messages": [{"role": "user", "content": "Say hello."}], **more}).encode()
     head = "POST /api/v1/chat/completions HTTP/1.1\r\nhost: test\r\nconnection: close\r\n"
     head += f"authorization: Bearer {KEY}\r\ncontent-length: {len(body)}\r\n"
     head += f"x-session-id: {session}\r\n" if session else ""
+    head += "x-openrouter-cache: true\r\n" if cache else ""
     status, answer = await _exchange(port, head.encode() + b"\r\n" + body)
     return status, json.loads(answer)
 

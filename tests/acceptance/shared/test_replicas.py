@@ -15,7 +15,7 @@ import pytest
 from shared_help import BODY, PASSWORD, RedisServer, chat, get, metric, program, replica, until, workers
 
 from trunkline.routing.statistics import DOWN, IN_A_ROW
-from trunkline.storage.redis import open_redis
+from trunkline.storage.redis import RedisAnswerCache, open_redis
 from trunkline.storage.shared import LASTING, PASSING
 from trunkline.testing.gateway import MODEL, UPSTREAM_MODEL, RunningGateway
 from trunkline.testing.scripted import Json, ScriptedUpstream, Status
@@ -159,6 +159,63 @@ async def test_without_redis_both_go_on_and_say_so(
     assert PASSWORD not in caplog.text
 
 
+async def test_an_answer_that_one_kept_the_other_gives(redis: RedisServer, tmp_path: Path) -> None:
+    async with (
+        ScriptedUpstream([Json(BODY)]) as good,
+        replica(tmp_path, "a", redis.url, {"good": good.origin}) as a,
+        replica(tmp_path, "b", redis.url, {"good": good.origin}) as b,
+    ):
+        status, first = await chat(a.port, cache=True)
+        assert status == 200
+        status, again = await chat(b.port, cache=True)
+        assert status == 200
+        assert again["choices"] == first["choices"]
+        assert again["usage"]["cost"] == 0
+        assert len(good.seen) == 1
+        redis.kill()
+        for running in (a, b):  # a miss, and nothing else
+            begun = time.monotonic()
+            assert (await chat(running.port, cache=True))[0] == 200
+            assert time.monotonic() - begun < 2
+        assert len(good.seen) == 3
+
+
+async def test_a_cache_without_room_keeps_nothing_in_redis_either(redis: RedisServer, tmp_path: Path) -> None:
+    nothing = {"response_cache": {"max_bytes": 0}}
+    async with (
+        ScriptedUpstream([Json(BODY)]) as good,
+        replica(tmp_path, "a", redis.url, {"good": good.origin}, **nothing) as a,
+    ):
+        for _ in range(2):
+            assert (await chat(a.port, cache=True))[0] == 200
+        assert len(good.seen) == 2
+
+
+async def test_the_cache_of_answers(redis: RedisServer) -> None:
+    client = open_redis(redis.url)
+    usable = True
+    cache = RedisAnswerCache(client, lambda: usable)
+    assert await cache.get(b"\x00\xff") is None
+    await cache.put(b"\x00\xff", b"\x01answer", 60.0)
+    found = await cache.get(b"\x00\xff")
+    assert found is not None
+    assert found.value == b"\x01answer"
+    assert 59 < found.left_s <= 60
+    usable = False
+    assert await cache.get(b"\x00\xff") is None
+    usable = True
+    await cache.delete(b"\x00\xff")
+    assert await cache.get(b"\x00\xff") is None
+    await cache.put(b"short", b"x", 0.05)
+    await asyncio.sleep(0.1)
+    assert await cache.get(b"short") is None
+    redis.signal(signal.SIGSTOP)
+    begun = time.monotonic()
+    assert await cache.get(b"short") is None
+    assert time.monotonic() - begun < 1
+    await client.aclose()
+
+
 async def test_a_redis_that_hangs_is_away_and_nothing_is_told_twice(redis: RedisServer, tmp_path: Path) -> None:
     async with (
         ScriptedUpstream([Json(BODY)]) as good,
@@ -222,6 +279,7 @@ async def test_each_worker_is_a_replica(redis: RedisServer, tmp_path: Path) -> N
         async with asyncio.timeout(20):
             while len(names) < 2:
                 assert (await chat(port, model="demo/echo"))[0] == 200
+                await asyncio.sleep(0.05)
                 names = {msgspec.json.decode(entry)[0] for entry in redis.entries(PASSING)}
 
 
