@@ -32,7 +32,7 @@ from trunkline.ledger.budget import Budgets
 from trunkline.model.errors import TrunklineError
 from trunkline.model.facts import Fact, Rested
 from trunkline.observe.metrics import Metrics
-from trunkline.ports import Clock, DirectTransport
+from trunkline.ports import AnswerCache, Clock, DirectTransport
 from trunkline.providers.authority import Authority
 from trunkline.routing.order import Draw
 from trunkline.server.http import Connection, Timekeeper
@@ -356,6 +356,7 @@ async def build(
         await store.refresh(budgets)
         if transport is None:
             transport = await stack.enter_async_context(open_transport(clock))
+        shared, kept = open_shared(settings, clock, answers)
         parts = Parts(
             clock=clock,
             transport=transport,
@@ -372,7 +373,7 @@ async def build(
             draw=draw,
             metrics=Metrics(),
             turns=Turns(journal.write),
-            shared=open_shared(settings, clock),
+            shared=shared,
         )
         catalog = settings.catalog(now=clock.now())
         state = State(
@@ -382,7 +383,7 @@ async def build(
             generations=store,
             idempotency=IdempotencyStore(database),
             presets=presets,
-            answers=answers,
+            answers=kept,
             max_answer_bytes=cache.max_answer_bytes,
             metrics=parts.metrics,
             new_id=Ids(),
@@ -405,23 +406,24 @@ async def build(
                 lambda: parts.credentials.quarantined,
             ),
         ]
-        if parts.shared is not None:
-            stack.push_async_callback(parts.shared.close)
-            await share(parts.shared, state, parts)
+        if shared is not None:
+            stack.push_async_callback(shared.close)
+            await share(shared, state, parts)
         app = App(settings, state=state, site=site, parts=parts, environ=os.environ if environ is None else environ)
         app.start()
         stack.push_async_callback(app.stop)
         yield app
 
 
-def open_shared(settings: Settings, clock: Clock) -> SharedFacts | None:
-    """What this process shares with other replicas; None where it is to share nothing. Each process is one of them."""
+def open_shared(settings: Settings, clock: Clock, answers: MemoryAnswerCache) -> tuple[SharedFacts | None, AnswerCache]:
+    """What this process, a replica like any other, shares with them, and where answers are kept: *answers* if alone."""
     if settings.shared_state.url is None:
-        return None
-    from trunkline.storage.redis import RedisLog, open_redis
+        return None, answers
+    from trunkline.storage.redis import RedisAnswerCache, RedisLog, open_redis
 
-    log = RedisLog(open_redis(settings.shared_state.url))
-    return SharedFacts(log, monotonic=clock.monotonic, replica=token_hex(8))
+    redis = open_redis(settings.shared_state.url)
+    shared = SharedFacts(RedisLog(redis), monotonic=clock.monotonic, replica=token_hex(8))
+    return shared, RedisAnswerCache(redis, lambda: shared.up and answers.keeps)
 
 
 async def share(shared: SharedFacts, state: State, parts: Parts) -> None:

@@ -33,6 +33,11 @@ class MemoryAnswerCache:
         """How many entries there are; some may have expired."""
         return len(self._entries)
 
+    @property
+    def keeps(self) -> bool:
+        """Whether there is room for anything."""
+        return self._max_bytes > 0 and self._max_answers > 0
+
     def limit(self, *, max_bytes: int, max_answers: int) -> None:
         """Keep no more than this from now on."""
         self._max_bytes, self._max_answers = max_bytes, max_answers

@@ -1,7 +1,10 @@
-"""Redis, Valkey, or what speaks like them: the log of facts. The package is the extra `trunkline[redis]`."""
+"""Redis, Valkey, or what speaks like them: the log of facts, and answers that are kept for all replicas.
+
+The package is the extra `trunkline[redis]`, so this module is imported where a URL is configured, and nowhere else.
+"""
 
 import asyncio
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Final, TypeVar
 
 from redis.asyncio import Redis
@@ -9,11 +12,15 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
+from trunkline.ports import CachedAnswer
 from trunkline.storage.shared import BLOCK_S, MOST_ENTRIES, PAGE, LogAway
 
 CONNECT_S: Final = 2.0
 ANSWER_S: Final = BLOCK_S + 2.0
 """For any command; the longest is a read that waits for `BLOCK_S`."""
+ANSWERS_S: Final = 0.5
+"""For a kept answer: a client waits for it, and the provider has one too."""
+ANSWER_PREFIX: Final = "trunkline:answer:"
 _FIELD = b"e"
 
 T = TypeVar("T")
@@ -81,3 +88,42 @@ class RedisLog:
         except (RedisError, OSError, TimeoutError) as error:
             # Its text may name the address.
             raise LogAway(type(error).__name__) from None
+
+
+class RedisAnswerCache:
+    """The port `AnswerCache`: what one replica keeps, all of them find. Nothing is asked while not *usable*.
+
+    How much there may be of it is the server's affair (`maxmemory`); all of it expires.
+    """
+
+    def __init__(self, redis: "Redis", usable: Callable[[], bool]) -> None:
+        self._redis: Any = redis
+        self._usable = usable
+
+    async def get(self, key: bytes) -> CachedAnswer | None:
+        """As `AnswerCache.get`."""
+        both = self._redis.pipeline(transaction=True).get(_name(key)).pttl(_name(key))
+        value, left_ms = await self._soon(both.execute) or (None, 0)
+        return None if value is None else CachedAnswer(value, left_ms / 1000)
+
+    async def put(self, key: bytes, value: bytes, ttl_s: float) -> None:
+        """As `AnswerCache.put`."""
+        await self._soon(lambda: self._redis.set(_name(key), value, px=max(1, int(ttl_s * 1000))))
+
+    async def delete(self, key: bytes) -> None:
+        """As `AnswerCache.delete`."""
+        await self._soon(lambda: self._redis.delete(_name(key)))
+
+    async def _soon(self, do: Callable[[], Awaitable[Any]]) -> Any:
+        """What *do* gives, None where that takes too long or fails."""
+        if not self._usable():
+            return None
+        try:
+            async with asyncio.timeout(ANSWERS_S):
+                return await do()
+        except (RedisError, OSError, TimeoutError):
+            return None
+
+
+def _name(key: bytes) -> str:
+    return ANSWER_PREFIX + key.hex()

@@ -55,3 +55,10 @@ def test_a_key_of_the_environment_that_cannot_be_sent() -> None:
     with pytest.raises(ConfigError) as caught:
         parse(b"", {"GROQ_API_KEY": "top\nsecret"})
     assert str(caught.value) == "the environment variable GROQ_API_KEY: has a space or a control character in it"
+
+
+def test_shared_state_without_its_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("trunkline.settings.find_spec", lambda name: None)
+    assert line("shared_state: {url: 'redis://:topsecret@h:6379/0'}") == (
+        "trunkline.yaml:1: shared_state.url: it needs a package: pip install 'trunkline[redis]'"
+    )
