@@ -10,8 +10,8 @@ doubling to 60; more than a fifth of half a minute or of five minutes, for 30 se
 probe says that the provider answers again, the endpoint is on **trial**: for a second it is used as any other, then
 what came of that is waited for, since calls to a dead endpoint may take long to fail. An answer closes the circuit and
 what was before is forgiven; a failure opens it again. A probe says little: the list of models may be answered where
-nothing else is. So it does not help an endpoint that answers some calls and not others, and where it was wrong it is not
-believed for a while. Sources: openrouter-semantics §5.2, §5.3; reliability §3; docs/routing-simulation.md.
+nothing else is. So it does not help an endpoint that answers some calls and not others, and where it was wrong it is
+not believed for a while. Sources: openrouter-semantics §5.2, §5.3; reliability §3; docs/routing-simulation.md.
 
 Times are monotonic seconds and handed in. What another replica saw is added by the same methods.
 """
