@@ -587,11 +587,12 @@ class Plot:
 
     def _bands(self) -> None:
         row = 14
-        self._title("What happened, by endpoint, the cheapest first (hours)")
+        self._title("What happened, the cheapest endpoint first (hours)")
         self._legend([*KINDS.values(), ("#dafbe1", "well")])
         for index, site in enumerate(SITES):
             y = self._top + index * row
-            self._text(LEFT - 6, y + 10.5, site.name, anchor="end")
+            self._text(LEFT - 12, y + 10.5, site.name, anchor="end")
+            self._rect(LEFT - 9, y, 5, row - 2, COLOURS[index])
             self._rect(LEFT, y, self._x(self.world.seconds) - LEFT, row - 2, "#dafbe1")
             for trouble in self.world.troubles:
                 if trouble.site == index:
