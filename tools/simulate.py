@@ -1,20 +1,19 @@
 """A simulated day of one model at twelve endpoints: what routing makes of outages, slowdowns, 429s and price changes.
 
-`python tools/simulate.py [--seed N] [--hours H] [--svg FILE] [--json FILE]`. It writes the plot and prints the figures of
+`python tools/simulate.py [--seed N] [--hours H] [--svg FILE]`. It writes the plot and prints the figures of
 docs/routing-simulation.md. Discrete events on a clock of its own and seeded randomness: the same seed, the same day.
 
 What decides is the gateway's own code: catalog, `Router`, statistics, rests of credentials, all with default settings.
-Made up are the endpoints (`World`) and, in a few lines, what the network and `Answer` do (`Run`). The day is lived twice,
-once for each of `POLICIES`, with the same requests and the same troubles.
+Made up are the endpoints (`World`) and, in a few lines, what the network and `Answer` do (`Run`). The day is lived
+twice, once for each of `POLICIES`, with the same requests and the same troubles.
 """
 
 import argparse
-import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from decimal import Decimal
 from heapq import heappop, heappush
-from itertools import count, pairwise
+from itertools import count
 from math import ceil, pi, sin
 from pathlib import Path
 from random import Random
@@ -138,7 +137,11 @@ class World:
         self.troubles.sort(key=lambda trouble: trouble.begins)
         changes = ceil(hours)
         self.changes = sorted(
-            Change(random.uniform(0, self.seconds), random.randrange(len(SITES)), Decimal(random.choice((90, 95, 105, 110))) / 100)
+            Change(
+                random.uniform(0, self.seconds),
+                random.randrange(len(SITES)),
+                Decimal(random.choice((90, 95, 105, 110))) / 100,
+            )
             for _ in range(changes)
         )
 
@@ -190,8 +193,8 @@ class World:
 class Bucket:
     """Ten minutes. Money is in pico-dollars; `asked` and `served` count while an endpoint was up.
 
-    `oracle` is the cheapest endpoint's that was neither down nor half dead nor limited. An answer that was cheaper, from
-    one half dead, counts as what the oracle pays, so that it makes up for nothing.
+    `oracle` is the cheapest endpoint's that was neither down nor half dead nor limited. An answer that was cheaper,
+    from one half dead, counts as what the oracle pays, so that it makes up for nothing.
     """
 
     by_site: list[int] = field(default_factory=lambda: [0] * len(SITES))
@@ -315,7 +318,7 @@ class Run:
                 name=site.name.title(),
                 base_url=f"https://{site.name}.example/v1",
                 dialect="chat",
-                credentials=(Credential(id=f"{site.name}#1", secret="k"),),
+                credentials=(Credential(id=f"{site.name}#1", secret=site.name),),
             )
             for site in SITES
         }
@@ -374,7 +377,10 @@ class Run:
     def _change(self, change: Change) -> None:
         prompt, completion = self._prices[change.site]
         exact = Decimal("0.0001")
-        self._prices[change.site] = ((prompt * change.factor).quantize(exact), (completion * change.factor).quantize(exact))
+        self._prices[change.site] = (
+            (prompt * change.factor).quantize(exact),
+            (completion * change.factor).quantize(exact),
+        )
         self._load()
 
     def _probe(self) -> None:
@@ -390,6 +396,7 @@ class Run:
 
     def _next(self, requests: Iterator[tuple[float, Usage]]) -> None:
         for when, usage in requests:
+
             def ask(usage: Usage = usage) -> None:
                 self._ask(usage)
                 self._next(requests)
@@ -422,8 +429,8 @@ class Run:
         provider = self.catalog.providers[endpoint.provider]
         try:
             credential = self._credentials.pick(provider)
-        except TrunklineError as error:
-            self._failed(asked, endpoint, error, 0.0)
+        except TrunklineError as refused:
+            self._failed(asked, endpoint, refused, 0.0)
             return
         site = SITES[self._index[endpoint.name]]
         trouble = self._troubles[self._index[endpoint.name]]
@@ -431,7 +438,7 @@ class Run:
         slower = SLOWER if kind == "slow" else 1.0
         latency_s = site.latency_s * slower * self._random.lognormvariate(0, 0.3)
         luck = self._random.random()
-        if trouble and (kind in ("down", "limited") or (kind == "half" and luck < HALF)) or luck < NOISE:
+        if (trouble and (kind in ("down", "limited") or (kind == "half" and luck < HALF))) or luck < NOISE:
             error: TrunklineError
             if kind == "limited":
                 assert trouble is not None
@@ -502,6 +509,146 @@ def live(seed: int, hours: float, density: float = 1.0) -> tuple[World, dict[str
     return world, {policy: Run(world, policy).live() for policy in POLICIES}
 
 
+WIDTH, LEFT, RIGHT = 1000, 78, 20
+INK, PALE = "#24292f", "#d0d7de"
+COLOURS = ("#1f6feb", "#388bfd", "#79c0ff", "#a5d6ff", "#1a7f37", "#4ac26b", "#aceebb", "#9a6700", "#d4a72c", "#eac54f",
+           "#bc4c00", "#fb8f44")  # fmt: skip
+KINDS: dict[Kind, tuple[str, str]] = {
+    "down": ("#cf222e", "down"),
+    "half": ("#fd8c73", "fails 3 calls of 10"),
+    "limited": ("#8250df", "429"),
+    "slow": ("#e3b341", "slow"),
+}
+LINES = {"draw": ("#0969da", "the draw"), "price": ("#bc4c00", "sort: price")}
+
+
+class Plot:
+    """An SVG, from top to bottom: what happened, who served it, what it cost, how much of it was served."""
+
+    def __init__(self, world: World, results: dict[str, Result]) -> None:
+        self.world = world
+        self.results = results
+        self._parts: list[str] = []
+        self._top = 0.0
+
+    def draw(self) -> str:
+        self._bands()
+        for policy, result in self.results.items():
+            self._shares(f"Who served, {LINES[policy][1]}", result)
+        self._lines(
+            "Cost, times the oracle\u2019s",
+            lambda one: one.paid / one.oracle if one.oracle else None,
+            1.0,
+            2.0,
+            "{:.1f}",
+        )
+        self._lines("Served, % of requests while an endpoint was up",
+                    lambda one: 100 * one.served / one.asked if one.asked else None, 95.0, 100.0, "{:.0f}")  # fmt: skip
+        height = self._top + 12
+        return (
+            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height:.0f}" font-family="sans-serif" '
+            f'font-size="12" fill="{INK}">\n<rect width="{WIDTH}" height="{height:.0f}" fill="#ffffff"/>\n'
+            + "\n".join(self._parts)
+            + "\n</svg>\n"
+        )
+
+    def _x(self, seconds: float) -> float:
+        return LEFT + (WIDTH - LEFT - RIGHT) * seconds / self.world.seconds
+
+    def _rect(self, x: float, y: float, width: float, height: float, colour: str) -> None:
+        self._parts.append(f'<rect x="{x:.1f}" y="{y:.1f}" width="{width:.1f}" height="{height:.1f}" fill="{colour}"/>')
+
+    def _text(self, x: float, y: float, text: str, *, anchor: str = "start", bold: bool = False) -> None:
+        weight = ' font-weight="bold"' if bold else ""
+        self._parts.append(f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}"{weight}>{text}</text>')
+
+    def _title(self, title: str) -> None:
+        self._top += 26
+        self._text(LEFT, self._top, title, bold=True)
+        self._top += 8
+
+    def _legend(self, entries: list[tuple[str, str]]) -> None:
+        x = WIDTH - RIGHT - sum(26 + 7 * len(label) for _, label in entries)
+        for colour, label in entries:
+            self._rect(x, self._top - 18, 11, 11, colour)
+            self._text(x + 15, self._top - 8, label)
+            x += 26 + 7 * len(label)
+
+    def _hours(self, height: float) -> None:
+        """The axis below what is *height* high."""
+        hours = self.world.seconds / HOUR
+        step = 2 if hours > 6 else 0.25
+        self._top += height
+        for number in range(int(hours / step) + 1):
+            x = self._x(number * step * HOUR)
+            self._parts.append(f'<path d="M{x:.1f} {self._top:.1f}v4" stroke="{INK}"/>')
+            self._text(x, self._top + 16, f"{number * step:g}", anchor="middle")
+        self._top += 18
+
+    def _bands(self) -> None:
+        row = 14
+        self._title("What happened, the cheapest endpoint first (hours)")
+        self._legend([*KINDS.values(), ("#dafbe1", "well")])
+        for index, site in enumerate(SITES):
+            y = self._top + index * row
+            self._text(LEFT - 12, y + 10.5, site.name, anchor="end")
+            self._rect(LEFT - 9, y, 5, row - 2, COLOURS[index])
+            self._rect(LEFT, y, self._x(self.world.seconds) - LEFT, row - 2, "#dafbe1")
+            for trouble in self.world.troubles:
+                if trouble.site == index:
+                    x = self._x(trouble.begins)
+                    self._rect(x, y, max(1.2, self._x(trouble.ends) - x), row - 2, KINDS[trouble.kind][0])
+        self._hours(row * len(SITES))
+
+    def _shares(self, title: str, result: Result) -> None:
+        height = 130.0
+        self._title(title + ", share of requests in ten minutes")
+        below = [0.0] * len(result.buckets)
+        for index, site in enumerate(SITES):
+            above = [
+                low + one.by_site[index] / max(1, sum(one.by_site))
+                for low, one in zip(below, result.buckets, strict=True)
+            ]
+            points = [
+                f"{self._x(min(self.world.seconds, (number + edge) * BUCKET_S)):.1f} "
+                f"{self._top + height * (1 - values[number]):.1f}"
+                for values, numbers, edges in (
+                    (above, range(len(above)), (0, 1)),
+                    (below, reversed(range(len(below))), (1, 0)),
+                )
+                for number in numbers
+                for edge in edges
+            ]
+            self._parts.append(
+                f'<path d="M{"L".join(points)}Z" fill="{COLOURS[index]}"><title>{site.name}</title></path>'
+            )
+            middle = (below[0] + above[0]) / 2
+            if above[0] - below[0] > 0.07:
+                self._text(LEFT - 6, self._top + height * (1 - middle) + 4, site.name, anchor="end")
+            below = above
+        self._hours(height)
+
+    def _lines(self, title: str, value: Callable[[Bucket], float | None], least: float, most: float, form: str) -> None:
+        height = 100.0
+        self._title(title)
+        self._legend(list(LINES.values()))
+        for step in range(6):
+            y, at = self._top + height * (1 - step / 5), least + (most - least) * step / 5
+            self._parts.append(f'<path d="M{LEFT} {y:.1f}H{WIDTH - RIGHT}" stroke="{PALE}"/>')
+            self._text(LEFT - 6, y + 4, form.format(at), anchor="end")
+        for policy, result in self.results.items():
+            points = [
+                f"{self._x((number + 0.5) * BUCKET_S):.1f} "
+                f"{self._top + height * (1 - (min(most, max(least, found)) - least) / (most - least)):.1f}"
+                for number, one in enumerate(result.buckets)
+                if (found := value(one)) is not None
+            ]
+            self._parts.append(
+                f'<path d="M{"L".join(points)}" fill="none" stroke="{LINES[policy][0]}" stroke-width="1.8"/>'
+            )
+        self._hours(height)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--seed", type=int, default=1)
@@ -510,8 +657,11 @@ def main() -> None:
     parser.add_argument("--svg", type=Path)
     args = parser.parse_args()
     world, results = live(args.seed, args.hours, args.density)
-    for policy, result in results.items():
-        print(policy, json.dumps(result.figures(), indent=1))
+    figures = {policy: result.figures() for policy, result in results.items()}
+    for name in figures["draw"]:
+        print(f"{name:42}", *(f"{found[name]:>12.8g}" for found in figures.values()))
+    if args.svg is not None:
+        args.svg.write_text(Plot(world, results).draw(), "utf-8")
 
 
 if __name__ == "__main__":

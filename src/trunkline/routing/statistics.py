@@ -10,8 +10,8 @@ doubling to 60; more than a fifth of half a minute or of five minutes, for 30 se
 probe says that the provider answers again, the endpoint is on **trial**: for a second it is used as any other, then
 what came of that is waited for, since calls to a dead endpoint may take long to fail. An answer closes the circuit and
 what was before is forgiven; a failure opens it again. A probe says little: the list of models may be answered where
-nothing else is. So it does not help an endpoint that answers some calls and not others, and where it was wrong it is not
-believed for a while. Sources: openrouter-semantics §5.2, §5.3; reliability §3; docs/routing-simulation.md.
+nothing else is. So it does not help an endpoint that answers some calls and not others, and where it was wrong it is
+not believed for a while. Sources: openrouter-semantics §5.2, §5.3; reliability §3; docs/routing-simulation.md.
 
 Times are monotonic seconds and handed in. What another replica saw is added by the same methods.
 """
@@ -21,6 +21,7 @@ from math import exp, floor, log
 from typing import Literal, TypeAlias
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 Outcome: TypeAlias = Literal["served", "failed", "limited"]
 """Of an attempt: an answer; a fault of the provider's; a 429, which is counted apart."""
@@ -132,8 +133,11 @@ class _Ring:
         self._width = width
         self._slots = tuple(_Slot() for _ in range(slots))
 
+    def number(self, now: float) -> int:
+        return int(now / self._width)
+
     def at(self, now: float) -> _Slot:
-        number = int(now / self._width)
+        number = self.number(now)
         slot = self._slots[number % len(self._slots)]
         if slot.number != number:
             slot.clear(number)
@@ -141,7 +145,7 @@ class _Ring:
 
     def last(self, now: float, seconds: float) -> Iterator[_Slot]:
         """The slots of the last *seconds*, the one under way among them."""
-        number = int(now / self._width)
+        number = self.number(now)
         oldest = number - int(seconds / self._width)
         return (slot for slot in self._slots if oldest < slot.number <= number)
 
@@ -159,6 +163,7 @@ class Statistics:
         "_day",
         "_half",
         "_half_hour",
+        "_measured",
         "_moment",
         "_opened",
         "_probed",
@@ -169,6 +174,7 @@ class Statistics:
         "_trial",
         "_trial_from",
         "changed",
+        "failed_at",
         "open_until",
         "vitals",
     )
@@ -179,6 +185,8 @@ class Statistics:
         """These two are for the standing alone, and emptied when the endpoint is forgiven."""
         self._half_hour = _Ring(30.0, 61)
         self._day = _Ring(1800.0, 49)
+        self._measured = -1
+        """The slot of the half hour in which `vitals` was made."""
         self._row = 0
         self._talks: list[bool] = []
         """The last attempts, oldest first: whether each was served."""
@@ -194,6 +202,8 @@ class Statistics:
         """The trial is a probe's doing."""
         self._believe_from = float("-inf")
         self.open_until = float("-inf")
+        self.failed_at = float("-inf")
+        """The last failure: where all are down, the one that failed longest ago is the likeliest to be back."""
         self.vitals = UNKNOWN
         self.changed = False
         """Whether something came since `vitals` was made."""
@@ -231,6 +241,7 @@ class Statistics:
         self._count(now, "failed")
         self._row += 1
         self._talk(False)
+        self.failed_at = now
         if now < self.open_until:
             return  # of a call that began before
         if self._opened:
@@ -262,6 +273,13 @@ class Statistics:
 
     def refresh(self, now: float) -> Vitals:
         """`vitals`, as of *now*."""
+        number = self._half_hour.number(now)
+        if not self.changed and number == self._measured:
+            standing = self._standing(now)
+            if standing != self.vitals.standing:
+                self.vitals = replace(self.vitals, standing=standing)
+            return self.vitals
+        self._measured = number
         recent = list(self._half_hour.last(now, 300.0))
         latency = _percentiles([slot.latency for slot in recent], rising=True)
         throughput = _percentiles([slot.throughput for slot in recent], rising=False)
