@@ -1,0 +1,206 @@
+"""The standing of an endpoint, and an hour of simulated troubles (docs/routing-simulation.md)."""
+
+import importlib.util
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+from xml.etree import ElementTree
+
+import pytest
+
+from trunkline.routing.statistics import (
+    DOUBT_S,
+    DOWN,
+    DOWN_LEAST,
+    IN_A_ROW,
+    OPEN_FIRST_S,
+    OPEN_HALF_S,
+    RESULT_S,
+    STABLE,
+    STABLE_S,
+    TRIAL_S,
+    UNSTABLE,
+    Statistics,
+)
+
+ROOT = Path(__file__).resolve().parents[3]
+
+
+@pytest.fixture(scope="module")
+def simulate() -> Any:
+    spec = importlib.util.spec_from_file_location("trunkline_tools_simulate", ROOT / "tools" / "simulate.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module: ModuleType = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # where dataclasses look names up
+    spec.loader.exec_module(module)
+    return module
+
+
+def served(statistics: Statistics, now: float, seconds: float = 1.0) -> None:
+    statistics.served(now, latency_s=0.5, tokens=10, seconds=seconds)
+
+
+def standing(statistics: Statistics, now: float) -> int:
+    return statistics.refresh(now).standing
+
+
+def dead(now: float = 1000.0) -> tuple[Statistics, float]:
+    """One that has just failed altogether, and when its circuit closes."""
+    statistics = Statistics()
+    for _ in range(IN_A_ROW):
+        statistics.failed(now)
+    assert standing(statistics, now) == DOWN
+    return statistics, now + OPEN_FIRST_S
+
+
+def half_dead(now: float = 1000.0) -> tuple[Statistics, float]:
+    """One that has answered three calls of four, and when it is tried again."""
+    statistics = Statistics()
+    while standing(statistics, now) != DOWN:
+        for _ in range(3):
+            served(statistics, now)
+        statistics.failed(now)
+        now += 1.0
+        assert now < 1000.0 + DOWN_LEAST, "it is noticed"
+    return statistics, now - 1.0 + OPEN_HALF_S
+
+
+def test_a_trial_lasts_a_second_and_then_its_result_is_waited_for() -> None:
+    statistics, over = dead()
+    assert standing(statistics, over - 0.1) == DOWN
+    assert standing(statistics, over) == STABLE
+    assert standing(statistics, over + TRIAL_S[0]) == DOWN
+    served(statistics, over + 4.0)
+    assert standing(statistics, over + 4.0) == STABLE
+
+
+def test_a_trial_begins_when_somebody_asks() -> None:
+    statistics, over = dead()
+    assert standing(statistics, over + 100) == STABLE
+
+
+def test_trials_that_nobody_came_to_end_in_ordinary_use() -> None:
+    statistics, now = dead()
+    for trial in TRIAL_S:
+        assert standing(statistics, now) == STABLE
+        assert standing(statistics, now + trial) == DOWN
+        now += trial + RESULT_S
+    assert [standing(statistics, now + after) for after in (0, 60, 600)] == [STABLE] * 3
+
+
+def test_a_failed_trial_doubles_the_time_up_to_a_minute() -> None:
+    statistics, over = dead()
+    waits = []
+    for _ in range(6):
+        assert standing(statistics, over) == STABLE
+        statistics.failed(over)
+        waits.append(statistics.open_until - over)
+        over = statistics.open_until
+    assert waits == [10, 20, 40, 60, 60, 60]
+
+
+def test_an_answer_to_a_call_that_began_before_is_no_proof() -> None:
+    statistics, over = dead()
+    assert standing(statistics, over) == STABLE
+    served(statistics, over + 2.0, seconds=60.0)
+    assert standing(statistics, over + 2.0) == DOWN
+    served(statistics, over + 3.0, seconds=1.5)
+    assert standing(statistics, over + 3.0) == STABLE
+
+
+def test_forgiven_it_is_judged_by_what_comes_then() -> None:
+    statistics, over = dead()
+    served(statistics, over + 1.0, seconds=0.5)
+    assert standing(statistics, over + 1.0) == STABLE
+    statistics.failed(over + 2.0)
+    assert standing(statistics, over + 2.0) == UNSTABLE
+    assert standing(statistics, over + 2.0 + STABLE_S + 5.0) == STABLE
+
+
+def test_a_probe_begins_a_trial() -> None:
+    statistics, over = dead()
+    assert statistics.troubled
+    statistics.recovered(over - 3.0)
+    assert standing(statistics, over - 3.0) == STABLE
+    served(statistics, over - 2.0, seconds=0.5)
+    assert not statistics.troubled
+
+
+def test_a_probe_that_was_wrong_is_not_believed_again_at_once() -> None:
+    statistics, over = dead()
+    statistics.recovered(over - 3.0)
+    statistics.failed(over - 2.0)
+    statistics.recovered(over - 1.0)
+    assert standing(statistics, over - 1.0) == DOWN
+    statistics.failed(over - 2.0 + 10.0)
+    statistics.recovered(over - 2.0 + DOUBT_S)
+    assert standing(statistics, over - 2.0 + DOUBT_S) == STABLE
+
+
+def test_one_that_is_half_dead_rests_and_no_probe_helps_it() -> None:
+    statistics, over = half_dead()
+    assert not statistics.troubled
+    statistics.recovered(over - 10.0)
+    assert standing(statistics, over - 10.0) == DOWN
+    assert standing(statistics, over) == STABLE
+
+
+def test_it_is_then_watched_more_closely() -> None:
+    statistics, over = half_dead()
+    served(statistics, over + 1.0)
+    assert standing(statistics, over + 1.0) == STABLE
+    for _ in range(3):
+        served(statistics, over + 2.0)
+        statistics.failed(over + 2.0)
+    assert standing(statistics, over + 2.0) == DOWN
+
+
+def test_a_failure_among_many_answers_changes_nothing() -> None:
+    statistics = Statistics()
+    for second in range(30):
+        served(statistics, 1000.0 + second)
+    statistics.failed(1030.0)
+    assert standing(statistics, 1030.0) == STABLE
+
+
+def test_vitals_that_nothing_was_added_to_still_age() -> None:
+    statistics = Statistics()
+    served(statistics, 1000.0)
+    assert statistics.refresh(1001.0) is statistics.refresh(1002.0)
+    assert statistics.refresh(1400.0).latency is None
+    assert statistics.refresh(1400.0).requests == 1
+    assert statistics.refresh(3000.0).requests == 0
+
+
+@pytest.mark.parametrize("policy", ["draw", "price"])
+def test_an_hour_with_four_times_the_usual_troubles(simulate: Any, policy: str) -> None:
+    """Without the two disasters of a day, which in an hour would be twenty-four times too many."""
+    result = simulate.Run(simulate.World(3, 1, 4, disasters=False), policy).live()
+    assert result.requests > 5_000
+    assert len(result.recoveries) >= 5
+    assert result.success >= 0.999
+    assert result.recovery(1.0) <= 60
+    # The draw uses dearer endpoints by design: of an hour without any trouble the ratio is 1.47.
+    assert result.cost_ratio <= {"draw": 1.65, "price": 1.10}[policy]
+
+
+def test_after_a_blackout_all_are_back_within_a_minute(simulate: Any) -> None:
+    result = simulate.Run(simulate.World(1, 0.25, 0), "draw").live()
+    assert result.in_blackout > 50
+    assert len(result.recoveries) >= 12
+    assert result.recovery(1.0) <= 60
+
+
+def test_the_same_seed_is_the_same_day(simulate: Any) -> None:
+    first, again = (simulate.Run(simulate.World(7, 0.05, 20), "draw").live().figures() for _ in range(2))
+    assert first == again
+
+
+def test_the_plot_is_an_svg_that_names_every_endpoint(simulate: Any) -> None:
+    world, results = simulate.live(7, 0.5, 20)
+    root = ElementTree.fromstring(simulate.Plot(world, results).draw())
+    assert root.tag == "{http://www.w3.org/2000/svg}svg"
+    said = {element.text for element in root.iter("{http://www.w3.org/2000/svg}text")}
+    assert {site.name for site in simulate.SITES} <= said
