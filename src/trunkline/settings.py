@@ -83,7 +83,8 @@ class SharedStateSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     """What several replicas know together: limits, health, stickiness."""
 
     url: str | None = None
-    """`redis://host:6379/0`, `rediss://…` or `valkey://…`; null keeps it in the process, right for one replica."""
+    """`redis://host:6379/0`, `rediss://…` or `valkey://…`; null keeps it in the process, right for one replica.
+    It needs `trunkline[redis]`; see [replicas](replicas.md)."""
 
     def __repr__(self) -> str:
         """Without the URL, which may hold a password."""

@@ -5,6 +5,7 @@ Issue 4; docs/replicas.md.
 
 import asyncio
 import logging
+import re
 import signal
 import time
 from collections.abc import Generator
@@ -239,6 +240,25 @@ async def test_a_redis_that_hangs_is_away_and_nothing_is_told_twice(redis: Redis
         assert here.dropped == there.dropped == 0
 
 
+async def test_a_redis_that_is_full_is_away_until_it_is_not(redis: RedisServer, tmp_path: Path) -> None:
+    async with (
+        ScriptedUpstream([Json(BODY)]) as good,
+        replica(tmp_path, "a", redis.url, {"good": good.origin}) as a,
+        replica(tmp_path, "b", redis.url, {"good": good.origin}) as b,
+    ):
+        with redis.client() as client:
+            client.config_set("maxmemory", 1)
+            assert (await chat(a.port))[0] == 200
+            await until(lambda: a.app.state.sharing() is False)
+            assert b.app.state.sharing() is True, "it can read and has nothing to tell"
+            await asyncio.sleep(0.7)
+            assert a.app.state.sharing() is False
+            client.config_set("maxmemory", 0)
+        shared = b.parts.shared
+        assert shared is not None
+        await until(lambda: a.app.state.sharing() is True and shared.received == 1, 6.0)
+
+
 async def test_a_start_without_redis_serves(redis: RedisServer, tmp_path: Path) -> None:
     redis.kill()
     async with ScriptedUpstream([Json(BODY)]) as good:
@@ -247,6 +267,13 @@ async def test_a_start_without_redis_serves(redis: RedisServer, tmp_path: Path) 
             assert time.monotonic() - begun < 4
             assert (await chat(a.port))[0] == 200
             assert await get(a.port, "/health/ready") == (200, b'{"status":"ok","shared_state":"unreachable"}')
+
+
+async def test_the_metrics_that_the_docs_name(redis: RedisServer, tmp_path: Path) -> None:
+    page = (Path(__file__).parents[3] / "docs" / "replicas.md").read_text("utf-8")
+    async with replica(tmp_path, "a", redis.url, {"good": "http://127.0.0.1:9"}) as a:
+        there = set(re.findall(r"^trunkline_shared\w+", (await get(a.port, "/metrics"))[1].decode(), re.MULTILINE))
+    assert there == set(re.findall(r"^\| `(trunkline_\w+)` \|", page, re.MULTILINE))
 
 
 async def test_without_a_url_nothing_is_said_of_it(tmp_path: Path) -> None:
