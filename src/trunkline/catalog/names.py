@@ -83,11 +83,14 @@ class Names:
 
 
 def _families(models: Iterable[Model]) -> dict[str, Model]:
-    """The newest visible model of each family: `author/` and a slug's beginning, up to one of its hyphens."""
+    """The newest visible model of each family: `author/` and a slug's beginning, up to one of its hyphens.
+
+    What is called `…-latest` itself is none: it is another name of one of them, which one only its provider knows.
+    """
     newest: dict[str, Model] = {}
     for model in models:
         author, _, slug = model.id.partition("/")
-        if model.hidden or ":" in slug:
+        if model.hidden or ":" in slug or slug.endswith(LATEST):
             continue
         words = slug.split("-")
         for end in range(1, len(words) + 1):

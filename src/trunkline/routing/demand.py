@@ -52,7 +52,7 @@ def asked(request: Request) -> frozenset[str]:
     said |= {
         name
         for name, given in (
-            ("tools", request.tools),
+            ("tools", request.tools or None),
             ("tool_choice", request.tool_choice),
             ("parallel_tool_calls", request.parallel_tool_calls),
             ("max_tokens", request.max_output),

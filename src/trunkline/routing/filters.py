@@ -129,7 +129,7 @@ def _hard(wanted: Wanted, wishes: Wishes, prices: Sequence[Ceiling]) -> Iterator
     if wanted.free:
         yield "free", pool.free
     if wanted.extended:
-        most = max(slot.endpoint.context_length or 0 for slot in pool.slots)
+        most = max((slot.endpoint.context_length or 0 for slot in pool.slots), default=0)
         yield "extended", pool.where(lambda one: (one.context_length or 0) == most)
     for policy in wishes.policies:
         yield from _of_policy(pool, policy)
@@ -157,9 +157,9 @@ def _of_policy(pool: Pool, policy: Policy) -> Iterator[Passing]:
     if not policy.admits(pool.model.id):
         yield f"{whose} models", 0
     if policy.only is not None:
-        yield f"{whose} only", pool.named(policy.only)
+        yield f"{whose} only", pool.owned(policy.only)
     if policy.ignore:
-        yield f"{whose} ignore", ~pool.named(policy.ignore)
+        yield f"{whose} ignore", ~pool.owned(policy.ignore)
     if policy.private:
         yield f"{whose} data_collection", pool.private
     if policy.zdr:

@@ -130,7 +130,7 @@ def _least(values: list[float], deviations: float) -> float:
 
 
 def fast_first(slots: list[Slot], throughput: float | Cutoffs | None, latency: float | Cutoffs | None) -> list[Slot]:
-    """*slots*, those that miss a cut-off, or have no data, behind the others."""
+    """*slots*, those that miss a cut-off, have no data or are down, behind the others."""
     cutoffs = [
         (name, level, most)
         for name, given in (("throughput", throughput), ("latency", latency))
@@ -139,7 +139,7 @@ def fast_first(slots: list[Slot], throughput: float | Cutoffs | None, latency: f
     if not cutoffs:
         return slots
     missing = [slot for slot in slots if not all(_holds(slot, *cutoff) for cutoff in cutoffs)]
-    return [slot for slot in slots if slot not in missing] + missing
+    return _down_last([slot for slot in slots if slot not in missing] + missing)
 
 
 def _levels(given: float | Cutoffs | None) -> list[tuple[str, float]]:

@@ -127,13 +127,21 @@ def _arranged(
         arranged = [slot for slot in arranged if not rests(slot.endpoint)] + [
             slot for slot in arranged if rests(slot.endpoint)
         ]
-    if before is not None:
-        name = before(wanted.pool.model)
-        if name is not None:
-            for slot in arranged:
-                if slot.endpoint.name == name and _may_lead(slot, arranged[0]):
-                    return [slot, *(other for other in arranged if other is not slot)], slot.endpoint
-    return arranged, None
+    stuck = None if before is None else _stuck(arranged, before, rests)
+    if stuck is None:
+        return arranged, None
+    return [stuck, *(slot for slot in arranged if slot is not stuck)], stuck.endpoint
+
+
+def _stuck(
+    slots: list[Slot], before: Callable[[Model], str | None], rests: Callable[[Endpoint], bool] | None
+) -> Slot | None:
+    """Where the conversation was, if it can be served there now and its cache is cheaper there."""
+    names = {model: before(model) for model in {slot.model for slot in slots}}
+    for slot in slots:
+        if slot.name == names[slot.model] and slot.caching and _may_lead(slot, slots[0]):
+            return None if rests is not None and rests(slot.endpoint) else slot
+    return None
 
 
 def _may_lead(slot: Slot, first: Slot) -> bool:
@@ -214,18 +222,21 @@ def nothing_left(models: Sequence[Model], removed: Sequence[Removed]) -> NoEndpo
     elif names == ["free"]:
         code = "free_variant_ended"
     providers = sorted({endpoint.provider_name for gone in taken.values() for endpoint in gone})
+    availability = {
+        "code": code,
+        "retryable": False,
+        "requested_models": ids,
+        "affected_providers": providers,
+        "excluded_by": list(dict.fromkeys(_CODES.get(name, name) for name in names)),
+        "docs_url": "",
+    }
+    if code == "free_variant_ended":
+        availability["fallback_models"] = ids
     error = NoEndpoint(
         f"No endpoints found for {', '.join(ids)}: {told or 'none is configured'}",
         error_type=kind,
         filtered=filtered(removed),
-        availability={
-            "code": code,
-            "retryable": False,
-            "requested_models": ids,
-            "affected_providers": providers,
-            "excluded_by": list(dict.fromkeys(_CODES.get(name, name) for name in names)),
-            "docs_url": "",
-        },
+        availability=availability,
     )
     error.http_status = status
     return error

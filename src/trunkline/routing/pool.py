@@ -33,14 +33,16 @@ def blended(price: Price) -> float:
 class Slot:
     """An endpoint and what choosing needs of it. `bit` is its place in the pool's sets."""
 
-    __slots__ = ("bit", "endpoint", "model", "pool", "price", "statistics", "weight")
+    __slots__ = ("bit", "caching", "endpoint", "model", "name", "pool", "price", "statistics", "weight")
 
     def __init__(self, pool: "Pool", index: int, endpoint: Endpoint, statistics: Statistics) -> None:
         self.bit = 1 << index
         self.pool = pool
         self.model = pool.model
         self.endpoint = endpoint
+        self.name = endpoint.name
         self.statistics = statistics
+        self.caching = caches(endpoint)
         self.price = blended(endpoint.price)
         self.weight = 0.0 if self.price == inf else max(self.price, LEAST_PRICE) ** -2
         """Of the draw: `1/price²`; none where the price is not known."""
@@ -58,10 +60,11 @@ class Pool:
         self.tiers: dict[str, int] = self._grouped(_tier)
         """By service tier; endpoints of none are `untiered`."""
         self.untiered = self.all & ~self._union(self.tiers.values())
+        self.owners = self._grouped(lambda one: {one.provider.lower(), one.provider_name.lower()})
+        """By the provider's slug and display name, those of service tiers among them."""
         self.names = self._named()
         self.quantizations = self._grouped(_quantizations)
         self.regions = self._grouped(lambda one: (one.region.lower(),) if one.region else ())
-        self.providers = self._grouped(lambda one: (one.provider,))
         self.zdr = self.where(lambda one: one.data_policy.zdr is True)
         self.private = self.where(lambda one: one.data_policy.training is False)
         """Those that are known not to train on prompts."""
@@ -75,8 +78,8 @@ class Pool:
         self.free = self.where(lambda one: one.price.prompt == 0 and one.price.completion == 0)
         self.least_window = min((one.context_length or inf for one in model.endpoints), default=inf)
         self.least_output = min((one.max_output or inf for one in model.endpoints), default=inf)
-        self.caching = any(_caches(one) for one in model.endpoints)
-        """Whether it pays to send a conversation where it was before."""
+        self.caching = any(slot.caching for slot in self.slots)
+        """Whether it may pay to send a conversation where it was before."""
         self._fresh_until = -inf
 
     def where(self, true_of: Callable[[Endpoint], bool]) -> int:
@@ -112,6 +115,16 @@ class Pool:
             found |= self.names.get(name, 0) or self.names.get(name.lower(), 0)
         return found
 
+    def owned(self, names: Iterable[str]) -> int:
+        """As `named`, for a policy, whose names are lower case: a provider's name stands for its tiers' endpoints too.
+
+        A policy is about who gets to see prompts, and that is the same whatever the tier.
+        """
+        found = 0
+        for name in names:
+            found |= self.names.get(name, 0) | self.owners.get(name, 0)
+        return found
+
     def of(self, bits: int) -> list[Slot]:
         """The endpoints of a set, in the order of the configuration."""
         if bits == self.all:
@@ -141,7 +154,8 @@ class Pool:
         self._fresh_until = now + REFRESH_S
         for slot in self.slots:
             statistics = slot.statistics
-            if statistics.changed or statistics.troubled or statistics.vitals.requests:
+            vitals = statistics.vitals
+            if statistics.changed or statistics.troubled or vitals.requests or vitals.tool_requests:
                 statistics.refresh(now)
 
     def spoil(self) -> None:
@@ -166,7 +180,7 @@ def _quantizations(endpoint: Endpoint) -> tuple[str, ...]:
     return (endpoint.quantization, *_COVERS.get(endpoint.quantization, ()))
 
 
-def _caches(endpoint: Endpoint) -> bool:
+def caches(endpoint: Endpoint) -> bool:
     """Whether reading from its prompt cache is cheaper than sending the prompt. Source: openrouter-semantics §6."""
     price = endpoint.price
     return price.cache_read is not None and price.prompt is not None and price.cache_read < price.prompt

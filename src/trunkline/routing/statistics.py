@@ -30,6 +30,8 @@ STABLE_S = 30.0
 """The window in which an outage makes an endpoint unstable."""
 UNSTABLE_SHARE = 0.05
 """Failures of all attempts in that window, above which it is: what OpenRouter calls degraded."""
+TOOLS_S = 7200.0
+"""The window in which tool calls are counted."""
 DOWN_SHARE = 0.20
 """Of failures in `STABLE_S` or `DOWN_S`, above which an endpoint is for fallbacks only."""
 DOWN_S = 300.0
@@ -77,7 +79,7 @@ class Vitals(Struct, frozen=True, kw_only=True):
     requests: int = 0
     """Answers and failures of the last half hour."""
     tool_requests: int = 0
-    """Answers that called tools and were looked at, of the last day."""
+    """Answers that called tools and were looked at, of the last two hours."""
     tool_success: float | None = None
     """The share of them in which every call was valid."""
 
@@ -284,8 +286,8 @@ class Statistics:
         latency = _percentiles([slot.latency for slot in recent], rising=True)
         throughput = _percentiles([slot.throughput for slot in recent], rising=False)
         half_hour = self._half_hour.last(now, 1800.0)
-        day = list(self._day.last(now, 86400.0))
-        good, bad = sum(slot.tools_good for slot in day), sum(slot.tools_bad for slot in day)
+        hours = list(self._day.last(now, TOOLS_S))
+        good, bad = sum(slot.tools_good for slot in hours), sum(slot.tools_bad for slot in hours)
         self.vitals = Vitals(
             standing=self._standing(now),
             latency=latency,

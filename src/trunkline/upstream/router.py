@@ -27,7 +27,7 @@ from trunkline.routing.demand import NOTHING, Demand, demand
 from trunkline.routing.filters import FLEX, PLAIN, PRIORITY, Wanted, Wishes
 from trunkline.routing.order import LEAST_PROVIDERS, Draw
 from trunkline.routing.plan import Plan, plan
-from trunkline.routing.pool import Pool
+from trunkline.routing.pool import Pool, caches
 from trunkline.routing.statistics import Statistics
 from trunkline.routing.sticky import Conversations, digest, ttl_s
 from trunkline.upstream.health import Credentials
@@ -43,6 +43,9 @@ _SHAPES = {"chat": ("tools", "response_format", "verbosity"), "messages": ("tool
 _MEDIA = re.compile(rb'"type"\s*:\s*"(?:input_)?(?:image|audio|file|document|video)')
 """What every part with something else than text has, and little beside it."""
 _PROMPT = ("messages", "input", "system", "instructions")
+_MARK = rb'"(?:cache_control|prompt_cache_breakpoint)"\s*:\s*(?:\{[^{}]*\}|null|true)'
+_MARKS = re.compile(rb"(?<=\{)\s*" + _MARK + rb"\s*,?|,\s*" + _MARK)
+"""What may be cached, on a part of a message: clients move it on from turn to turn."""
 
 
 class _Turn(Struct, gc=False):
@@ -227,7 +230,7 @@ class Router:
         """What *call* asks of endpoints, read as far as any of them could be ruled out by it."""
         envelope = call.envelope
         output = call.max_output or 0
-        tools = "tools" in envelope
+        tools = "tools" in envelope and bytes(envelope["tools"]) not in (b"null", b"[]")
         tier: str | None = None
         matters = False
         for one in wanted:
@@ -271,7 +274,7 @@ class Router:
         )
         if self._tell is not None:
             self._tell(Attempted(endpoint.name, "served", latency_s, tokens, seconds, tools))
-        if route.conversation is not None and (route.told or usage.cached or usage.cache_write):
+        if route.conversation is not None and (route.told or usage.cached or usage.cache_write) and caches(endpoint):
             pool = self.pools.get(endpoint.model)
             if pool is None:
                 return
@@ -402,13 +405,13 @@ def _conversation(call: Call, session_id: str | None) -> tuple[bytes | None, boo
     hashed = blake2b(digest_size=16)
     for field in ("system", "instructions"):
         if field in envelope:
-            hashed.update(bytes(envelope[field]))
+            hashed.update(_MARKS.sub(b"", bytes(envelope[field])))
     prompt = envelope.get("messages") or envelope.get("input")
     if prompt is None:
         return None, False
     for part in _beginning(bytes(prompt)):
         hashed.update(b"\0")
-        hashed.update(part)
+        hashed.update(_MARKS.sub(b"", part))
     return b"h" + hashed.digest(), False
 
 

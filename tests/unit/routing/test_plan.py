@@ -1,18 +1,22 @@
 """Plans: what removes, what sorts, and what is said when nothing is left."""
 
-from itertools import permutations
+from collections.abc import Sequence
+from itertools import combinations, permutations
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 from routing_help import planned, wanted_of
 
 from trunkline.model.endpoint import DataPolicy, Endpoint, Model, Price
 from trunkline.model.errors import InvalidRequest, NoEndpoint
+from trunkline.model.policy import Policy
 from trunkline.model.preferences import NO_PREFERENCES, MaxPrice, Preferences
 from trunkline.routing import filters
+from trunkline.routing.order import Draw
+from trunkline.routing.plan import plan
 
 
 def endpoint(provider: str, tag: str = "", **more: Any) -> Endpoint:
@@ -207,3 +211,88 @@ def test_the_order_of_the_filters_does_not_matter(endpoints: list[Endpoint], wan
             except NoEndpoint:
                 found.add(())
     assert len(found) == 1
+
+
+DRAWS = st.lists(st.floats(0, 1, exclude_max=True), min_size=8, max_size=8)
+
+
+def order_of(endpoints: Sequence[Endpoint], wanted: Preferences, draw: Draw, sort: str | None = None) -> list[int]:
+    """The plan, as the endpoints' ids; empty where nobody is left."""
+    wishes = filters.Wishes(preferences=wanted, default_sort=sort)
+    try:
+        return [id(one) for one in plan([wanted_of(model(*endpoints))], wishes, draw=draw).endpoints]
+    except NoEndpoint:
+        return []
+
+
+@given(
+    endpoints=st.lists(ENDPOINTS, max_size=5), other=ENDPOINTS, at=st.integers(0, 5), wanted=WANTED, draws=DRAWS,
+    sort=st.sampled_from([None, "price", "throughput", "latency", "exacto", "configured"]),
+)  # fmt: skip
+def test_one_that_is_filtered_out_changes_nothing(
+    endpoints: list[Endpoint], other: Endpoint, at: int, wanted: Preferences, draws: list[float], sort: str | None
+) -> None:
+    alone = order_of([other], wanted, lambda: 0.5)
+    assume(not alone)
+    before = order_of(endpoints, wanted, iter(draws).__next__, sort)
+    after = order_of([*endpoints[:at], other, *endpoints[at:]], wanted, iter(draws).__next__, sort)
+    assert after == before
+
+
+@given(endpoints=st.lists(ENDPOINTS, max_size=5), wanted=WANTED, draws=DRAWS)
+def test_a_draw_orders_and_rules_nobody_out(endpoints: list[Endpoint], wanted: Preferences, draws: list[float]) -> None:
+    wanted = replace(wanted, allow_fallbacks=None)
+    found, other = order_of(endpoints, wanted, iter(draws).__next__), order_of(endpoints, wanted, lambda: 0.5)
+    assert sorted(found) == sorted(other)
+    assert len(set(found)) == len(found)
+
+
+@given(endpoints=st.lists(ENDPOINTS, max_size=5), wanted=WANTED)
+def test_the_draw_is_asked_once_for_each_that_has_a_price(endpoints: list[Endpoint], wanted: Preferences) -> None:
+    asked: list[None] = []
+
+    def draw() -> float:
+        asked.append(None)
+        return 0.5
+
+    wanted = replace(wanted, order=None, allow_fallbacks=None)
+    left = set(order_of(endpoints, wanted, draw))
+    priced = [one for one in endpoints if id(one) in left and one.price.known]
+    assert len(asked) == (len(priced) if len(left) > 1 else 0)
+
+
+@given(endpoints=st.lists(ENDPOINTS, min_size=1, max_size=5), wanted=WANTED, ignored=NAMES)
+def test_a_further_wish_only_narrows(endpoints: list[Endpoint], wanted: Preferences, ignored: list[str] | None) -> None:
+    wanted = replace(wanted, allow_fallbacks=None)
+    narrower = replace(wanted, ignore=[*(wanted.ignore or ()), *(ignored or ())], zdr=True)
+    assert set(order_of(endpoints, narrower, lambda: 0.5)) <= set(order_of(endpoints, wanted, lambda: 0.5))
+
+
+@given(endpoints=st.lists(ENDPOINTS, min_size=1, max_size=5), only=NAMES, ignore=NAMES, wanted=WANTED)
+def test_nobody_passes_a_policy_whatever_is_wished(
+    endpoints: list[Endpoint], only: list[str] | None, ignore: list[str] | None, wanted: Preferences
+) -> None:
+    lower = [None if names is None else frozenset(name.lower() for name in names) for names in (only, ignore)]
+    policy = Policy(whose="key", only=lower[0], ignore=lower[1] or frozenset(), zdr=True)
+    wishes = filters.Wishes(preferences=wanted, policies=(policy,))
+    one = wanted_of(model(*endpoints))
+    left, _ = filters.narrow(one, wishes, filters.ceilings(wanted.max_price))
+    for slot in one.pool.of(left):
+        names = {slot.endpoint.tag, slot.endpoint.provider, slot.endpoint.provider_name.lower()}
+        assert policy.only is None or names & policy.only
+        assert not names & policy.ignore
+        assert slot.endpoint.data_policy.zdr
+
+
+@given(endpoints=st.lists(ENDPOINTS, min_size=1, max_size=5), wanted=WANTED)
+def test_what_is_removed_and_what_is_left_are_all(endpoints: list[Endpoint], wanted: Preferences) -> None:
+    one = wanted_of(model(*endpoints))
+    left, removed = filters.narrow(one, filters.Wishes(preferences=wanted), filters.ceilings(wanted.max_price))
+    sets = [left, *(gone.bits for gone in removed)]
+    assert sum(sets) == one.pool.all
+    assert all(not first & second for first, second in combinations(sets, 2))
+
+
+def test_extended_of_a_model_that_nobody_serves() -> None:
+    with pytest.raises(NoEndpoint, match="none is configured"):
+        plan([replace(wanted_of(model()), extended=True)], draw=lambda: 0.5)

@@ -1,0 +1,131 @@
+"""How long the gateway takes to decide who is asked: `python tools/route_bench.py`. Some ten seconds, no network.
+
+Prints the median of `Router.route` in microseconds over 20,000 calls of each kind, for what a call has been parsed to
+already. Nothing is asserted: a figure is worth something beside another one of the same machine.
+"""
+
+import random
+import time
+from collections.abc import Callable
+from statistics import median
+from typing import Any
+
+import msgspec
+
+from trunkline.catalog.models import Catalog
+from trunkline.dialects.base import Call
+from trunkline.dialects.registry import CLIENTS
+from trunkline.model.endpoint import DataPolicy, Endpoint, Model, Price
+from trunkline.model.key import ANONYMOUS
+from trunkline.providers.base import Provider
+from trunkline.routing.config import RoutingSettings
+from trunkline.upstream.health import Credentials
+from trunkline.upstream.router import Router, memory
+
+CALLS = 20_000
+ENDPOINTS = 10
+MILLION = 1_000_000
+TOOL = {"type": "function", "function": {"name": "look", "parameters": {"type": "object"}}}
+PREFERENCES = {
+    "order": ["p3", "p1/fp8"],
+    "only": [f"p{number}" for number in range(9)],
+    "ignore": ["p8"],
+    "quantizations": ["fp8", "bf16", "fp4"],
+    "max_price": {"prompt": 8, "completion": "16"},
+    "data_collection": "deny",
+    "sort": "throughput",
+    "preferred_min_throughput": {"p50": 20, "p90": 5},
+    "preferred_max_latency": 3,
+}
+NO_ORDER = {name: said for name, said in PREFERENCES.items() if name != "order"}
+
+
+def model(id_: str, *, caching: bool) -> Model:
+    """A model with `ENDPOINTS` endpoints, each at a provider of its own."""
+    endpoints = tuple(
+        Endpoint(
+            model=id_,
+            provider=f"p{number}",
+            provider_name=f"Provider {number}",
+            upstream_model="m",
+            dialect="chat",
+            tag=f"p{number}/fp8" if number % 2 else f"p{number}",
+            context_length=128_000,
+            quantization="fp8" if number % 2 else "bf16",
+            price=Price(
+                prompt=(number + 1) * MILLION,
+                completion=(number + 2) * MILLION,
+                cache_read=number * MILLION if caching else None,
+            ),
+            data_policy=DataPolicy(training=False),
+        )
+        for number in range(ENDPOINTS)
+    )
+    return Model(id=id_, name=id_, endpoints=endpoints)
+
+
+def router(models: int, *, caching: bool = False) -> Router:
+    """Over so many models, all endpoints of which have served some calls."""
+    providers = {
+        f"p{number}": Provider(
+            slug=f"p{number}", name=f"Provider {number}", base_url="https://p.example/v1", dialect="chat"
+        )
+        for number in range(ENDPOINTS)
+    }
+    catalog = Catalog((model(f"bench/m{number}", caching=caching) for number in range(models)), providers)
+    kept, draw = memory(), random.Random(1)  # noqa: S311 - loads are spread, no secrets made
+    for one in catalog.models:
+        for endpoint in one.endpoints:
+            for _ in range(5):
+                kept.statistics[endpoint.name].served(
+                    time.monotonic(), latency_s=draw.uniform(0.2, 3), tokens=100, seconds=draw.uniform(1, 10)
+                )
+    return Router(
+        catalog,
+        RoutingSettings(),
+        memory=kept,
+        credentials=Credentials(time.monotonic),
+        monotonic=time.monotonic,
+        draw=draw.random,
+    )
+
+
+def call(number: int, **fields: Any) -> tuple[Call, int]:
+    """A chat request for the model of that number, parsed, and its length."""
+    said = {"model": f"bench/m{number}", "messages": [{"role": "user", "content": "Why is the sky blue?"}], **fields}
+    body = msgspec.json.encode(said)
+    return CLIENTS["chat"].parse(body), len(body)
+
+
+def measured(decider: Router, calls: list[tuple[Call, int]]) -> float:
+    """The median of a decision on one of *calls*, in microseconds."""
+    client = CLIENTS["chat"]
+    tick: Callable[[], int] = time.perf_counter_ns
+    taken: list[int] = []
+    for number in range(CALLS):
+        asked, length = calls[number % len(calls)]
+        begun = tick()
+        decider.route(client, asked, ANONYMOUS, body_bytes=length)
+        taken.append(tick() - begun)
+    return median(taken) / 1000
+
+
+def main() -> None:
+    """Print a line for each kind."""
+    few, many, cached = router(3), router(300), router(3, caching=True)
+    kinds: list[tuple[str, Router, list[tuple[Call, int]]]] = [
+        ("3 models, nothing asked", few, [call(number) for number in range(3)]),
+        ("300 models, nothing asked", many, [call(number) for number in range(300)]),
+        ("with a prompt cache to stay at", cached, [call(0)]),
+        ("tools", few, [call(0, tools=[TOOL])]),
+        ("three models, tried in turn", few, [call(0, models=["bench/m1", "bench/m2"])]),
+        ("every preference", few, [call(0, provider=PREFERENCES)]),
+        ("every preference but order", few, [call(0, provider=NO_ORDER)]),
+    ]
+    print(f"Router.route, {ENDPOINTS} endpoints a model, median of {CALLS:,} calls")
+    for name, decider, calls in kinds:
+        print(f"  {name:<32}{measured(decider, calls):8.1f} µs")
+
+
+if __name__ == "__main__":
+    main()
