@@ -1,13 +1,14 @@
 """How long the gateway takes to decide who is asked: `python tools/route_bench.py`. Some ten seconds, no network.
 
-Prints the median of `Router.route` in microseconds over 20,000 calls of each kind, for what a call has been parsed to
-already. Nothing is asserted: a figure is worth something beside another one of the same machine.
+Prints the median of `Router.route` in microseconds over 20,000 calls of each kind, parsed before, and below which the
+fastest tenth is, which says more on a machine that has other things to do. Nothing is asserted: a figure is worth
+something beside another one of the same machine.
 """
 
 import random
 import time
 from collections.abc import Callable
-from statistics import median
+from statistics import median, quantiles
 from typing import Any
 
 import msgspec
@@ -97,8 +98,8 @@ def call(number: int, **fields: Any) -> tuple[Call, int]:
     return CLIENTS["chat"].parse(body), len(body)
 
 
-def measured(decider: Router, calls: list[tuple[Call, int]]) -> float:
-    """The median of a decision on one of *calls*, in microseconds."""
+def measured(decider: Router, calls: list[tuple[Call, int]]) -> tuple[float, float]:
+    """The median of a decision on one of *calls*, and the tenth that is fastest, in microseconds."""
     client = CLIENTS["chat"]
     tick: Callable[[], int] = time.perf_counter_ns
     taken: list[int] = []
@@ -107,7 +108,7 @@ def measured(decider: Router, calls: list[tuple[Call, int]]) -> float:
         begun = tick()
         decider.route(client, asked, ANONYMOUS, body_bytes=length)
         taken.append(tick() - begun)
-    return median(taken) / 1000
+    return median(taken) / 1000, quantiles(taken, n=10)[0] / 1000
 
 
 def main() -> None:
@@ -122,9 +123,10 @@ def main() -> None:
         ("every preference", few, [call(0, provider=PREFERENCES)]),
         ("every preference but order", few, [call(0, provider=NO_ORDER)]),
     ]
-    print(f"Router.route, {ENDPOINTS} endpoints a model, median of {CALLS:,} calls")
+    print(f"Router.route, {ENDPOINTS} endpoints a model, {CALLS:,} calls: the median, and the fastest tenth")
     for name, decider, calls in kinds:
-        print(f"  {name:<32}{measured(decider, calls):8.1f} µs")
+        middle, least = measured(decider, calls)
+        print(f"  {name:<32}{middle:8.1f} µs{least:8.1f} µs")
 
 
 if __name__ == "__main__":

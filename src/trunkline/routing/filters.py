@@ -5,7 +5,8 @@ which filter an endpoint is counted under. A *preference* (`_soft`) comes last a
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
+from math import floor
 from typing import TypeAlias
 
 from msgspec import Struct
@@ -75,7 +76,7 @@ class Ceiling(Struct, frozen=True):
     """A component of a price and the most it may be, in pico-dollars a token, request or image."""
 
     component: str
-    most: Decimal
+    most: int
 
 
 def ceilings(given: MaxPrice | None) -> list[Ceiling]:
@@ -90,10 +91,8 @@ def ceilings(given: MaxPrice | None) -> list[Ceiling]:
         if said is None:
             continue
         try:
-            most = Decimal(str(said)) * (10**12 if component in ("request", "image") else 10**6)
-            if not most.is_finite():
-                raise InvalidOperation
-        except ArithmeticError as error:
+            most = floor(Decimal(str(said)) * (10**12 if component in ("request", "image") else 10**6))
+        except (ArithmeticError, ValueError) as error:
             field = f"provider.max_price.{component}"
             raise InvalidRequest(f"{field}: not a number", param=field) from error
         found.append(Ceiling(component, most))
@@ -197,7 +196,7 @@ def _of_preferences(pool: Pool, said: Preferences, prices: Sequence[Ceiling]) ->
     if said.quantizations:
         yield "quantizations", pool.any_of(pool.quantizations, said.quantizations)
     for ceiling in prices:
-        yield "max_price", pool.where(lambda one, at=ceiling: _below(one, at))  # type: ignore[misc]
+        yield "max_price", _below(pool, ceiling)
     if said.data_collection == "deny":
         yield "data_collection", pool.private
     if said.zdr:
@@ -206,9 +205,13 @@ def _of_preferences(pool: Pool, said: Preferences, prices: Sequence[Ceiling]) ->
         yield "enforce_distillable_text", 0
 
 
-def _below(endpoint: Endpoint, ceiling: Ceiling) -> bool:
-    price = getattr(endpoint.price, ceiling.component)
-    return price is not None and price <= ceiling.most
+def _below(pool: Pool, ceiling: Ceiling) -> int:
+    component, most, found = ceiling.component, ceiling.most, 0
+    for slot in pool.slots:
+        price = getattr(slot.endpoint.price, component)
+        if price is not None and price <= most:
+            found |= slot.bit
+    return found
 
 
 def _soft(pool: Pool, demand: Demand) -> Iterator[Passing]:

@@ -5,8 +5,9 @@ an endpoint with weight w gets the key -ln(1-u)/w of a uniform u, which sorts as
 would (Efraimidis and Spirakis, 2006).
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from math import inf, log
+from operator import itemgetter
 from statistics import median
 from typing import TypeAlias
 
@@ -16,6 +17,8 @@ from trunkline.routing.statistics import DOWN, STABLE, Percentiles
 
 Draw: TypeAlias = Callable[[], float]
 """Uniform from 0 to below 1."""
+
+_first = itemgetter(0)
 
 LEAST_PROVIDERS = 4
 """With data, for their statistics to be compared. Source: openrouter-semantics §5.3."""
@@ -34,11 +37,16 @@ def drawn(slots: Sequence[Slot], draw: Draw) -> list[Slot]:
     """
     if len(slots) == 1:
         return list(slots)
-    stable = [slot for slot in slots if slot.statistics.vitals.standing == STABLE]
-    keys = {slot: -log(1.0 - draw()) / slot.weight if slot.weight else inf for slot in stable}
-    found = sorted(stable, key=keys.__getitem__)
-    if len(stable) < len(slots):
-        troubled = [slot for slot in slots if slot.statistics.vitals.standing != STABLE]
+    keyed: list[tuple[float, Slot]] = []
+    troubled: list[Slot] = []
+    for slot in slots:
+        if slot.statistics.vitals.standing != STABLE:
+            troubled.append(slot)
+        else:
+            keyed.append((-log(1.0 - draw()) / slot.weight if slot.weight else inf, slot))
+    keyed.sort(key=_first)
+    found = [slot for _, slot in keyed]
+    if troubled:
         found += sorted(troubled, key=lambda slot: (slot.statistics.vitals.standing, slot.price))
     return found
 
@@ -74,7 +82,7 @@ def by_sort(slots: Sequence[Slot], sort: str, draw: Draw) -> list[Slot]:
 
 def _down_last(slots: list[Slot]) -> list[Slot]:
     down = [slot for slot in slots if slot.statistics.vitals.standing == DOWN]
-    return [slot for slot in slots if slot not in down] + down if down else slots
+    return [slot for slot in slots if slot.statistics.vitals.standing != DOWN] + down if down else slots
 
 
 def by_quality(slots: Sequence[Slot], draw: Draw) -> list[Slot]:
@@ -82,21 +90,31 @@ def by_quality(slots: Sequence[Slot], draw: Draw) -> list[Slot]:
 
     Within each: the default.
     """
-    ranks = quality(slots)
-    if not any(ranks.values()):
+    ranks = _ranks(slots)
+    present = sorted({ranks[slot] for slot in slots})
+    if len(present) == 1:
         return drawn(slots, draw)
     found: list[Slot] = []
-    for rank in sorted(set(ranks.values())):
+    for rank in present:
         found += drawn([slot for slot in slots if ranks[slot] == rank], draw)
     return _down_last(found)
 
 
-def quality(slots: Iterable[Slot]) -> dict[Slot, int]:
+def _ranks(slots: Sequence[Slot]) -> dict[Slot, int]:
+    """The quality of each among all endpoints of its model, whatever of them is asked for; kept until the refresh."""
+    found: dict[Slot, int] = {}
+    for pool in {slot.pool for slot in slots}:
+        if pool.ranks is None:
+            pool.ranks = quality(pool.slots)
+        found = {**found, **pool.ranks} if found else pool.ranks
+    return found
+
+
+def quality(slots: Sequence[Slot]) -> dict[Slot, int]:
     """0 good, 1 too little data, 2 a signal below the others': throughput or success of tool calls.
 
     A signal counts where at least four providers have data. Benchmarks, which OpenRouter has too, we have none.
     """
-    slots = list(slots)
     ranks = dict.fromkeys(slots, 0)
     speeds = {slot: found.p50 for slot in slots if (found := slot.statistics.vitals.throughput) is not None}
     successes = {slot: share for slot in slots if (share := slot.statistics.vitals.tool_success) is not None}
@@ -138,8 +156,10 @@ def fast_first(slots: list[Slot], throughput: float | Cutoffs | None, latency: f
     ]
     if not cutoffs:
         return slots
-    missing = [slot for slot in slots if not all(_holds(slot, *cutoff) for cutoff in cutoffs)]
-    return _down_last([slot for slot in slots if slot not in missing] + missing)
+    fast = slots
+    for cutoff in cutoffs:
+        fast = [slot for slot in fast if _holds(slot, *cutoff)]
+    return _down_last(sorted(slots, key=set(fast).__contains__, reverse=True))
 
 
 def _levels(given: float | Cutoffs | None) -> list[tuple[str, float]]:

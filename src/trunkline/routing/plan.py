@@ -17,7 +17,7 @@ from trunkline.model.endpoint import Endpoint, Model
 from trunkline.model.errors import NoEndpoint
 from trunkline.model.preferences import NO_PREFERENCES, Sort
 from trunkline.routing.filters import FLEX, PLAIN, PRIORITY, Removed, Wanted, Wishes, ceilings, narrow
-from trunkline.routing.order import LEAST_PROVIDERS, Draw, by_quality, by_sort, drawn, fast_first
+from trunkline.routing.order import Draw, by_quality, by_sort, drawn, fast_first
 from trunkline.routing.pool import Slot
 from trunkline.routing.statistics import DOWN
 
@@ -69,7 +69,8 @@ def plan(
         pool = only.pool
         if len(pool.slots) == 1 and not only.free and not pool.tiers:  # nothing to choose
             return Plan(candidates=(Candidates(model=pool.model, endpoints=pool.model.endpoints),))
-    prices = ceilings(wishes.preferences.max_price)
+    most = wishes.preferences.max_price
+    prices = [] if most is None else ceilings(most)
     removed: list[Removed] = []
     found: list[tuple[Wanted, list[Slot]]] = []
     for one in wanted:
@@ -93,7 +94,7 @@ def plan(
         groups = [(model, slots[:1]) for model, slots in groups]
     return Plan(
         candidates=tuple(
-            Candidates(model=model, endpoints=tuple(slot.endpoint for slot in slots)) for model, slots in groups
+            [Candidates(model=model, endpoints=tuple([slot.endpoint for slot in slots])) for model, slots in groups]
         ),
         removed=tuple(removed),
         sticky=sticky,
@@ -182,7 +183,7 @@ def _by_request(wanted: Wanted, slots: list[Slot], wishes: Wishes, draw: Draw) -
     chosen = sort or wanted.sort or wishes.default_sort
     if chosen is not None:
         return by_sort(slots, chosen, draw)
-    if wishes.demand.tools and len(slots) >= LEAST_PROVIDERS:
+    if wishes.demand.tools:
         return by_quality(slots, draw)
     return drawn(slots, draw)
 

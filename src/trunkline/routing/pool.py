@@ -80,6 +80,8 @@ class Pool:
         self.least_output = min((one.max_output or inf for one in model.endpoints), default=inf)
         self.caching = any(slot.caching for slot in self.slots)
         """Whether it may pay to send a conversation where it was before."""
+        self.ranks: dict[Slot, int] | None = None
+        """The quality of each, by `order.quality`; None where that is to be found out."""
         self._fresh_until = -inf
 
     def where(self, true_of: Callable[[Endpoint], bool]) -> int:
@@ -152,6 +154,7 @@ class Pool:
         if now < self._fresh_until:
             return
         self._fresh_until = now + REFRESH_S
+        self.ranks = None
         for slot in self.slots:
             statistics = slot.statistics
             vitals = statistics.vitals

@@ -54,6 +54,10 @@ class _Turn(Struct, gc=False):
     role: str = ""
 
 
+_MESSAGES = msgspec.json.Decoder(list[Raw])
+_TURN = msgspec.json.Decoder(_Turn)
+
+
 class Route(Struct, frozen=True, kw_only=True, gc=False):
     """A plan and what it was made for. `conversation` is what the client's is known by, None where nothing is kept."""
 
@@ -405,14 +409,19 @@ def _conversation(call: Call, session_id: str | None) -> tuple[bytes | None, boo
     hashed = blake2b(digest_size=16)
     for field in ("system", "instructions"):
         if field in envelope:
-            hashed.update(_MARKS.sub(b"", bytes(envelope[field])))
+            hashed.update(_unmarked(bytes(envelope[field])))
     prompt = envelope.get("messages") or envelope.get("input")
     if prompt is None:
         return None, False
     for part in _beginning(bytes(prompt)):
         hashed.update(b"\0")
-        hashed.update(_MARKS.sub(b"", part))
+        hashed.update(_unmarked(part))
     return b"h" + hashed.digest(), False
+
+
+def _unmarked(part: bytes) -> bytes:
+    """*part* of a prompt without the marks of what may be cached."""
+    return _MARKS.sub(b"", part) if b'"cache_control"' in part or b'"prompt_cache_breakpoint"' in part else part
 
 
 def _beginning(prompt: bytes) -> list[bytes]:
@@ -420,10 +429,10 @@ def _beginning(prompt: bytes) -> list[bytes]:
     if not prompt.startswith(b"["):
         return [prompt]
     found: dict[bool, bytes] = {}
-    for message in msgspec.json.decode(prompt, type=list[Raw]):
+    for message in _MESSAGES.decode(prompt):
         raw = bytes(message)
         try:
-            system = msgspec.json.decode(raw, type=_Turn).role in ("system", "developer")
+            system = _TURN.decode(raw).role in ("system", "developer")
         except msgspec.DecodeError:  # an odd one: `input` takes what has no role
             system = False
         found.setdefault(system, raw)
