@@ -127,10 +127,11 @@ DIALECT = pytest.mark.parametrize("dialect", list(PATHS))
 @DIALECT
 async def test_preferences(dialect: str, stream: bool, tmp_path: Path) -> None:
     async with routed(tmp_path) as (api, world):
-        for more in (
+        asked: tuple[dict[str, Any], ...] = (
             {}, {"provider": {"zdr": True}}, {"provider": {"order": ["Dear"]}}, {"model": "acme/small:nitro"},
             {"provider": {"ignore": ["cheap"]}}, {"provider": {"sort": "latency", "only": ["cheap"]}},
-        ):  # fmt: skip
+        )  # fmt: skip
+        for more in asked:
             reply = await ask(api, dialect, stream=stream, **more)
             assert reply.status == 200, reply.body
         # `:nitro` admits the tier, and nobody has a throughput yet but those who were asked for streams or bodies.

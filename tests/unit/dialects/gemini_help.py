@@ -71,9 +71,10 @@ def body_of(response: Response) -> Json:
     candidates = [_candidate(choice) for choice in response.choices if not _blocked(choice, response)]
     body["candidates"] = candidates or None
     tier = body.pop("service_tier", None)
-    body["usageMetadata"] = None if response.usage is None else _usage(response.usage)
-    if tier is not None:
-        body["usageMetadata"]["serviceTier"] = "standard" if tier == "default" else tier
+    usage = None if response.usage is None else _usage(response.usage)
+    body["usageMetadata"] = usage
+    if usage is not None and tier is not None:
+        usage["serviceTier"] = "standard" if tier == "default" else tier
     return _said(body)
 
 
