@@ -34,7 +34,7 @@ MOST_WAITING: Final = 20_000
 """Facts of a stream that wait to be sent, about 2 MB; the oldest go first. A second's worth at 10,000 answers."""
 STALE_S: Final = 30.0
 """An attempt that is told later than this is left out: what it was told for is what goes on now."""
-PAGE: Final = 50
+PAGE: Final = 200
 """Entries that are read at a time."""
 BLOCK_S: Final = 1.0
 """How long a read waits for something new."""
@@ -122,7 +122,9 @@ class SharedFacts:
         """What the log's clock shows more than ours."""
         self._seen: dict[tuple[str, str], int] = {}
         """The last number of each stream and replica: an entry that was appended again says nothing new."""
+        self._heard = 0
         self._starting = True
+        self._closing = False
         self._caught_up = asyncio.Event()
         self._reads = self._writes = False
         self._said: bool | None = None
@@ -157,9 +159,12 @@ class SharedFacts:
 
     async def close(self) -> None:
         """Tell what is left, if that is soon done, and end."""
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._closing = True
+        left = set(self._tasks)
+        while left:  # a cancellation that comes when a time limit does can get lost in a client
+            for task in left:
+                task.cancel()
+            _, left = await asyncio.wait(left, timeout=0.5)
         with contextlib.suppress(LogAway, TimeoutError):
             async with asyncio.timeout(1.0):
                 if self.up:
@@ -170,7 +175,7 @@ class SharedFacts:
 
     async def _read_forever(self) -> None:
         wait = 0.1
-        while True:
+        while not self._closing:
             try:
                 await self._begin()
                 wait = 0.1
@@ -193,7 +198,7 @@ class SharedFacts:
                 self._after[stream] = _id(now if after is not None else now - kept_s)
 
     async def _follow(self) -> None:
-        while True:
+        while not self._closing:
             found = await self._log.read(self._after, BLOCK_S if self._reads else 0.0)
             if not found and not self._reads:
                 self._reads = self._writes = True  # until a write says otherwise
@@ -201,7 +206,6 @@ class SharedFacts:
                 self._caught_up.set()
             for stream, id_, data in found:
                 self._after[stream] = id_
-                await asyncio.sleep(0)
                 await self._take(stream, max(0.0, self._monotonic() + self._ahead - _seconds(id_)), data)
 
     async def _take(self, stream: str, age_s: float, data: bytes) -> None:
@@ -216,7 +220,7 @@ class SharedFacts:
             return
         if stream == PASSING and age_s > (KEPT_S[PASSING] if self._starting else STALE_S):
             return
-        for count, raw in enumerate(facts, 1):
+        for raw in facts:
             try:
                 fact = _aged(msgspec.json.decode(raw, type=Fact), age_s)
                 if fact is not None:
@@ -224,7 +228,8 @@ class SharedFacts:
                     self.received += 1
             except (msgspec.MsgspecError, ValueError, ArithmeticError):  # of a newer version, say
                 self.dropped += 1
-            if count % _BREATH == 0:
+            self._heard += 1
+            if self._heard % _BREATH == 0:
                 await asyncio.sleep(0)
 
     def _first_time(self, stream: str, entry: _Entry) -> bool:
@@ -239,7 +244,7 @@ class SharedFacts:
 
     async def _write_forever(self) -> None:
         wait, again, trimmed = FLUSH_S, float("-inf"), float("-inf")
-        while True:
+        while not self._closing:
             await asyncio.sleep(FLUSH_S)
             if not self._reads or (not self._writes and self._monotonic() < again):
                 continue

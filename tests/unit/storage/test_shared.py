@@ -236,3 +236,20 @@ async def test_it_says_once_that_the_log_has_gone_and_once_that_it_is_back(caplo
         "the shared state is away (ConnectionError): this replica goes on with what it knows",
         "the shared state is back",
     ]
+
+
+async def test_it_ends_even_where_a_client_loses_a_cancellation() -> None:
+    class Deaf(Log):
+        lost = 0
+
+        async def read(self, after: Mapping[str, str], wait_s: float) -> list[tuple[str, str, bytes]]:
+            try:
+                return await super().read(after, wait_s)
+            except asyncio.CancelledError:
+                self.lost += 1
+                raise LogAway("TimeoutError") from None
+
+    log = Deaf()
+    async with asyncio.timeout(5), Replica(log, "a").open() as a:
+        await until(lambda: a.facts.up)
+    assert log.lost == 1
