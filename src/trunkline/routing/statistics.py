@@ -129,6 +129,11 @@ class _Ring:
             slot.clear(number)
         return slot
 
+    def clear(self) -> None:
+        """Forget all."""
+        for slot in self._slots:
+            slot.clear(-1)
+
     def last(self, now: float, seconds: float) -> Iterator[_Slot]:
         """The slots of the last *seconds*, the one under way among them."""
         number = int(now / self._width)
@@ -191,7 +196,7 @@ class Statistics:
         if self._opened and now >= self.open_until:
             self._opened = 0
             self._talks.clear()
-            self._since = now
+            self._forgive(now)
         self._talk(True)
 
     def failed(self, now: float) -> None:
@@ -214,7 +219,7 @@ class Statistics:
         """A probe was answered: the next request may try, and what failed before is forgiven."""
         if self.open_until > now:
             self.open_until = now
-        self._since = now
+        self._forgive(now)
         self._row = 0
         self.changed = True
 
@@ -232,7 +237,7 @@ class Statistics:
         hours = list(self._day.last(now, TOOLS_S))
         good, bad = sum(slot.tools_good for slot in hours), sum(slot.tools_bad for slot in hours)
         self.vitals = Vitals(
-            standing=self._standing(now, recent),
+            standing=self._standing(now),
             latency=latency,
             throughput=throughput,
             requests=sum(slot.served + slot.failed for slot in half_hour),
@@ -258,22 +263,21 @@ class Statistics:
             _percentiles([slot.throughput for slot in slots], rising=False),
         )
 
-    def _standing(self, now: float, recent: list[_Slot]) -> int:
+    def _forgive(self, now: float) -> None:
+        """What failed before is no trouble any more; uptime remembers it."""
+        self._since = now
+        self._moment.clear()
+
+    def _standing(self, now: float) -> int:
         if now < self.open_until:
             return DOWN
         if self._opened:
             return STABLE  # the circuit's time is over: it is tried
-        if self._since <= now - STABLE_S:
-            moment = list(self._moment.last(now, STABLE_S))
-            failed = sum(slot.failed for slot in moment)
-            if failed and failed > UNSTABLE_SHARE * (failed + sum(slot.served for slot in moment)):
-                return UNSTABLE
-        if self._since <= now - 300.0:
-            failed = sum(slot.failed for slot in recent)
-            total = failed + sum(slot.served for slot in recent)
-            if total >= DOWN_LEAST and failed > DOWN_SHARE * total:
-                return DOWN
-        return STABLE
+        failed, total = _failed(self._half_hour.last(now, min(300.0, now - self._since)))
+        if total >= DOWN_LEAST and failed > DOWN_SHARE * total:
+            return DOWN
+        failed, total = _failed(self._moment.last(now, STABLE_S))
+        return UNSTABLE if failed > UNSTABLE_SHARE * total else STABLE
 
     def _count(self, now: float, outcome: Outcome) -> _Slot:
         """Count it in every ring; the half hour's slot."""
@@ -294,13 +298,18 @@ class Statistics:
             del self._talks[0]
 
 
-def _share(slots: Iterator[_Slot]) -> float | None:
-    served = failed = 0
+def _failed(slots: Iterator[_Slot]) -> tuple[int, int]:
+    """Failures, and attempts that were no 429."""
+    failed = total = 0
     for slot in slots:
-        served += slot.served
         failed += slot.failed
-    total = served + failed
-    return None if total < LEAST_FOR_UPTIME else round(100.0 * served / total, 2)
+        total += slot.failed + slot.served
+    return failed, total
+
+
+def _share(slots: Iterator[_Slot]) -> float | None:
+    failed, total = _failed(slots)
+    return None if total < LEAST_FOR_UPTIME else round(100.0 * (total - failed) / total, 2)
 
 
 def _percentiles(histograms: list[_Histogram | None], *, rising: bool) -> Percentiles | None:
