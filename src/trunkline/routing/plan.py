@@ -168,7 +168,7 @@ def _listed(wanted: Wanted, slots: list[Slot], wishes: Wishes, draw: Draw) -> tu
 def _sorted(wanted: Wanted, slots: list[Slot], wishes: Wishes, draw: Draw) -> list[Slot]:
     """By what the request, the model's suffix or the operator says, else by quality for tools, else by the draw."""
     tier = wishes.demand.tier
-    if wanted.pool.tiers and tier in (PRIORITY, FLEX):
+    if tier in (PRIORITY, FLEX):
         own = [slot for slot in slots if slot.endpoint.service_tier == tier]
         if own:
             rest = [slot for slot in slots if slot.endpoint.service_tier != tier]

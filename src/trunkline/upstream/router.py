@@ -143,10 +143,11 @@ class Router:
         named = self.named(call)
         wanted = [self._want(one) for one in named]
         now = self._monotonic()
+        several = len(wanted) > 1
         choice = False
         for one in wanted:
             pool = one.pool
-            if len(pool.slots) > 1:
+            if several or len(pool.slots) > 1:
                 choice = True
                 pool.refresh(now)
         wishes = self._wishes(client, call, key, wanted, body_bytes, says_all)

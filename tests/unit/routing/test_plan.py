@@ -293,6 +293,14 @@ def test_what_is_removed_and_what_is_left_are_all(endpoints: list[Endpoint], wan
     assert all(not first & second for first, second in combinations(sets, 2))
 
 
+def test_a_free_variant_that_has_ended_names_the_one_that_is_paid() -> None:
+    with pytest.raises(NoEndpoint) as caught:
+        plan([replace(wanted_of(model(A, B)), free=True)], draw=lambda: 0.5)
+    assert caught.value.availability is not None
+    assert caught.value.availability["code"] == "free_variant_ended"
+    assert caught.value.availability["fallback_models"] == ["acme/small"]
+
+
 def test_extended_of_a_model_that_nobody_serves() -> None:
     with pytest.raises(NoEndpoint, match="none is configured"):
         plan([replace(wanted_of(model()), extended=True)], draw=lambda: 0.5)

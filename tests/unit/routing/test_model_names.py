@@ -1,0 +1,112 @@
+"""What a name stands for. The rows of `cases/names.toml` go the whole way; here are the corners."""
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from trunkline.catalog.names import SUFFIXES, Named, Names
+from trunkline.model.endpoint import Model
+
+
+def model(name: str, **said: Any) -> Model:
+    return Model(id=name, name=name, endpoints=(), **said)
+
+
+SMALL = model("acme/small", aliases=("tiny", "acme/little"))
+FREE = model("acme/small:free")
+BATCH = model("acme/small:batch")
+LARGE = model("acme/large-1.10-turbo", aliases=("acme/small",))
+NAMES = Names([SMALL, FREE, BATCH, LARGE])
+
+
+@pytest.mark.parametrize(
+    ("name", "named"),
+    [
+        ("acme/small", Named(model=SMALL)),
+        ("tiny", Named(model=SMALL, how="alias")),
+        ("acme/small:free", Named(model=FREE)),
+        ("acme/little:free", Named(model=FREE, how="alias")),
+        ("acme/small:batch", Named(model=BATCH)),
+        ("acme/small:free:nitro", Named(model=FREE, suffixes=("nitro",))),
+        ("acme/small:nitro:free", Named(model=FREE, suffixes=("nitro",))),
+        ("acme/small:nitro:floor", Named(model=SMALL, suffixes=("nitro", "floor"))),
+        ("tiny:online:thinking", Named(model=SMALL, how="alias", suffixes=("online", "thinking"))),
+        ("acme/large-latest", Named(model=LARGE, how="latest")),
+        ("~acme/large-1.10-latest", Named(model=LARGE, how="latest")),
+        ("~acme/large-1.10-turbo-latest", Named(model=LARGE, how="latest")),
+        ("~acme/large-latest:free", Named(model=LARGE, how="latest", suffixes=("free",))),
+        ("acme/small:swift", None),
+        ("acme/little:batch", None),
+        ("acme/small:", None),
+        (":free", None),
+        ("", None),
+        ("~acme/small", None),
+        ("~tiny-latest", None),
+        ("acme/-latest", None),
+        ("-latest", None),
+        ("acme/large-1-latest", None),
+        ("ACME/small", None),
+    ],
+)
+def test_names(name: str, named: Named | None) -> None:
+    for _ in range(2):  # the second time it is remembered
+        assert NAMES.find(name) == named
+
+
+def test_an_id_goes_before_an_alias_and_the_first_alias_before_others() -> None:
+    first, other = model("a/one", aliases=("x",)), model("a/two", aliases=("x", "a/one"))
+    names = Names([first, other])
+    assert names.find("x") == Named(model=first, how="alias")
+    assert names.find("a/one") == Named(model=first)
+
+
+def latest(*models: Model, name: str = "~a/m-latest") -> str | None:
+    found = Names(models).find(name)
+    return None if found is None else found.model.id
+
+
+def test_the_latest_is_the_newest() -> None:
+    assert latest(model("a/m-9", created=1), model("a/m-2", created=2)) == "a/m-2"
+
+
+def test_of_one_day_the_highest_version_is_the_latest() -> None:
+    assert latest(model("a/m-2"), model("a/m-10"), model("a/m-9.9")) == "a/m-10"
+    assert latest(model("a/m-4.5"), model("a/m-4.10")) == "a/m-4.10"
+
+
+def test_the_latest_is_never_hidden_nor_a_variant_nor_another_latest() -> None:
+    assert latest(
+        model("a/m-1", created=1),
+        model("a/m-2", created=2, hidden=True),
+        model("a/m-3:free", created=3),
+        model("a/m-latest", created=4),
+    ) == "a/m-1"  # fmt: skip
+    assert latest(model("a/m-2", hidden=True)) is None
+    assert latest(model("a/m-latest")) is None
+
+
+def test_a_family_ends_at_a_hyphen() -> None:
+    models = (model("a/max-1"), model("a/maximal-9"))
+    assert latest(*models, name="~a/max-latest") == "a/max-1"
+    assert latest(*models, name="~a/maxi-latest") is None
+
+
+def test_what_is_remembered_is_bounded_and_more_is_still_found() -> None:
+    names = Names([SMALL])
+    for number in range(Names.MOST + 10):
+        assert names.find(f"nobody/{number}") is None
+    assert names.find("acme/small:nitro") == Named(model=SMALL, suffixes=("nitro",))
+    assert len(names._known) == Names.MOST
+
+
+@given(
+    suffixes=st.lists(st.sampled_from([*SUFFIXES, "batch", "swift", ""]), max_size=5),
+    base=st.sampled_from(["acme/small", "tiny", "x"]),
+)
+def test_any_suffixes_are_told_or_the_name_is_none(suffixes: list[str], base: str) -> None:
+    named = NAMES.find(":".join([base, *suffixes]))
+    if named is not None:
+        own = named.model.id.partition(":")[2]
+        assert {*named.suffixes, own} - {""} == set(suffixes)
