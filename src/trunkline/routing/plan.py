@@ -138,10 +138,11 @@ def _stuck(
     slots: list[Slot], before: Callable[[Model], str | None], rests: Callable[[Endpoint], bool] | None
 ) -> Slot | None:
     """Where the conversation was, if it can be served there now and its cache is cheaper there."""
-    names = {model: before(model) for model in {slot.model for slot in slots}}
-    for slot in slots:
-        if slot.name == names[slot.model] and slot.caching and _may_lead(slot, slots[0]):
-            return None if rests is not None and rests(slot.endpoint) else slot
+    names = {name for model in {slot.model for slot in slots} if (name := before(model)) is not None}
+    if names:
+        for slot in slots:
+            if slot.name in names and slot.caching and _may_lead(slot, slots[0]):
+                return None if rests is not None and rests(slot.endpoint) else slot
     return None
 
 

@@ -1,9 +1,9 @@
 """What an endpoint has done lately: outcomes, time to the first token, throughput, validity of tool calls.
 
-Rolling windows of 30 seconds, 5 minutes, 30 minutes and a day, in constant memory: rings of slots that are used again,
-with counters in each, and for the two distributions a histogram of logarithmic buckets (5 % wide, so a percentile is
-within 2.5 % of the truth) in those of the half hour. Adding costs a few additions; sums are made when `vitals` is asked
-for, at most once a second.
+Rolling windows from 30 seconds to a day, in constant memory: rings of slots that are used
+again, with counters in each, and for the two distributions a histogram of logarithmic buckets (5 % wide, so a
+percentile is within 2.5 % of the truth) in those of the half hour. Adding costs a few additions; sums are made when
+`vitals` is asked for, at most once a second.
 
 A **circuit** stands beside them: five failures in a row, or more than half of the last twenty, open it for 5 seconds,
 doubling to 60; more than a fifth of half a minute or of five minutes, for 30 seconds each time. When that is over, or a
