@@ -22,8 +22,9 @@ def failing(times: int, now: float = NOW) -> Statistics:
 
 
 def serve(statistics: Statistics, times: int, now: float = NOW, **said: Any) -> None:
+    said.setdefault("latency_s", None)
     for _ in range(times):
-        statistics.served(now, **({"latency_s": None} | said))
+        statistics.served(now, **said)
 
 
 def standing(statistics: Statistics, now: float) -> int:
