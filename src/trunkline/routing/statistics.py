@@ -18,13 +18,11 @@ Times are monotonic seconds and handed in. What another replica saw is added by 
 
 from collections.abc import Iterator
 from math import exp, floor, log
-from typing import Literal, TypeAlias
 
 from msgspec import Struct
 from msgspec.structs import replace
 
-Outcome: TypeAlias = Literal["served", "failed", "limited"]
-"""Of an attempt: an answer; a fault of the provider's; a 429, which is counted apart."""
+from trunkline.model.facts import Outcome
 
 STABLE_S = 30.0
 """The window in which an outage makes an endpoint unstable."""
