@@ -108,9 +108,9 @@ def test_any_name_is_one_label(names: list[str]) -> None:
     names = [name.replace("\r", "").replace("\x00", "") for name in names]
     for name in names:
         metrics.generation(generation(model=name))
+    text = metrics.text().decode()
     rows = {key for key in metrics._rows if key[1] == "Acme"}
     assert len(rows) == len(set(names))
-    text = metrics.text().decode()
     assert text.count("trunkline_cost_usd_total{") == len(rows)
 
 

@@ -17,8 +17,14 @@ def secret_of(headers: Headers) -> bytes | None:
     return headers.get(b"x-api-key") or None
 
 
-def authenticate(headers: Headers, keys: KeyStore, clock: Clock, *, required: bool) -> Key:
-    """The key that *headers* show.
+def digest_of(headers: Headers) -> str | None:
+    """The hex SHA-256 of the key in *headers*, under which it is kept; None where there is none."""
+    secret = secret_of(headers)
+    return None if secret is None else hashlib.sha256(secret).hexdigest()
+
+
+def authenticate(digest: str | None, keys: KeyStore, clock: Clock, *, required: bool) -> Key:
+    """The key whose hex SHA-256 is *digest*, None where none was shown.
 
     Where keys are not required, a request without one, or with one we do not know, is the key `anonymous`: official
     clients send something whatever they are told.
@@ -26,13 +32,12 @@ def authenticate(headers: Headers, keys: KeyStore, clock: Clock, *, required: bo
     Raises:
         Unauthenticated: no key; or one that is unknown, disabled or expired, which are not told apart.
     """
-    secret = secret_of(headers)
-    if secret is not None:
-        key = keys.find(hashlib.sha256(secret).hexdigest())
+    if digest is not None:
+        key = keys.find(digest)
         if key is not None and not key.disabled and (key.expires is None or key.expires > clock.now()):
             return key
     if not required:
         return ANONYMOUS
-    if secret is None:
+    if digest is None:
         raise Unauthenticated("Missing Authentication header: send `Authorization: Bearer <key>` or `x-api-key: <key>`")
     raise Unauthenticated("The API key is not valid")

@@ -25,6 +25,7 @@ from trunkline.dialects.sse import KEEP_ALIVE
 from trunkline.model.errors import InvalidRequest, PayloadTooLarge, RequestTimeout, TrunklineError
 from trunkline.ports import EVENT_STREAM, JSON
 from trunkline.server.config import ServerSettings
+from trunkline.server.heads import Head, learn
 from trunkline.upstream.turns import Turns
 
 MAX_HEAD_BYTES = 32 * 1024
@@ -37,6 +38,9 @@ LINGER_S = 2.0
 """How long a client that is still sending may go on after its answer."""
 HIGH_WATER = 32 * 1024
 """Bytes that wait for a slow reader before its upstream is paused. One read of an upstream's socket may come on top."""
+
+MAX_UNLIKE = 4
+"""Heads in a row, of one connection, that were not sent again; then it is no client that does so."""
 
 COMMON = (
     b"access-control-allow-origin: *\r\naccess-control-expose-headers: X-Generation-Id,X-Provider-Name,request-id\r\n"
@@ -110,6 +114,8 @@ class Exchange:
     """Set by a route whose client waits for a stream: while nothing flows it is sent comments, under these."""
     comment: bytes = KEEP_ALIVE
     """What those comments are."""
+    head: Head | None = None
+    """Where it is one that was sent before."""
     task: "Cancellable | None" = None
     on_gone: Callable[[], None] | None = None
     on_pause: Callable[[], None] | None = None
@@ -124,7 +130,7 @@ class Exchange:
         self._body: list[bytes] = []
         self.headers: list[tuple[bytes, bytes]] = []
         self.fields: dict[bytes, bytes] = {}
-        """The headers by name, the last of several; there once the head is whole."""
+        """The headers by name, the last of several; there once the head is whole. Not to be changed."""
 
     @property
     def client(self) -> str:
@@ -333,6 +339,7 @@ class Connection(asyncio.Protocol):
         "_head_since",
         "_headers",
         "_idle_since",
+        "_known",
         "_lingers_since",
         "_parser",
         "_paused",
@@ -342,6 +349,7 @@ class Connection(asyncio.Protocol):
         "_raw_left",
         "_request",
         "_stopping",
+        "_unlike",
         "_url",
         "clock",
         "local",
@@ -379,6 +387,10 @@ class Connection(asyncio.Protocol):
         self._raw_left = 0
         self._expects = False
         self._stopping = False
+        self._known: Head | None = None
+        """The last request's head."""
+        self._unlike = 0
+        """Heads in a row that were not the last one again."""
 
     # The loop's callbacks.
 
@@ -416,6 +428,9 @@ class Connection(asyncio.Protocol):
             if not data:
                 return
         request = self._request
+        begins = request is None and not self._head_since
+        if begins and self._again(data):
+            return
         if request is None or not request.method:  # it has one when its head is whole
             if not self._head_since:
                 self._head_since = self.clock()
@@ -434,9 +449,34 @@ class Connection(asyncio.Protocol):
         else:
             if self._head_bytes > MAX_HEAD_BYTES:
                 self._refuse(_Refused(431, f"the request's head is longer than {MAX_HEAD_BYTES} bytes"))
-        if self._deferred is not None and not self._put_off:
+        deferred = self._deferred
+        if deferred is not None and not self._put_off:
+            if begins and deferred.body_complete and deferred.keep_alive and self._unlike < MAX_UNLIKE:
+                self._unlike += 1
+                plain = not deferred.http_1_0
+                self._known = learn(data, deferred.path, deferred.query, deferred.fields) if plain else None
             self._put_off = True
             self.site.turns.add(self._take_up)
+
+    def _again(self, data: bytes) -> bool:
+        """Take *data* for one whole request with the head of the one before, if it is that."""
+        known = self._known
+        if known is None or self._current is not None or self._stopping:
+            return False
+        at = known.body_at(data)
+        if not at:
+            return False
+        self._unlike = 0
+        exchange = self._current = self._deferred = Exchange(self)
+        exchange.head, exchange.method = known, b"POST"
+        exchange.path, exchange.query, exchange.fields = known.path, known.query, known.fields
+        exchange.content_length = len(data) - at
+        exchange.feed(data[at:])
+        exchange.body_complete = True
+        exchange.last_write = self.clock()
+        self._put_off = True
+        self.site.turns.add(self._take_up)
+        return True
 
     def pause_writing(self) -> None:
         """The client reads too slowly."""

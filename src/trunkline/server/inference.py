@@ -1,28 +1,27 @@
 """The inference routes: from a request's bytes to a plan that is carried out."""
 
 import logging
-import re
 from base64 import b64encode
 from collections.abc import Callable
-from functools import lru_cache, partial
+from functools import partial
 from os import urandom
 
 from msgspec.structs import replace
 
 from trunkline.dialects.base import Call, Client
-from trunkline.dialects.limits import printable
 from trunkline.ledger.cost import worst_case
 from trunkline.model.errors import Internal, InvalidRequest, NoEndpoint, Overloaded, TrunklineError
 from trunkline.model.key import Key
 from trunkline.model.money import Pico
-from trunkline.pipeline.context import Context
+from trunkline.pipeline.context import Context, Told
 from trunkline.ports import Sink
 from trunkline.routing.plan import Candidates, Plan
 from trunkline.server import idempotency, presets, response_cache
-from trunkline.server.auth import Headers, authenticate
+from trunkline.server.auth import authenticate
 from trunkline.server.http import Exchange
 from trunkline.server.recorder import Answering
 from trunkline.server.state import State
+from trunkline.server.told import told
 from trunkline.storage.idempotency import Entry
 from trunkline.upstream.answer import Answer, error_headers, id_header
 from trunkline.upstream.complete import says_all
@@ -30,19 +29,20 @@ from trunkline.upstream.metadata import of_failure
 
 LEAST_BYTES_PER_TOKEN = 2
 """Of a prompt, for a reservation: hardly any text has more tokens than this, and no bound may be too low."""
-MAX_HEADER_VALUE = 256
 
-_METADATA_LEGACY = b"x-openrouter-experimental-metadata"
-_NAME = re.compile(r"[A-Za-z0-9._-]{1,128}")
+_DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+_PAIRS = [a + b for a in _DIGITS for b in _DIGITS]
 _ALPHABET = bytes.maketrans(b"+/", b"Az")
 
 logger = logging.getLogger(__name__)
 
 
 class Ids:
-    """Makes generations' ids: `gen-<Unix seconds>-<20 letters and digits>`, of 118 random bits.
+    """Makes generations' ids: `gen-<Unix seconds>-<20 letters and digits>`. Source: wire-common §1.
 
-    The system is asked for the randomness of many at once. A process has its own. Source: wire-common §1.
+    The first three of the letters are the fraction of the second, in 62nds of 62nds of 62nds, so that ids sort by time:
+    a database's index then grows at its end, which makes an insertion a quarter cheaper. The others are 101 random
+    bits; the system is asked for those of many at once. A process has its own.
     """
 
     __slots__ = ("_at", "_letters")
@@ -55,9 +55,11 @@ class Ids:
         """An id of *now*, Unix seconds."""
         at = self._at
         if at >= len(self._letters):
-            self._letters, at = b64encode(urandom(15 * 256)).translate(_ALPHABET).decode(), 0
-        self._at = at + 20
-        return f"gen-{int(now)}-{self._letters[at : at + 20]}"
+            self._letters, at = b64encode(urandom(51 * 64)).translate(_ALPHABET).decode(), 0
+        self._at = at + 17
+        seconds = int(now)
+        high, low = divmod(int((now - seconds) * 62**3), 62)
+        return f"gen-{seconds}-{_PAIRS[high]}{_DIGITS[low]}{self._letters[at : at + 17]}"
 
 
 class Inference:
@@ -95,18 +97,22 @@ class Inference:
 
         The body of *exchange* is whole.
         """
-        fields = exchange.fields
-        if idempotency.HEADER in fields or response_cache.HEADER in fields or b"preset" in exchange.whole():
-            return False  # what may have to wait for something
+        said = told(exchange)
+        if said.waits:
+            return False
         state = self._state
         now = state.clock.now()
         id_ = state.new_id(now)
         state.metrics.in_flight += 1
         try:
             begun = state.clock.monotonic()
-            key = admitted(state, exchange)
+            key = admitted(state, said)
             body = exchange.whole()
-            answer = self._accept(self._context(exchange, key, body, id_, now, begun), len(body), exchange, exchange)
+            ctx = self._context(said, key, body, id_, now, begun)
+            if ctx.preset is not None:  # it may want the response cache
+                self._ended()
+                return False
+            answer = self._accept(ctx, len(body), exchange, exchange)
             exchange.task = answer
             answer.launch(self._ended)
         except TrunklineError as error:
@@ -125,14 +131,12 @@ class Inference:
         """Who asks for what, and the body."""
         begun = self._state.clock.monotonic()
         key, body = await accepted(self._state, exchange)
-        return self._context(exchange, key, body, id_, now, begun), body
+        return self._context(told(exchange), key, body, id_, now, begun), body
 
-    def _context(self, exchange: Exchange, key: Key, body: bytes, id_: str, now: float, begun: float) -> Context:
-        headers: Headers = exchange.fields
+    def _context(self, said: Told, key: Key, body: bytes, id_: str, now: float, begun: float) -> Context:
         call, preset = presets.parse(self._client, self._state.presets, body)
-        betas = headers.get(b"anthropic-beta") or headers.get(b"x-anthropic-beta")
-        if betas is not None:
-            call = replace(call, betas=_names(betas))
+        if said.betas:
+            call = replace(call, betas=said.betas)
         return Context(
             id=id_,
             created=now,
@@ -141,11 +145,8 @@ class Inference:
             client=self._client,
             call=call,
             preset=preset,
-            session_id=call.session_id or _text(headers.get(b"x-session-id")),
-            http_referer=_text(headers.get(b"http-referer") or headers.get(b"referer")),
-            app_title=_text(headers.get(b"x-openrouter-title") or headers.get(b"x-title")),
-            user_agent=_text(headers.get(b"user-agent")),
-            metadata=_enabled(headers.get(b"x-openrouter-metadata") or headers.get(_METADATA_LEGACY)),
+            session_id=call.session_id or said.session_id,
+            told=said,
         )
 
     def _accept(self, ctx: Context, body_bytes: int, exchange: Exchange, sink: Sink) -> Answer:
@@ -159,11 +160,13 @@ class Inference:
                 ctx.key,
                 body_bytes=body_bytes,
                 session_id=ctx.session_id,
-                says_all=partial(says_all, state.exchanges, self._client, call),
+                says_all=partial(says_all, state.exchanges, self._client, call)
+                if call.preferences.require_parameters
+                else None,
             )
         except NoEndpoint as error:
             self._afford(ctx, body_bytes)
-            if ctx.metadata:
+            if ctx.told.metadata:
                 error.routing = of_failure(call.model or "", error)
             raise
         reservation = state.budgets.reserve(ctx.key, upper_bound(call, route.plan, body_bytes, ctx.key))
@@ -195,11 +198,11 @@ class Inference:
 
 async def accepted(state: State, exchange: Exchange) -> tuple[Key, bytes]:
     """Whose request *exchange* is, and its body. Raises what `admitted` raises, and `Exchange.body`."""
-    return admitted(state, exchange), await exchange.body()
+    return admitted(state, told(exchange)), await exchange.body()
 
 
-def admitted(state: State, exchange: Exchange) -> Key:
-    """Whose request *exchange* is.
+def admitted(state: State, said: Told) -> Key:
+    """Whose request it is whose headers *said* this.
 
     Raises:
         Unauthenticated: nobody's that we know.
@@ -208,9 +211,8 @@ def admitted(state: State, exchange: Exchange) -> Key:
     """
     if state.draining:
         raise Overloaded("the server is shutting down", retry_after_s=1.0)
-    headers: Headers = exchange.fields
-    key = authenticate(headers, state.keys, state.clock, required=state.auth_required)
-    if headers.get(b"content-encoding", b"identity") != b"identity":
+    key = authenticate(said.digest, state.keys, state.clock, required=state.auth_required)
+    if said.compressed:
         error = InvalidRequest("content-encoding: a compressed body is not taken")
         error.http_status = 415
         raise error
@@ -241,23 +243,3 @@ def upper_bound(call: Call, chosen: Plan, body_bytes: int, key: Key) -> Pico:
             output = (call.max_output or endpoint.max_output or 0) * call.choices
             most = max(most, worst_case(tokens, output, endpoint.price))
     return most
-
-
-def _enabled(value: bytes | None) -> bool:
-    return value is not None and value.strip().lower() == b"enabled"
-
-
-def _names(value: bytes) -> tuple[str, ...]:
-    """The names in a comma-separated header; what is no name is left out, since these go to a provider's header."""
-    found = (name.strip() for name in value.decode("latin-1").split(","))
-    return tuple(name for name in found if _NAME.fullmatch(name))
-
-
-def _text(value: bytes | None) -> str | None:
-    """A header's value for the record: readable, and not too long."""
-    return None if not value else _readable(value)
-
-
-@lru_cache(maxsize=256)
-def _readable(value: bytes) -> str:
-    return printable(value.decode("latin-1"), MAX_HEADER_VALUE)

@@ -7,7 +7,7 @@ from trunkline.dialects.fields import value
 from trunkline.dialects.limits import envelope, printable
 from trunkline.model.errors import InvalidRequest, NotFound
 from trunkline.model.preset import Preset, PresetUse
-from trunkline.presets.merge import merge, reference
+from trunkline.presets.merge import MARK, merge, reference
 from trunkline.presets.names import CACHE_ENABLED, CACHE_TTL
 from trunkline.presets.say import Said, said
 from trunkline.storage.presets import PresetStore
@@ -26,8 +26,14 @@ def parse(client: Client, presets: PresetStore, body: bytes) -> tuple[Call, Pres
         NotFound: there is no such preset.
         InvalidRequest: as `Client.parse`.
     """
-    if b"preset" not in body:  # nearly always, and then it costs nothing
-        return client.parse(body), None
+    try:
+        call = client.parse(body)
+    except InvalidRequest:
+        if b"preset" not in body:
+            raise
+    else:
+        if "preset" not in call.envelope and (call.model is None or MARK not in call.model):
+            return call, None
     found = reference(envelope(body, ONCE))
     if found is None:
         return client.parse(body), None

@@ -244,9 +244,9 @@ class FromCache:
             response_cache_source_id=kept.source,
             session_id=ctx.session_id,
             user=call.user,
-            http_referer=ctx.http_referer,
-            app_title=ctx.app_title,
-            user_agent=ctx.user_agent,
+            http_referer=ctx.told.http_referer,
+            app_title=ctx.told.app_title,
+            user_agent=ctx.told.user_agent,
         )
 
     async def _answered(self) -> None:

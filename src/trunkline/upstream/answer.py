@@ -515,7 +515,7 @@ class Answer:
         self._report(converter.outcome, usage)
         if isinstance(converter, Translation) and converter.thoughts:
             self._world.thoughts.keep(self._ctx.key.id, converter.thoughts)
-        closing = converter.finish(usage, charge, self._metadata() if self._ctx.metadata else None)
+        closing = converter.finish(usage, charge, self._metadata() if self._ctx.told.metadata else None)
         sink = self._sink
         if self._ctx.call.stream:
             if not sink.started:
@@ -646,7 +646,7 @@ class Answer:
         except TrunklineError as worse:
             error = worse
         self.error = error
-        if self._ctx.metadata:
+        if self._ctx.told.metadata:
             error.routing = self._metadata()
         if not gone:
             self._tell(error, usage, charge)
@@ -725,9 +725,9 @@ class Answer:
             preset_id=None if ctx.preset is None else ctx.preset.id,
             session_id=ctx.session_id,
             user=ctx.call.user,
-            http_referer=ctx.http_referer,
-            app_title=ctx.app_title,
-            user_agent=ctx.user_agent,
+            http_referer=ctx.told.http_referer,
+            app_title=ctx.told.app_title,
+            user_agent=ctx.told.user_agent,
         )
 
     def _append(self, record: Generation) -> None:

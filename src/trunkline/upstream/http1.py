@@ -106,59 +106,34 @@ def _nothing(_: bytes) -> None:
 class Http1Response:
     """As `ports.Response`; and the call that it answers, from the request's first byte on."""
 
-    __slots__ = (
-        "_backlogged",
-        "_begun",
-        "_buffer",
-        "_connection",
-        "_decoder",
-        "_done",
-        "_holds",
-        "_on_chunk",
-        "_on_end",
-        "_on_head",
-        "_released",
-        "_since",
-        "_size",
-        "_transport",
-        "_unsent",
-        "_waiter",
-        "error",
-        "headers",
-        "phase",
-        "request",
-        "seen",
-        "stale",
-        "status",
-    )
-
+    # What most calls never change stands in the class.
     status: int
     headers: Mapping[str, str]
+    phase = _HEAD
+    error: Exception | None = None
+    stale = False
+    """The connection had been used before and closed without a byte: the request can be sent again."""
+    seen = False
+    """Bytes came since the last tick."""
+    _begun = -1.0  # monotonic seconds; below 0 until the first tick sees the call
+    _since = -1.0  # of the last progress
+    _unsent = -1  # bytes of the request that wait here, as last seen; below 0 until then
+    _waiter: "asyncio.Future[None] | None" = None
+    _on_chunk: Callable[[bytes], None] | None = None
+    _on_head: Callable[[bytes], None] | None = None  # what `_on_chunk` will be once the status is 200
+    _on_end: Callable[[bool], None] | None = None
+    _size = 0
+    _decoder: Decoder | None = None
+    _holds = 0
+    _backlogged = False
+    _released = False
+    _done = False
 
     def __init__(self, transport: "Http1Transport", connection: "Connection", request: UpstreamRequest) -> None:
         self._transport = transport
         self._connection: Connection | None = connection
         self.request = request
-        self.phase = _HEAD
-        self.error: Exception | None = None
-        self.stale = False
-        """The connection had been used before and closed without a byte: the request can be sent again."""
-        self.seen = False
-        """Bytes came since the last tick."""
-        self._begun = -1.0  # monotonic seconds; below 0 until the first tick sees the call
-        self._since = -1.0  # of the last progress
-        self._unsent = -1  # bytes of the request that wait here, as last seen; below 0 until then
-        self._waiter: asyncio.Future[None] | None = None
-        self._on_chunk: Callable[[bytes], None] | None = None
-        self._on_head: Callable[[bytes], None] | None = None  # what `_on_chunk` will be once the status is 200
-        self._on_end: Callable[[bool], None] | None = None
         self._buffer: list[bytes] = []
-        self._size = 0
-        self._decoder: Decoder | None = None
-        self._holds = 0
-        self._backlogged = False
-        self._released = False
-        self._done = False
 
     def __repr__(self) -> str:
         return f"<Http1Response phase={self.phase}>"

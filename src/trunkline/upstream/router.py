@@ -34,6 +34,8 @@ from trunkline.upstream.health import Credentials
 
 BYTES_PER_TOKEN = 3
 """Of a body: fewer than prose has, so that what is sure to fit is not looked at twice."""
+MAX_NAMES = 10_000
+"""Spellings of models' names, suffixes and all, whose route is kept."""
 SORTS = {"nitro": "throughput", "floor": "price", "exacto": "exacto"}
 ADMITS = {"nitro": PRIORITY, "floor": FLEX}
 _TIERS = {"fast": PRIORITY, "priority": PRIORITY, "flex": FLEX}
@@ -120,6 +122,8 @@ class Router:
             model.id: Pool(model, lambda endpoint: memory.statistics[endpoint.name]) for model in catalog.models
         }
         self._wanted: dict[Named, Wanted] = {}
+        self._only: dict[str, tuple[tuple[Wanted, ...], Route]] = {}
+        """A name as clients say it → the route of a call that asks for nothing else, where there is one endpoint."""
 
     # Who is asked.
 
@@ -140,8 +144,12 @@ class Router:
             UnknownModel: a name that is not in the catalog.
             NoEndpoint: every endpoint was ruled out; it says by what.
         """
+        if not call.models and (only := self._only.get(call.model or "")) is not None:
+            wanted, route = only
+            if self._wishes(client, call, key, wanted, body_bytes, says_all) is PLAIN:
+                return route
         named = self.named(call)
-        wanted = [self._want(one) for one in named]
+        wanted = tuple([self._want(one) for one in named])
         now = self._monotonic()
         several = len(wanted) > 1
         choice = False
@@ -162,13 +170,16 @@ class Router:
             wanted, wishes, draw=self._draw, rests=self._rests if choice and self._credentials.resting else None,
             before=before,
         )  # fmt: skip
-        return Route(
+        route = Route(
             plan=found,
             named=named,
             conversation=conversation,
             told=told,
             requested=call.model or (call.models[0] if call.models else ""),
         )
+        if wishes is PLAIN and not choice and not call.models and call.model and len(self._only) < MAX_NAMES:
+            self._only[call.model] = (wanted, route)
+        return route
 
     def named(self, call: Call) -> tuple[Named, ...]:
         """The models that *call* names, in its order. Raises as `route` does."""

@@ -7,7 +7,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from trunkline.model.key import Key
-from trunkline.server.auth import authenticate
+from trunkline.server.auth import authenticate, digest_of
 from trunkline.server.state import State
 
 
@@ -23,8 +23,8 @@ def key_of(request: Request) -> Key:
         Unauthenticated: nobody we know.
     """
     state = state_of(request)
-    headers = dict(request.scope["headers"])
-    return authenticate(headers, state.keys, state.clock, required=state.auth_required)
+    digest = digest_of(dict(request.scope["headers"]))
+    return authenticate(digest, state.keys, state.clock, required=state.auth_required)
 
 
 def json(body: Any, status: int = 200) -> Response:

@@ -1,0 +1,236 @@
+"""Heads that are sent again: what is not parsed means what the parser would have made of it."""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any, cast
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from trunkline.model.errors import TrunklineError
+from trunkline.server.config import ServerSettings
+from trunkline.server.heads import Head, learn
+from trunkline.server.http import MAX_UNLIKE, Connection, Exchange
+from trunkline.server.inference import Ids
+
+PATH = b"/api/v1/chat/completions"
+Seen = tuple[bytes, bytes, bytes, dict[bytes, bytes], bytes, bool, int | None]
+
+
+class Steps:
+    """Stands in for `Turns`."""
+
+    def __init__(self) -> None:
+        self.waiting: list[Callable[[], object]] = []
+
+    def add(self, step: Callable[[], object]) -> None:
+        self.waiting.append(step)
+
+    def take(self) -> None:
+        while self.waiting:
+            self.waiting.pop(0)()
+
+
+class Socket:
+    """A client that takes what it is sent."""
+
+    def __init__(self) -> None:
+        self.sent = b""
+        self.open = True
+
+    def write(self, data: bytes) -> None:
+        self.sent += data
+
+    def close(self) -> None:
+        self.open = False
+
+    abort = write_eof = close
+
+    def set_write_buffer_limits(self, high: int) -> None:
+        del high
+
+    def get_extra_info(self, name: str) -> None:
+        del name
+
+
+class Site:
+    """Answers what is posted to `PATH`, and notes it."""
+
+    date = b""
+    settings = ServerSettings(max_body_bytes=1000)
+
+    def __init__(self) -> None:
+        self.routes: dict[bytes, Any] = {}
+        self.seen: list[Seen] = []
+        self.known = 0
+        self.turns = Steps()
+        self.connections: set[Connection] = set()
+        self.at_once = {PATH: self.answer}
+
+    def answer(self, exchange: Exchange) -> bool:
+        self.known += exchange.head is not None
+        fields = {name: value for name, value in exchange.fields.items() if name != b"content-length"}
+        self.seen.append((exchange.method, exchange.path, exchange.query, fields, exchange.whole(),
+                          exchange.keep_alive, exchange.content_length))  # fmt: skip
+        exchange.respond(200, b"{}")
+        return True
+
+    def error(self, path: bytes, error: TrunklineError, request_id: str | None) -> bytes:
+        del path, error, request_id
+        return b"refused"
+
+
+class Loop:
+    """As much of an event loop as a connection needs where nothing is answered by a task."""
+
+    def time(self) -> float:
+        return 1.0
+
+    def create_task(self, handed_over: Coroutine[Any, Any, None]) -> "Loop":
+        handed_over.close()
+        return self
+
+    def cancel(self) -> None:
+        """As a task's."""
+
+
+class Client:
+    """A connection to a site of its own."""
+
+    def __init__(self) -> None:
+        self.site, self.socket = Site(), Socket()
+        self._connection = Connection(cast("Any", self.site), cast("asyncio.AbstractEventLoop", Loop()))
+        self._connection.connection_made(cast("asyncio.Transport", self.socket))
+
+    def send(self, *pieces: bytes) -> None:
+        for piece in pieces:
+            if self.socket.open:
+                self._connection.data_received(piece)
+        self.site.turns.take()
+
+
+def request(*lines: bytes, body: bytes, version: bytes = b"1.1", length: bytes | None = None) -> bytes:
+    said = b"%d" % len(body) if length is None else length
+    head = b"".join(b"%s\r\n" % line.replace(b"LENGTH", said) for line in lines)
+    return b"POST %s HTTP/%s\r\n%s\r\n%s" % (PATH, version, head, body)
+
+
+LINES = [
+    b"Host: a",
+    b"Authorization: Bearer sk-one",
+    b"authorization: Bearer sk-two",
+    b"X-Title:  two  words ",
+    b"Connection: close",
+    b"Connection: keep-alive",
+    b"Content-Length: LENGTH",
+    b"content-length:LENGTH",
+    b"CONTENT-LENGTH: \t LENGTH",
+    b"Content-Length: LENGTH ",
+    b"x-content-length: 3",
+    b"Content-Type: application/json",
+]
+
+
+@st.composite
+def requests(draw: st.DrawFn) -> bytes:
+    lines = draw(st.lists(st.sampled_from(LINES), min_size=1, max_size=4, unique=True))
+    body = draw(st.sampled_from([b"", b"{}", b'{"a":"\r\n\r\n"}', b"x" * 11]))
+    version = draw(st.sampled_from([b"1.1", b"1.1", b"1.1", b"1.0"]))
+    return request(*lines, body=body, version=version, length=draw(st.sampled_from([None, None, None, b"2", b"007"])))
+
+
+@st.composite
+def talks(draw: st.DrawFn) -> list[bytes]:
+    """Requests of one client: a few, again and again."""
+    few = draw(st.lists(requests(), min_size=1, max_size=3))
+    return draw(st.lists(st.sampled_from(few), min_size=2, max_size=8))
+
+
+@given(said=talks())
+def test_a_head_that_is_known_means_what_the_parser_makes_of_it(said: list[bytes]) -> None:
+    whole, sliced = Client(), Client()
+    for one in said:
+        whole.send(one)
+        sliced.send(one[:1], one[1:])  # begins in the middle: for the parser
+    assert sliced.site.known == 0
+    assert whole.site.seen == sliced.site.seen
+    assert whole.socket.sent == sliced.socket.sent
+    assert whole.socket.open == sliced.socket.open
+
+
+def test_the_second_request_of_a_client_is_known_whatever_its_length() -> None:
+    client = Client()
+    for body in (b"{}", b'{"a": 1}', b"x" * 100):
+        client.send(request(b"Host: a", b"Content-Length: LENGTH", b"X-Title: t", body=body))
+    assert client.site.known == 2
+    assert [seen[4] for seen in client.site.seen] == [b"{}", b'{"a": 1}', b"x" * 100]
+    assert [seen[6] for seen in client.site.seen] == [2, 8, 100]
+
+
+def test_one_byte_of_a_head_makes_it_another() -> None:
+    client = Client()
+    keys = [b"Bearer sk-one", b"Bearer sk-two", b"Bearer sk-two"]
+    for key in keys:
+        client.send(request(b"Authorization: " + key, b"Content-Length: LENGTH", body=b"{}"))
+    assert [seen[3][b"authorization"] for seen in client.site.seen] == keys
+    assert client.site.known == 1
+
+
+def test_heads_that_always_differ_are_not_learned_for_ever() -> None:
+    client = Client()
+    for number in range(MAX_UNLIKE + 3):
+        client.send(request(b"Traceparent: %d" % number, b"Content-Length: LENGTH", body=b"{}"))
+    for _ in range(3):
+        client.send(request(b"Traceparent: same", b"Content-Length: LENGTH", body=b"{}"))
+    assert client.site.known == 0
+    assert len(client.site.seen) == MAX_UNLIKE + 6
+
+
+def test_a_body_over_the_limit_is_one_for_the_parser() -> None:
+    client = Client()
+    client.send(request(b"Content-Length: LENGTH", body=b"{}"))
+    client.send(request(b"Content-Length: LENGTH", body=b"x" * 1001))
+    assert client.site.known == 0
+    assert len(client.site.seen) == 1
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        (b"Transfer-Encoding: chunked", b"Content-Length: LENGTH"),
+        (b"Upgrade: h2c", b"Content-Length: LENGTH"),
+        (b"Expect: 100-continue", b"Content-Length: LENGTH"),
+        (b"Host: a",),
+    ],
+)
+def test_what_is_read_in_a_way_of_its_own_is_not_learned(lines: tuple[bytes, ...]) -> None:
+    fields = {line.partition(b":")[0].lower(): line.partition(b":")[2].strip() for line in lines}
+    assert learn(request(*lines, body=b"{}"), PATH, b"", fields) is None
+
+
+def test_a_line_that_ends_in_a_bare_line_feed_is_not_learned() -> None:
+    data = b"POST / HTTP/1.1\nContent-Length: 2\r\n\r\n{}"
+    assert learn(data, b"/", b"", {b"content-length": b"2"}) is None
+
+
+@pytest.mark.parametrize("digits", [b"", b"-2", b"+2", b" 2", b"2 ", b"2x", b"0", b"3", b"1", b"2" * 30])
+def test_a_length_that_is_not_the_bodys_is_for_the_parser(digits: bytes) -> None:
+    head = Head(b"POST / HTTP/1.1\r\ncontent-length: ", b"\r\n\r\n", b"/", b"", {})
+    assert head.body_at(b"%s2%s{}" % (head.before, head.after)) == len(head.before) + 5
+    assert head.body_at(b"%s%s%s{}" % (head.before, digits, head.after)) == 0
+
+
+@given(times=st.lists(st.floats(min_value=0, max_value=4e9), min_size=1, max_size=50))
+def test_ids_are_letters_and_digits_and_sort_by_time(times: list[float]) -> None:
+    make = Ids()
+    made = [make(1_700_000_000 + moment / 10) for moment in sorted(times)]
+    assert len(set(made)) == len(made)
+    prefixes = [(int(id_.split("-")[1]), id_.split("-")[2][:3]) for id_ in made]
+    assert prefixes == sorted(prefixes)
+    for id_ in made:
+        word, _, letters = id_.split("-")
+        assert word == "gen"
+        assert len(letters) == 20
+        assert letters.isascii()
+        assert letters.isalnum()
