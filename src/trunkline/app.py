@@ -74,15 +74,10 @@ logger = logging.getLogger("trunkline")
 
 
 class SystemClock:
-    """The port `Clock`."""
+    """The port `Clock`: the system's functions themselves, since a request asks some ten times."""
 
-    def now(self) -> float:
-        """Unix seconds."""
-        return time.time()
-
-    def monotonic(self) -> float:
-        """Seconds that only grow."""
-        return time.monotonic()
+    now = staticmethod(time.time)
+    monotonic = staticmethod(time.monotonic)
 
 
 class Parts(Struct, frozen=True, kw_only=True):
@@ -303,10 +298,11 @@ def exchanges(settings: Settings, catalog: Catalog, parts: Parts) -> Exchanges:
 
 
 @contextlib.asynccontextmanager
-async def open_transport(clock: Clock | None = None) -> AsyncGenerator[DirectTransport]:
+async def open_transport(clock: Clock | None = None, turns: Turns | None = None) -> AsyncGenerator[DirectTransport]:
     """The network and the demo provider, with proxies from the usual environment variables."""
     clock = clock or SystemClock()
-    network = Http1Transport(clock=clock, proxies=Proxies.from_environ(os.environ))
+    at_end = None if turns is None else turns.send
+    network = Http1Transport(clock=clock, proxies=Proxies.from_environ(os.environ), at_end=at_end)
     transport = Switch(network, DemoTransport(clock))
     try:
         yield transport
@@ -354,8 +350,9 @@ async def build(
         answers = MemoryAnswerCache(clock.monotonic, max_bytes=cache.max_bytes, max_answers=cache.max_answers)
         budgets = Budgets()
         await store.refresh(budgets)
+        turns = Turns(journal.write)
         if transport is None:
-            transport = await stack.enter_async_context(open_transport(clock))
+            transport = await stack.enter_async_context(open_transport(clock, turns))
         shared, kept = open_shared(settings, clock, answers)
         parts = Parts(
             clock=clock,
@@ -372,7 +369,7 @@ async def build(
             memory=memory(),
             draw=draw,
             metrics=Metrics(),
-            turns=Turns(journal.write),
+            turns=turns,
             shared=shared,
         )
         catalog = settings.catalog(now=clock.now())

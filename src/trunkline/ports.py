@@ -153,20 +153,34 @@ EVENT_STREAM = b"text/event-stream; charset=utf-8"
 """The two content types of answers."""
 
 
+class Listener(Protocol):
+    """Whoever answers, told how the client does."""
+
+    def client_gone(self) -> None:
+        """It went away before its answer's end. Said once."""
+        ...
+
+    def client_slow(self) -> None:
+        """It reads too slowly."""
+        ...
+
+    def client_ready(self) -> None:
+        """It has caught up."""
+        ...
+
+    def tick(self, now: float) -> None:
+        """It is neither slow nor gone: said now and then, with the monotonic time."""
+        ...
+
+
 class Sink(Protocol):
     """A client's side of one answer: `respond`, or `start` and any number of `write`, the last with `last=True`.
 
     Writes after the client has gone are dropped. *headers* are whole lines.
     """
 
-    on_gone: Callable[[], None] | None
-    """Called once if the client goes away before its answer's end."""
-    on_pause: Callable[[], None] | None
-    """Called when the client reads too slowly."""
-    on_resume: Callable[[], None] | None
-    """Called when it has caught up."""
-    on_tick: Callable[[float], None] | None
-    """Called now and then, with the monotonic time, while the client is neither slow nor gone."""
+    listener: Listener | None
+    """Told of what the client does until the answer's end."""
 
     @property
     def started(self) -> bool:

@@ -23,7 +23,7 @@ import httptools
 
 from trunkline.dialects.sse import KEEP_ALIVE
 from trunkline.model.errors import InvalidRequest, PayloadTooLarge, RequestTimeout, TrunklineError
-from trunkline.ports import EVENT_STREAM, JSON
+from trunkline.ports import EVENT_STREAM, JSON, Listener
 from trunkline.server.config import ServerSettings
 from trunkline.server.heads import Head, learn
 from trunkline.upstream.turns import Turns
@@ -92,8 +92,7 @@ class Exchange:
     """One request and its answer.
 
     An answer is either `respond`, or `start` and any number of `write`, the last with `last=True`. Writes after the
-    client has gone are dropped. `on_gone` is called once if the client goes away before its answer's end;
-    `on_pause` and `on_resume` when it reads too slowly and when it has caught up.
+    client has gone are dropped. `listener` is told what the client does meanwhile.
     """
 
     # What most exchanges never change stands in the class: making one costs the few fields that differ.
@@ -117,10 +116,7 @@ class Exchange:
     head: Head | None = None
     """Where it is one that was sent before."""
     task: "Cancellable | None" = None
-    on_gone: Callable[[], None] | None = None
-    on_pause: Callable[[], None] | None = None
-    on_resume: Callable[[], None] | None = None
-    on_tick: Callable[[float], None] | None = None
+    listener: Listener | None = None
     _head = b""
     _chunked = False
     _waiter: "asyncio.Future[None] | None" = None
@@ -223,7 +219,7 @@ class Exchange:
             out = self._head + data
         self._head = b""
         if out:
-            self._connection.transport.write(out)
+            self._connection.send(out)
         if last:
             self.finished = True
             self._connection.answered(self)
@@ -236,7 +232,7 @@ class Exchange:
         self.started = self.finished = True
         if not self.body_complete:
             self.keep_alive = False  # what is left of the body cannot be told from a next request
-        self._connection.transport.write(
+        self._connection.send(
             b"%s%scontent-type: %s\r\ncontent-length: %d\r\n%s%s%s\r\n%s"
             % (
                 status_line(status),
@@ -253,6 +249,7 @@ class Exchange:
 
     def abort(self) -> None:
         """Close the connection in the middle of the answer, so that the client sees that it is not whole."""
+        self._connection.flush()
         self._connection.transport.abort()
 
     def lost(self) -> None:
@@ -261,8 +258,8 @@ class Exchange:
             return
         self.gone = True
         self._wake()
-        if not self.finished and self.on_gone is not None:
-            self.on_gone()
+        if not self.finished and self.listener is not None:
+            self.listener.client_gone()
         self.task = None
 
     # ASGI, for what Starlette serves.
@@ -341,6 +338,7 @@ class Connection(asyncio.Protocol):
         "_idle_since",
         "_known",
         "_lingers_since",
+        "_out",
         "_parser",
         "_paused",
         "_paused_since",
@@ -387,6 +385,8 @@ class Connection(asyncio.Protocol):
         self._raw_left = 0
         self._expects = False
         self._stopping = False
+        self._out: list[bytes] = []
+        """What is to be sent at the end of the turn."""
         self._known: Head | None = None
         """The last request's head."""
         self._unlike = 0
@@ -483,15 +483,15 @@ class Connection(asyncio.Protocol):
         self._paused = True
         self._paused_since = self.clock()
         current = self._current
-        if current is not None and current.on_pause is not None:
-            current.on_pause()
+        if current is not None and current.listener is not None:
+            current.listener.client_slow()
 
     def resume_writing(self) -> None:
         """The client has caught up."""
         self._paused = False
         current = self._current
-        if current is not None and current.on_resume is not None:
-            current.on_resume()
+        if current is not None and current.listener is not None:
+            current.listener.client_ready()
 
     # httptools' callbacks.
 
@@ -604,6 +604,7 @@ class Connection(asyncio.Protocol):
         exchange.task = None  # the two hold each other
         self._idle_since = self.clock()
         if not exchange.keep_alive or self._stopping:
+            self.flush()
             if exchange.body_complete:
                 self.transport.close()
             else:
@@ -613,16 +614,32 @@ class Connection(asyncio.Protocol):
         elif self._queue:
             self._answer(self._queue.popleft())
 
+    def send(self, data: bytes) -> None:
+        """Send *data* at the end of this turn, with what else there is then."""
+        if not self._out:
+            self.site.turns.send(self.flush)
+        self._out.append(data)
+
+    def flush(self) -> None:
+        """Send what waits to be sent."""
+        out = self._out
+        if out:
+            data = out[0] if len(out) == 1 else b"".join(out)
+            out.clear()
+            if not self.transport.is_closing():
+                self.transport.write(data)
+
     def expect_continue(self, exchange: Exchange) -> None:
         """Somebody waits for the body: tell the client to send it, if it asked."""
         if self._expects and exchange is self._current:
             self._expects = False
-            self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+            self.send(b"HTTP/1.1 100 Continue\r\n\r\n")
 
     def shutdown(self) -> None:
         """Take no more requests; close when the answers that are under way have ended."""
         self._stopping = True
         if self._current is None and not self._queue:
+            self.flush()
             self.transport.close()
         elif self._current is not None and not self._current.started:
             self._current.keep_alive = False
@@ -663,8 +680,8 @@ class Connection(asyncio.Protocol):
             current.keep_alive = False
             current.fail(RequestTimeout(f"the body made no progress for {settings.body_timeout_s:g} s"))
             return
-        if current.on_tick is not None:
-            current.on_tick(now)
+        if current.listener is not None:
+            current.listener.tick(now)
         headers = current.stream_headers
         if headers is not None and not current.finished and now - current.last_write >= settings.keepalive_s:
             if not current.started:

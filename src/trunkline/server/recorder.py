@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from trunkline.model.errors import Attempt, TrunklineError
-from trunkline.ports import EVENT_STREAM, JSON, Sink
+from trunkline.ports import EVENT_STREAM, JSON, Listener, Sink
 
 
 class Answering(Protocol):
@@ -31,16 +31,12 @@ class Recorder:
     An answer's body that is longer than *max_bytes* is passed on and not remembered.
     """
 
-    on_gone: Callable[[], None] | None = None
-    on_pause: Callable[[], None] | None = None
-    on_resume: Callable[[], None] | None = None
-    on_tick: Callable[[float], None] | None = None
+    listener: Listener | None = None
 
     def __init__(self, sink: Sink, max_bytes: int) -> None:
         self._sink = sink
         self._max_bytes = max_bytes
-        sink.on_gone, sink.on_pause = self._on_gone, self._on_pause
-        sink.on_resume, sink.on_tick = self._on_resume, self._on_tick
+        sink.listener = self
         self._pieces: list[bytes] = []
         self._size = 0
         self._held: Callable[[], None] | None = None
@@ -101,18 +97,22 @@ class Recorder:
         """As `Sink`'s."""
         return self._sink.gone
 
-    def _on_gone(self) -> None:
-        if self.on_gone is not None:
-            self.on_gone()
+    def client_gone(self) -> None:
+        """As `Listener.client_gone`."""
+        if self.listener is not None:
+            self.listener.client_gone()
 
-    def _on_pause(self) -> None:
-        if self.on_pause is not None:
-            self.on_pause()
+    def client_slow(self) -> None:
+        """As `Listener.client_slow`."""
+        if self.listener is not None:
+            self.listener.client_slow()
 
-    def _on_resume(self) -> None:
-        if self.on_resume is not None:
-            self.on_resume()
+    def client_ready(self) -> None:
+        """As `Listener.client_ready`."""
+        if self.listener is not None:
+            self.listener.client_ready()
 
-    def _on_tick(self, now: float) -> None:
-        if self.on_tick is not None:
-            self.on_tick(now)
+    def tick(self, now: float) -> None:
+        """As `Listener.tick`."""
+        if self.listener is not None:
+            self.listener.tick(now)

@@ -147,7 +147,7 @@ class Answer:
         does all there is to do. Whatever else comes is taken up by `run`, in a task, from where it stands.
         """
         self._on_over = on_over
-        self._listen()
+        self._sink.listener = self
         if self._world.hedge_after_s is not None:  # that waits
             self._go_on()
             return
@@ -229,18 +229,10 @@ class Answer:
             self._aborting = Overloaded("the server is shutting down", retry_after_s=1.0)
             self._response.abort()
 
-    def _listen(self) -> None:
-        sink = self._sink
-        sink.on_gone = self._gone
-        sink.on_pause = self._pause
-        sink.on_resume = self._resume
-        sink.on_tick = self._tick
-
     def _over(self) -> None:
         """Nothing more will come of this."""
         self._reservation.release()
-        sink = self._sink
-        sink.on_gone = sink.on_pause = sink.on_resume = sink.on_tick = None
+        self._sink.listener = None
         self._task = None
         on_over, self._on_over = self._on_over, None
         if on_over is not None:
@@ -249,7 +241,7 @@ class Answer:
     async def run(self) -> None:
         """Carry the plan out. Every error ends here: as the client's answer, and in the record."""
         self._task = asyncio.current_task()
-        self._listen()
+        self._sink.listener = self
         try:
             await self._carry_out()
         except TrunklineError as error:
@@ -749,8 +741,8 @@ class Answer:
 
     # What the client does meanwhile.
 
-    def _gone(self) -> None:
-        """The client went away: stop the upstream at once, unless it would bill the rest all the same."""
+    def client_gone(self) -> None:
+        """As `Listener.client_gone`: stop the upstream at once, unless it would bill the rest all the same."""
         endpoint = self._endpoint
         quirks = None if endpoint is None else self._world.providers[endpoint.provider].quirks
         if quirks is not None and quirks.bills_after_cancel and self._committed:
@@ -766,17 +758,19 @@ class Answer:
         elif self._task is not None:
             self._task.cancel()
 
-    def _pause(self) -> None:
+    def client_slow(self) -> None:
+        """As `Listener.client_slow`: let the upstream wait."""
         if self._response is not None:
             self._response.pause()
 
-    def _resume(self) -> None:
+    def client_ready(self) -> None:
+        """As `Listener.client_ready`."""
         if self._response is not None:
             self._response.resume()
             self._content_at = self._world.clock.monotonic()
 
-    def _tick(self, now: float) -> None:
-        """Is there content in time? Bytes alone (pings, comments, blanks) do not count."""
+    def tick(self, now: float) -> None:
+        """As `Listener.tick`: is there content in time? Bytes alone (pings, comments, blanks) do not count."""
         if self._response is None or self._aborting is not None or self._finished:
             return
         limits = self._world.timeouts

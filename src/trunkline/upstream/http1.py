@@ -99,6 +99,10 @@ class Headers(Mapping[str, str]):
         return f"Headers({', '.join(self._fields)})"
 
 
+def _now(send: Callable[[], None]) -> None:
+    send()
+
+
 def _nothing(_: bytes) -> None:
     """Takes what nobody wants any more."""
 
@@ -473,20 +477,27 @@ class Connection(asyncio.Protocol):
     # What the transport does with it.
 
     def begin(self, request: UpstreamRequest) -> Http1Response:
-        """Write *request*."""
+        """Send *request* at the end of this turn."""
         owner = self._owner
         call = self._call = Http1Response(owner, self, request)
         owner.active.add(call)
         if not owner.fast:
             owner.quicken()
-        body, socket = request.body, self._socket
-        assert socket is not None
-        if body or not request.head.startswith(b"GET "):
-            socket.write(b"".join((request.head, b"content-length: %d\r\n\r\n" % len(body), body)))
+        owner.requests_sent += 1
+        owner.at_end(self._write)
+        return call
+
+    def _write(self) -> None:
+        """Send the request, if it still is to be sent."""
+        call, socket = self._call, self._socket
+        if call is None or socket is None or socket.is_closing():
+            return
+        request = call.request
+        if request.body or not request.head.startswith(b"GET "):
+            length = b"content-length: %d\r\n\r\n" % len(request.body)
+            socket.write(b"".join((request.head, length, request.body)))
         else:
             socket.write(request.head + b"\r\n")
-        owner.requests_sent += 1
-        return call
 
     def drop(self, *, free: bool = True) -> None:
         """As `Pooled.drop`. Whoever waits for the call is not told."""
@@ -554,7 +565,7 @@ class Connection(asyncio.Protocol):
             chunk = pieces[0] if len(pieces) == 1 else b"".join(pieces)
             pieces.clear()
             call.feed(chunk)
-            if self._call is not call:
+            if self._call is not call:  # it was cut
                 return
         else:
             self._barren += len(data)
@@ -743,6 +754,7 @@ class Http1Transport:
         "_sweep_at",
         "_ticker",
         "active",
+        "at_end",
         "closed",
         "connections",
         "fast",
@@ -762,6 +774,7 @@ class Http1Transport:
         max_connections: int = 100_000,
         keepalive_s: float = 60.0,
         limits: Limits | None = None,
+        at_end: Callable[[Callable[[], None]], None] | None = None,
     ) -> None:
         """A transport that is open at once.
 
@@ -772,6 +785,7 @@ class Http1Transport:
             max_connections: per origin; what the origin's first request says counts where it is less.
             keepalive_s: how long a connection may stay idle.
             limits: bounds on what an upstream may send.
+            at_end: `Turns.send`; without it requests leave at once.
         """
         self._clock = clock
         self._context = ssl_context or default_ssl_context()
@@ -779,6 +793,7 @@ class Http1Transport:
         self._max_connections = max_connections
         self._keepalive_s = keepalive_s
         self.limits = limits or Limits()
+        self.at_end = at_end or _now
         self._pools: dict[str, Pool[Connection]] = {}
         self._connecting: set[asyncio.Timeout] = set()
         self._ticker: asyncio.TimerHandle | None = None

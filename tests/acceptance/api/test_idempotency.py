@@ -2,7 +2,6 @@
 
 import asyncio
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ from sqlalchemy.exc import OperationalError
 from trunkline.dialects.sse import KEEP_ALIVE
 from trunkline.model import errors
 from trunkline.model.errors import Attempt, TrunklineError
-from trunkline.ports import EVENT_STREAM
+from trunkline.ports import EVENT_STREAM, Listener
 from trunkline.server import idempotency
 from trunkline.server.recorder import Recorder
 from trunkline.storage import IdempotencyStore
@@ -342,10 +341,7 @@ class Client:
 
     started = False
     gone = False
-    on_gone: Callable[[], None] | None = None
-    on_pause: Callable[[], None] | None = None
-    on_resume: Callable[[], None] | None = None
-    on_tick: Callable[[float], None] | None = None
+    listener: Listener | None = None
 
     def start(self, status: int, content_type: bytes, headers: bytes = b"") -> None:
         del status, content_type, headers
@@ -359,23 +355,36 @@ class Client:
         self.started = True
 
 
+class Told:
+    """A `Listener` that notes what it hears."""
+
+    def __init__(self) -> None:
+        self.heard: list[object] = []
+
+    def client_gone(self) -> None:
+        self.heard.append("gone")
+
+    def client_slow(self) -> None:
+        self.heard.append("slow")
+
+    def client_ready(self) -> None:
+        self.heard.append("ready")
+
+    def tick(self, now: float) -> None:
+        self.heard.append(now)
+
+
 def test_the_recorder_passes_on_what_the_client_does() -> None:
-    client, told = Client(), list[object]()
+    client, told = Client(), Told()
     recorder = Recorder(client, 100)
-    assert client.on_gone is not None
-    assert client.on_pause is not None
-    assert client.on_resume is not None
-    assert client.on_tick is not None
+    assert client.listener is not None
     for once in range(2):
-        client.on_gone()
-        client.on_pause()
-        client.on_resume()
-        client.on_tick(float(once))
-        recorder.on_gone = lambda: told.append("gone")
-        recorder.on_pause = lambda: told.append("pause")
-        recorder.on_resume = lambda: told.append("resume")
-        recorder.on_tick = told.append
-    assert told == ["gone", "pause", "resume", 1.0]
+        client.listener.client_gone()
+        client.listener.client_slow()
+        client.listener.client_ready()
+        client.listener.tick(float(once))
+        recorder.listener = told
+    assert told.heard == ["gone", "slow", "ready", 1.0]
 
 
 @BOTH

@@ -27,6 +27,8 @@ class Steps:
     def add(self, step: Callable[[], object]) -> None:
         self.waiting.append(step)
 
+    send = add
+
     def take(self) -> None:
         while self.waiting:
             self.waiting.pop(0)()
@@ -46,6 +48,9 @@ class Socket:
         self.open = False
 
     abort = write_eof = close
+
+    def is_closing(self) -> bool:
+        return not self.open
 
     def set_write_buffer_limits(self, high: int) -> None:
         del high

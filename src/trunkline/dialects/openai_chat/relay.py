@@ -14,7 +14,7 @@ written in one pass each, and what the model said is a slice that nobody looks i
 frames are.
 """
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, cast
 
 import msgspec
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType
@@ -280,20 +280,16 @@ class _Message(Struct, forbid_unknown_fields=True, gc=False):
 
     role: Literal["assistant"]
     content: Raw
-    refusal: Raw = NULL
+    refusal: None = None
     reasoning: None = None
     annotations: list[Raw] | UnsetType = UNSET
 
     def size(self) -> int | None:
         """Bytes of text, as they are on the wire; None where something else is said."""
-        size = 0
-        for raw in (self.content, self.refusal):
-            said = bytes(raw)
-            if said[:1] == b'"':
-                size += len(said) - 2
-            elif said != b"null":
-                return None
-        return size
+        said = bytes(self.content)
+        if said[:1] == b'"':
+            return len(said) - 2
+        return 0 if said == b"null" else None
 
 
 class _Choice(Struct, forbid_unknown_fields=True, gc=False):
@@ -413,7 +409,7 @@ class BodyRelay:
         if plain is not None:
             plain.id, plain.model, plain.provider = identity.id, identity.model, identity.provider
             plain.object = "chat.completion"
-            plain.usage = Raw(_json.encode(encode_usage(usage, cost)))
+            plain.usage = cast("Raw", encode_usage(usage, cost))  # what is encoded need not be bytes yet
             if metadata is not None:
                 plain.openrouter_metadata = Raw(_json.encode(metadata))
             return _json.encode(plain)
