@@ -40,26 +40,29 @@ logger = logging.getLogger(__name__)
 class Ids:
     """Makes generations' ids: `gen-<Unix seconds>-<20 letters and digits>`. Source: wire-common §1.
 
-    The first three of the letters are the fraction of the second, in 62nds of 62nds of 62nds, so that ids sort by time:
-    a database's index then grows at its end, which makes an insertion a quarter cheaper. The others are 101 random
-    bits; the system is asked for those of many at once. A process has its own.
+    The first two of the letters are the fraction of the second, in 62nds of 62nds, so that ids sort by time: a
+    database's index then grows at its end, which makes an insertion a quarter cheaper. The others are 107 random bits;
+    the system is asked for those of many at once. A process has its own.
     """
 
-    __slots__ = ("_at", "_letters")
+    __slots__ = ("_at", "_letters", "_moment", "_prefix")
 
     def __init__(self) -> None:
-        self._letters = ""
+        self._letters = self._prefix = ""
         self._at = 0
+        self._moment = -1
 
     def __call__(self, now: float) -> str:
         """An id of *now*, Unix seconds."""
+        moment = int(now * len(_PAIRS))
+        if moment != self._moment:
+            seconds, part = divmod(moment, len(_PAIRS))
+            self._moment, self._prefix = moment, f"gen-{seconds}-{_PAIRS[part]}"
         at = self._at
         if at >= len(self._letters):
-            self._letters, at = b64encode(urandom(51 * 64)).translate(_ALPHABET).decode(), 0
-        self._at = at + 17
-        seconds = int(now)
-        high, low = divmod(int((now - seconds) * 62**3), 62)
-        return f"gen-{seconds}-{_PAIRS[high]}{_DIGITS[low]}{self._letters[at : at + 17]}"
+            self._letters, at = b64encode(urandom(27 * 128)).translate(_ALPHABET).decode(), 0
+        self._at = at + 18
+        return self._prefix + self._letters[at : at + 18]
 
 
 class Inference:

@@ -131,23 +131,32 @@ class FileJournal:
         return self._append(segment, put)
 
     def _append(self, segment: Segment, records: list[tuple[Generation, bytes]]) -> OSError | None:
-        lines = b"".join([data + b"\n" for _, data in records])
-        failure = self._store(segment, lines)
+        lines = [data for _, data in records]
+        lines.append(b"")
+        failure = self._store(segment, b"\n".join(lines))
         idle = not self.pending
-        for record in records:
-            generation = record[0]
-            if self.pending < self._max_pending:
-                segment.rows[generation.id] = record
-                self.pending += 1
-            elif failure is None:
-                segment.spilled += 1
-                spent = segment.spilled_cost
-                spent[generation.key_id] = spent.get(generation.key_id, 0) + _pico(generation)
+        if self.pending + len(records) <= self._max_pending:
+            segment.rows.update([(record[0].id, record) for record in records])
+            self.pending += len(records)
+        else:
+            self._keep_some(segment, records, on_disk=failure is None)
         if idle and self.pending:
             self.on_pending()
         if failure is None and segment.size >= self._rotate_bytes:
             self._rotate_or_go_on()
         return failure
+
+    def _keep_some(self, segment: Segment, records: list[tuple[Generation, bytes]], *, on_disk: bool) -> None:
+        """Keep as many of *records* in memory as may be there; of the others, *on_disk*, what they cost."""
+        for record in records:
+            generation = record[0]
+            if self.pending < self._max_pending:
+                segment.rows[generation.id] = record
+                self.pending += 1
+            elif on_disk:
+                segment.spilled += 1
+                spent = segment.spilled_cost
+                spent[generation.key_id] = spent.get(generation.key_id, 0) + _pico(generation)
 
     @property
     def unflushed(self) -> dict[str, Pico]:

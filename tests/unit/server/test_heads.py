@@ -231,7 +231,7 @@ def test_ids_are_letters_and_digits_and_sort_by_time(times: list[float]) -> None
     make = Ids()
     made = [make(1_700_000_000 + moment / 10) for moment in sorted(times)]
     assert len(set(made)) == len(made)
-    prefixes = [(int(id_.split("-")[1]), id_.split("-")[2][:3]) for id_ in made]
+    prefixes = [(int(id_.split("-")[1]), id_.split("-")[2][:2]) for id_ in made]
     assert prefixes == sorted(prefixes)
     for id_ in made:
         word, _, letters = id_.split("-")
