@@ -143,7 +143,7 @@ class _Turns:
         match said["response"]:
             case {"error": error, **rest} if not rest:
                 return Message(role="tool", tool_call_id=id_, parts=_told(error), is_error=True)
-            case {"output": output, **rest} if not rest:
+            case {"output": output, **rest} if not rest and not isinstance(output, dict):
                 return Message(role="tool", tool_call_id=id_, parts=_told(output))
             case response:
                 return Message(role="tool", tool_call_id=id_, parts=(TextPart(_text(response)),))
