@@ -1,5 +1,7 @@
 """Captured requests of Converse, read in our words and written again. Skipped where ../shared is not there."""
 
+from typing import Any
+
 import msgspec
 import pytest
 from chat_help import Shared
@@ -7,8 +9,9 @@ from converse_help import endpoint
 from converse_reader import read
 from reread import Absent, Form, Instead, Json, Respaced, at_model, compare
 
+from trunkline.dialects.base import Quirks
 from trunkline.dialects.bedrock_converse.turns import NOTHING
-from trunkline.dialects.registry import UPSTREAMS
+from trunkline.dialects.registry import CLIENTS, UPSTREAMS
 
 CONVERSE = UPSTREAMS["converse"]
 FOLDER = "fixtures/upstream/bedrock_converse"
@@ -81,3 +84,82 @@ def test_every_request_comes_back(dialect: str, shared: Shared, subtests: pytest
             assert [loss.path for loss in encoded.losses] == LOST.get((dialect, name), [])
     assert len(seen) == 20
     assert seen >= FORMS[dialect].keys()
+
+
+# What a client of ours can say.
+
+SCHEMA_OF_ONE: Json = {"type": "object", "properties": {"a": {"type": "string"}}, "required": ["a"]}
+ASKED: Json = {
+    "max_tokens": 2000, "temperature": 0.5, "stop_sequences": ["x"],
+    "system": [{"type": "text", "text": "s", "cache_control": {"type": "ephemeral"}}],
+    "messages": [
+        {"role": "user", "content": "u"},
+        {
+            "role": "assistant",
+            "content": [
+                {"type": "thinking", "thinking": "t", "signature": "c2ln"},
+                {"type": "text", "text": "a"},
+                {"type": "tool_use", "id": "c", "name": "f", "input": {"a": "b"}},
+            ],
+        },
+        {
+            "role": "user",
+            "content": [
+                {
+                    "type": "tool_result", "tool_use_id": "c", "is_error": False,
+                    "content": [
+                        {"type": "text", "text": "r"},
+                        {
+                            "type": "search_result", "source": "https://a.example", "title": "t",
+                            "content": [{"type": "text", "text": "found"}], "citations": {"enabled": True},
+                        },
+                    ],
+                }
+            ],
+        },
+    ],
+    "tools": [
+        {
+            "name": "f", "description": "d", "input_schema": SCHEMA_OF_ONE, "strict": True,
+            "cache_control": {"type": "ephemeral"},
+        }
+    ],
+}  # fmt: skip
+SONNET, NOVA, QWEN = "anthropic.claude-sonnet-4-5", "amazon.nova-2-lite-v1:0", "qwen.qwen3-32b-v1:0"
+SHAPE = {"type": "json_schema", "json_schema": {"name": "n", "description": "d", "schema": SCHEMA_OF_ONE}}
+CLIENTS_SAY: list[tuple[str, str, Json]] = [
+    ("messages", SONNET, {**ASKED, "tool_choice": {"type": "auto"}}),
+    ("messages", SONNET, {**ASKED, "tool_choice": {"type": "any"}}),
+    ("messages", SONNET, {**ASKED, "tool_choice": {"type": "tool", "name": "f"}}),
+    ("messages", SONNET, {**ASKED, "temperature": 1, "thinking": {"type": "enabled", "budget_tokens": 1024}}),
+    ("messages", NOVA, {**ASKED, "top_p": 0.9, "top_k": 9, "tools": [{"type": "web_search_20250305", "name": "w"}]}),
+    ("chat", QWEN, {"messages": [{"role": "user", "content": "u"}], "reasoning_effort": "high"}),
+    ("chat", SONNET, {"messages": [{"role": "user", "content": "u"}], "response_format": SHAPE}),
+]
+"""A client's dialect, the model it asks, and with what."""
+UNSAID = {
+    "messages.content.guardContent": GUARDED,
+    "guardrailConfig": "an operator's, by the quirk `body`",
+}
+"""What requests hold that no client of ours can say, and why."""
+
+
+def kinds(found: Any, path: str = "") -> set[str]:
+    """The fields in a request, down to what is the caller's own."""
+    if path in UNSAID or path.endswith((".input", ".json", ".schema")) or isinstance(found, str | int | float):
+        return {path}
+    if isinstance(found, list):
+        return {kind for one in found for kind in kinds(one, path)} or {path}
+    return {kind for key, value in found.items() for kind in kinds(value, f"{path}.{key}".lstrip("."))} or {path}
+
+
+def test_every_field_of_a_request_can_be_said(shared: Shared) -> None:
+    written = set(UNSAID)
+    for client, model, body in CLIENTS_SAY:
+        speaks = CLIENTS[client]
+        asked = speaks.decode(speaks.parse(msgspec.json.encode({"model": "acme/small", **body})))
+        encoded = CONVERSE.encode(asked, endpoint(model), Quirks())
+        written |= kinds(msgspec.json.decode(encoded.body))
+    for path in sorted(shared(FOLDER).glob("*/request.json")):
+        held = kinds(msgspec.json.decode(path.read_bytes())) - {"inferenceConfig", "system"}  # where they are empty
+        assert held <= written, path.parent.name
