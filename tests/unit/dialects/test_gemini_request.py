@@ -665,8 +665,9 @@ def test_the_older_schemas() -> None:
         ({"anyOf": [{"$ref": "#/$defs/A"}], "$defs": {"A": SCHEMA}}, SCHEMA, True, ["anyOf"]),
         ({"allOf": [SCHEMA]}, SCHEMA, True, []),
         ({"type": "object", "additionalProperties": {"type": "string"}}, None, True, ["additionalProperties"]),
-        ({"type": "object", "properties": {}, "additionalProperties": False, "description": "d"}, None, False,
+        ({"type": "object", "properties": {}, "additionalProperties": False, "description": "d"}, None, True,
          ["additionalProperties"]),
+        ({"type": "object", "properties": {}}, None, False, []),
         ({"$schema": "x"}, None, False, []),
     ],
 )  # fmt: skip

@@ -189,7 +189,7 @@ def test_bodies_are_told_apart(answers: list[Capture]) -> None:
             assert GEMINI.streamed(capture.body[:length]) is capture.stream, capture.name
 
 
-# Requests. Nobody speaks Gemini to us, so they cannot be read; but all that they say can be said.
+# Requests: all that they say a client of ours can say. `test_gemini_reread` reads them and writes them again.
 
 OURS: Json = {
     "messages": [

@@ -178,7 +178,12 @@ def _declaration(tool: Tool, where: str, quirks: Quirks, losses: Losses) -> Json
 
 
 def _empty(schema: Json) -> bool:
-    """Whether *schema* is of any object, which Gemini refuses and takes for granted."""
+    """Whether *schema* is of any object, which Gemini refuses and takes for granted. One of no properties is another.
+
+    That is said in JSON Schema alone (`additionalProperties: false`), and taken (recorded traffic).
+    """
+    if schema.get("additionalProperties") is False:
+        return False
     says = {key for key, said in schema.items() if said not in ({}, [], True, False)} - SILENT - {"description"}
     return says <= {"type"} and schema.get("type") in (None, "object")
 
