@@ -158,8 +158,13 @@ class Pool:
         for slot in self.slots:
             statistics = slot.statistics
             vitals = statistics.vitals
-            if statistics.changed or statistics.troubled or vitals.requests or vitals.tool_requests:
+            if statistics.changed or statistics.tripped or vitals.requests or vitals.tool_requests:
                 statistics.refresh(now)
+
+    def take(self, slot: Slot) -> None:
+        """A request takes the trial of *slot*, at a time not after the one to which the vitals are good."""
+        slot.statistics.take(self._fresh_until)
+        self.spoil()
 
     def spoil(self) -> None:
         """Have the next `refresh` look."""
