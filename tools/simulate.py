@@ -1,15 +1,20 @@
 """A simulated day of one model at twelve endpoints: what routing makes of outages, slowdowns, 429s and price changes.
 
-`python tools/simulate.py [--seed N] [--hours H] [--svg FILE]`. It writes the plot and prints the figures of
-docs/routing-simulation.md. Discrete events on a clock of its own and seeded randomness: the same seed, the same day.
+`python tools/simulate.py [--seed N] [--hours H] [--svg FILE] [--page FILE]` prints the figures, draws the plot and
+writes the tables of docs/routing-simulation.md. `--json FILE` keeps the figures, so that a later page can have them as
+`--before FILE`. Discrete events on a clock of its own and seeded randomness: the same seed, the same day.
 
 What decides is the gateway's own code: catalog, `Router`, statistics, rests of credentials, all with default settings.
 Made up are the endpoints (`World`) and, in a few lines, what the network and `Answer` do (`Run`). The day is lived
-twice, once for each of `POLICIES`, with the same requests and the same troubles.
+four times, for each of `POLICIES` with its troubles and without, with the same requests at the same prices.
 """
 
 import argparse
-from collections.abc import Callable, Iterator
+import json
+import re
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass, field
 from decimal import Decimal
 from heapq import heappop, heappush
@@ -32,6 +37,7 @@ from trunkline.model.usage import Usage
 from trunkline.providers.base import Credential, Provider
 from trunkline.routing.config import RoutingSettings
 from trunkline.routing.plan import Plan
+from trunkline.routing.pool import Slot
 from trunkline.routing.statistics import DOWN, STABLE
 from trunkline.upstream.health import Credentials
 from trunkline.upstream.router import Route, Router, memory
@@ -39,6 +45,8 @@ from trunkline.upstream.router import Route, Router, memory
 MODEL = "acme/large"
 POLICIES: dict[str, Preferences] = {"draw": NO_PREFERENCES, "price": Preferences(sort="price")}
 """What requests say: nothing, which is the draw by 1/price², or `sort: price`."""
+
+MOMENTS = ("three cheap ones gone", "blackout", "any other time")
 
 Kind = Literal["down", "half", "slow", "limited"]
 HOUR = 3600.0
@@ -127,6 +135,8 @@ class World:
         self.seed = seed
         self.seconds = hours * HOUR
         self.troubles: list[Trouble] = []
+        self.moments: dict[str, tuple[float, float]] = {}
+        """The disasters: when they begin, and when they are over for certain."""
         if disasters:
             self._disasters(random)
         for site in range(len(SITES)):
@@ -147,11 +157,13 @@ class World:
 
     def _disasters(self, random: Random) -> None:
         begins = self.seconds * 0.4
+        self.moments["three cheap ones gone"] = begins, begins + 600
         for site in range(CHEAP - 1):
             self.troubles.append(
                 Trouble(site=site, kind="down", begins=begins, ends=begins + 600, fails_after_s=CONNECT_S)
             )
         begins = self.seconds * 0.75
+        self.moments["blackout"] = begins, begins + 120
         for site in range(len(SITES)):
             ends = begins + 60 + random.uniform(0, 60)
             self.troubles.append(Trouble(site=site, kind="down", begins=begins, ends=ends, hollow=site % 3 == 0))
@@ -177,6 +189,16 @@ class World:
             )
         )
 
+    def calm(self) -> "World":
+        """The same without any trouble: the same requests, at the same prices."""
+        calm = copy(self)
+        calm.troubles, calm.moments = [], {}
+        return calm
+
+    def moment(self, when: float) -> str:
+        """Which disaster *when* belongs to."""
+        return next((name for name, (begins, over) in self.moments.items() if begins <= when < over), "any other time")
+
     def requests(self) -> Iterator[tuple[float, Usage]]:
         """When they come, two to five a second by the time of day, and what they use."""
         random = Random(f"requests {self.seed}")  # noqa: S311
@@ -194,7 +216,8 @@ class Bucket:
     """Ten minutes. Money is in pico-dollars; `asked` and `served` count while an endpoint was up.
 
     `oracle` is the cheapest endpoint's that was neither down nor half dead nor limited. An answer that was cheaper,
-    from one half dead, counts as what the oracle pays, so that it makes up for nothing.
+    from one half dead, counts as what the oracle pays, so that it makes up for nothing. `law` is what a draw by
+    1/price² among the endpoints that the oracle chooses from costs on the average.
     """
 
     by_site: list[int] = field(default_factory=lambda: [0] * len(SITES))
@@ -202,6 +225,12 @@ class Bucket:
     served: int = 0
     paid: int = 0
     oracle: int = 0
+    law: float = 0.0
+
+
+def expectation(costs: Sequence[int], slots: Sequence[Slot]) -> float:
+    """What a draw among *slots* by their weights costs on the average, of those *costs*."""
+    return sum(slot.weight * one for slot, one in zip(slots, costs, strict=True)) / sum(slot.weight for slot in slots)
 
 
 def percentile(values: list[float], share: float) -> float:
@@ -231,6 +260,8 @@ class Result:
     """Seconds after an outage's end at which the endpoint was last not to be used, within `SETTLE_S`."""
     overtaken: int = 0
     """Outages of which it cannot be said, because the next trouble came first."""
+    failed_in: Counter[str] = field(default_factory=Counter)
+    """Requests that failed while an endpoint was up, by the moment in which they came."""
 
     @property
     def success(self) -> float:
@@ -239,6 +270,11 @@ class Result:
     @property
     def cost_ratio(self) -> float:
         return sum(one.paid for one in self.buckets) / max(1, sum(one.oracle for one in self.buckets))
+
+    @property
+    def law_ratio(self) -> float:
+        """What the law costs by itself, times the oracle's: of what was served, whoever served it."""
+        return sum(one.law for one in self.buckets) / max(1, sum(one.oracle for one in self.buckets))
 
     def recovery(self, share: float) -> float:
         """The percentile of the times that recoveries took, in seconds."""
@@ -249,7 +285,10 @@ class Result:
             "requests": self.requests,
             "success": round(self.success, 6),
             "failed while one was up": sum(one.asked - one.served for one in self.buckets),
+            **{f"failed: {moment}": self.failed_in[moment] for moment in MOMENTS},
             "cost / oracle": round(self.cost_ratio, 4),
+            "law / oracle": round(self.law_ratio, 4),
+            "cost / law": round(self.cost_ratio / self.law_ratio, 4),
             "recoveries": len(self.recoveries),
             "recovery p50 s": round(self.recovery(0.5), 1),
             "recovery p95 s": round(self.recovery(0.95), 1),
@@ -276,6 +315,8 @@ class Asked:
     bucket: Bucket
     counts: bool
     oracle: int | None
+    law: float
+    came: float
     tried: int = 0
 
 
@@ -339,7 +380,8 @@ class Run:
             monotonic=self._time,
             draw=self._draw.random,
         )
-        self.endpoints = self.router.pools[MODEL].model.endpoints
+        self._slots = self.router.pools[MODEL].slots
+        self.endpoints = tuple(slot.endpoint for slot in self._slots)
         self._index = {endpoint.name: index for index, endpoint in enumerate(self.endpoints)}
 
     def _at(self, when: float, action: Action) -> None:
@@ -411,6 +453,7 @@ class Run:
         healthy = [index for index, trouble in enumerate(self._troubles) if not trouble or trouble.kind == "slow"]
         costs = [cost(usage, self.endpoints[index].price).total for index in healthy]
         best = min(costs, default=None)
+        law = expectation(costs, [self._slots[index] for index in healthy]) if costs else 0.0
         self._watch(route.plan, healthy[costs.index(best)] if best is not None else None)
         counts = any(up)
         result.requests += 1
@@ -419,7 +462,7 @@ class Run:
         first = self._troubles[self._index[route.plan.first.name]]
         result.half_first += first is not None and first.kind == "half"
         result.dead_first += first is not None and first.kind == "down" and counts
-        self._attempt(Asked(route, usage, bucket, counts, best))
+        self._attempt(Asked(route, usage, bucket, counts, best, law, self.now))
 
     def _attempt(self, asked: Asked) -> None:
         """What `Answer._carry_out` and `_attempt` do."""
@@ -470,6 +513,8 @@ class Run:
         self.router.failed(endpoint, error)
         if asked.tried < min(self._settings.max_attempts, len(SITES)):
             self._attempt(asked)
+        elif asked.counts:
+            self.result.failed_in[self.world.moment(asked.came)] += 1
 
     def _served(self, asked: Asked, endpoint: Endpoint, latency_s: float, seconds: float) -> None:
         self.router.served(
@@ -481,6 +526,7 @@ class Run:
         bucket.served += asked.counts
         if asked.oracle is not None:
             bucket.oracle += asked.oracle
+            bucket.law += asked.law
             bucket.paid += max(asked.oracle, cost(asked.usage, endpoint.price).total)
 
     def _watch(self, plan: Plan, best: int | None) -> None:
@@ -503,10 +549,111 @@ class Run:
                 del self._healing[index]
 
 
-def live(seed: int, hours: float, density: float = 1.0) -> tuple[World, dict[str, Result]]:
-    """A day and what each policy makes of it."""
-    world = World(seed, hours, density)
-    return world, {policy: Run(world, policy).live() for policy in POLICIES}
+def live(world: World) -> dict[str, Result]:
+    """What each policy makes of *world*."""
+    return {policy: Run(world, policy).live() for policy in POLICIES}
+
+
+Figures: TypeAlias = dict[str, dict[str, dict[str, float]]]
+"""`day` and `calm` → the policy → its figures."""
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """In Markdown."""
+    lines = [f"| {' | '.join(cells)} |" for cells in (head, *rows)]
+    lines.insert(1, "|" + "---|" * len(head))
+    return "\n".join(lines)
+
+
+ROWS: tuple[tuple[str, str, str, str], ...] = (
+    ("served, of the requests that came while an endpoint was up", "success", "{:.3%}", "99.9 %"),
+    ("failed, in all", "failed while one was up", "{:.0f}", ""),
+    ("… when three of the four cheap ones lost their connection", "failed: three cheap ones gone", "{:.0f}", ""),
+    ("… in the blackout, and one was back", "failed: blackout", "{:.0f}", ""),
+    ("… at any other time", "failed: any other time", "{:.0f}", ""),
+    ("cost, times the oracle\u2019s", "cost / oracle", "**{:.3f}**", "1.10"),
+    ("recovery, median", "recovery p50 s", "{:.0f} s", ""),
+    ("recovery, 95th percentile", "recovery p95 s", "{:.0f} s", ""),
+    ("recovery, longest", "recovery max s", "{:.0f} s", "60 s"),
+    ("last held back, median", "settled p50 s", "{:.0f} s", ""),
+    ("last held back, 95th percentile", "settled p95 s", "{:.0f} s", ""),
+    ("first attempts that failed", "first attempt failed", "{:.2%}", ""),
+    ("seconds waited in failed attempts, for each request", "waited in failed attempts, s / request", "{:.3f}", ""),
+    ("requests sent first to one that was half dead", "sent first to the half dead", "{:.0f}", ""),
+    ("requests sent first to one that was down", "sent first to the dead", "{:.0f}", ""),
+)
+"""What is in the table, the figure, how it is written, and what it should be."""
+COMPARED = frozenset({
+    "failed while one was up", "failed: three cheap ones gone", "failed: blackout", "cost / oracle", "recovery p95 s",
+    "recovery max s", "settled p95 s", "first attempt failed", "waited in failed attempts, s / request",
+    "sent first to the half dead", "sent first to the dead",
+})  # fmt: skip
+"""The figures that are set beside those of before."""
+
+
+def sections(found: Figures, before: Figures | None) -> dict[str, str]:
+    """The tables of the page by name; `before` only where there is something to compare with."""
+    day, calm = found["day"], found["calm"]
+    head = ["", "the draw", "`sort: price`"]
+    made = {
+        "figures": table(
+            [*head, "goal"],
+            [[name, *(_written(form, day[one][key]) for one in POLICIES), goal] for name, key, form, goal in ROWS],
+        ),
+        "cost": table(
+            [
+                "cost, times the oracle\u2019s",
+                "the law 1/price², computed",
+                "the draw, measured",
+                "the draw ÷ the law",
+                "`sort: price`, measured",
+            ],
+            [
+                [
+                    name,
+                    f"{figures['draw']['law / oracle']:.3f}",
+                    f"{figures['draw']['cost / oracle']:.3f}",
+                    f"**{figures['draw']['cost / law']:.3f}**",
+                    f"{figures['price']['cost / oracle']:.3f}",
+                ]
+                for name, figures in (("the day", day), ("the same day, nothing goes wrong", calm))
+            ],
+        ),
+    }
+    if before is not None:
+        made["before"] = table(
+            ["the same day, before → after", *head[1:]],
+            [
+                [
+                    name,
+                    *(
+                        f"{_written(form, before['day'][one][key])} → {_written(form, day[one][key])}"
+                        for one in POLICIES
+                    ),
+                ]
+                for name, key, form, _ in ROWS
+                if key in COMPARED
+            ],
+        )
+    return made
+
+
+def _written(form: str, figure: float) -> str:
+    return form.format(figure).replace("%", " %")
+
+
+def filled(page: str, made: Mapping[str, str]) -> str:
+    """*page* with what stands between `<!-- simulated: NAME -->` and `<!-- end -->` replaced.
+
+    Raises:
+        ValueError: it has no such place.
+    """
+    for name, text in made.items():
+        marks = re.compile(rf"(<!-- simulated: {name} -->\n).*?(<!-- end -->)", re.DOTALL)
+        page, places = marks.subn(lambda match, text=text: f"{match[1]}\n{text}\n\n{match[2]}", page)  # type: ignore[misc]
+        if places != 1:
+            raise ValueError(f"{places} places for {name}")
+    return page
 
 
 WIDTH, LEFT, RIGHT = 1000, 78, 20
@@ -655,13 +802,27 @@ def main() -> None:
     parser.add_argument("--hours", type=float, default=24)
     parser.add_argument("--density", type=float, default=1.0, help="of troubles; 1 is a usual day")
     parser.add_argument("--svg", type=Path)
+    parser.add_argument("--page", type=Path, help="whose tables are written")
+    parser.add_argument("--json", type=Path, help="where the figures are kept")
+    parser.add_argument("--before", type=Path, help="figures that were kept, to compare with on the page")
     args = parser.parse_args()
-    world, results = live(args.seed, args.hours, args.density)
-    figures = {policy: result.figures() for policy, result in results.items()}
-    for name in figures["draw"]:
-        print(f"{name:42}", *(f"{found[name]:>12.8g}" for found in figures.values()))
+    world = World(args.seed, args.hours, args.density)
+    results = live(world)
+    found: Figures = {
+        name: {policy: result.figures() for policy, result in lived.items()}
+        for name, lived in (("day", results), ("calm", live(world.calm())))
+    }
+    columns = [(name, policy) for name in found for policy in POLICIES]
+    print(f"{'':42}", *(f"{name + ', ' + policy:>12}" for name, policy in columns))
+    for figure in found["day"]["draw"]:
+        print(f"{figure:42}", *(f"{found[name][policy][figure]:>12.8g}" for name, policy in columns))
     if args.svg is not None:
         args.svg.write_text(Plot(world, results).draw(), "utf-8")
+    if args.json is not None:
+        args.json.write_text(json.dumps(found, indent=1) + "\n", "utf-8")
+    if args.page is not None:
+        before = None if args.before is None else json.loads(args.before.read_text("utf-8"))
+        args.page.write_text(filled(args.page.read_text("utf-8"), sections(found, before)), "utf-8")
 
 
 if __name__ == "__main__":

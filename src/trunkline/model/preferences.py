@@ -41,6 +41,7 @@ class Preferences(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
 
     order: list[str] | None = None
     only: list[str] | None = None
+    """An empty list says nothing."""
     ignore: list[str] | None = None
     allow_fallbacks: bool | None = None
     require_parameters: bool | None = None

@@ -82,11 +82,13 @@ class Ceiling(Struct, frozen=True):
 def ceilings(given: MaxPrice | None) -> list[Ceiling]:
     """`max_price` in our units: USD per million tokens against pico-dollars per token, a factor of a million.
 
+    No endpoint has a price for audio but that of its tokens, so `audio` is looked at and rules nobody out.
+
     Raises:
         InvalidRequest: a price that is no number.
     """
     found: list[Ceiling] = []
-    for component in () if given is None else ("prompt", "completion", "request", "image"):
+    for component in () if given is None else ("prompt", "completion", "request", "image", "audio"):
         said = getattr(given, component)
         if said is None:
             continue
@@ -95,7 +97,8 @@ def ceilings(given: MaxPrice | None) -> list[Ceiling]:
         except (ArithmeticError, ValueError) as error:
             field = f"provider.max_price.{component}"
             raise InvalidRequest(f"{field}: not a number", param=field) from error
-        found.append(Ceiling(component, most))
+        if component != "audio":
+            found.append(Ceiling(component, most))
     return found
 
 
@@ -134,7 +137,7 @@ def _hard(wanted: Wanted, wishes: Wishes, prices: Sequence[Ceiling]) -> Iterator
         yield from _of_policy(pool, policy)
     said = wishes.preferences
     if said is not NO_PREFERENCES:
-        if said.only is not None:
+        if said.only:  # an empty list says nothing, as no list does
             yield "only", pool.named(said.only)
         if said.ignore:
             yield "ignore", ~pool.named(said.ignore)

@@ -33,7 +33,7 @@ GRAIN = 0.05
 def drawn(slots: Sequence[Slot], draw: Draw) -> list[Slot]:
     """The default: those without trouble by a draw with weight 1/price², then those with some by price, then the rest.
 
-    Those whose price is not known come after the drawn ones, as configured.
+    Those whose price is not known come after the drawn ones, as configured; the rest is down, as `_down_last` has it.
     """
     if len(slots) == 1:
         return list(slots)
@@ -47,7 +47,7 @@ def drawn(slots: Sequence[Slot], draw: Draw) -> list[Slot]:
     keyed.sort(key=_first)
     found = [slot for _, slot in keyed]
     if troubled:
-        found += sorted(troubled, key=lambda slot: (slot.statistics.vitals.standing, slot.price))
+        found += _down_last(sorted(troubled, key=_price)) if len(troubled) > 1 else troubled
     return found
 
 
@@ -70,7 +70,7 @@ KEYS: dict[str, Callable[[Slot], float]] = {"price": _price, "throughput": _thro
 
 
 def by_sort(slots: Sequence[Slot], sort: str, draw: Draw) -> list[Slot]:
-    """Strictly by *sort*; those that are down come last."""
+    """Strictly by *sort*; those that are down come last, as `_down_last` has it."""
     if sort == "exacto":
         return by_quality(slots, draw)
     if sort == "configured":
@@ -81,8 +81,16 @@ def by_sort(slots: Sequence[Slot], sort: str, draw: Draw) -> list[Slot]:
 
 
 def _down_last(slots: list[Slot]) -> list[Slot]:
+    """*slots*, those that are down behind the others; first the one asked longest ago, likeliest to be back."""
     down = [slot for slot in slots if slot.statistics.vitals.standing == DOWN]
-    return [slot for slot in slots if slot.statistics.vitals.standing != DOWN] + down if down else slots
+    if not down:
+        return slots
+    down.sort(key=_asked_at)
+    return [slot for slot in slots if slot.statistics.vitals.standing != DOWN] + down
+
+
+def _asked_at(slot: Slot) -> float:
+    return slot.statistics.asked_at
 
 
 def by_quality(slots: Sequence[Slot], draw: Draw) -> list[Slot]:

@@ -3,7 +3,8 @@
 A plan is a list of models, each with its endpoints in order: those of the first model come first, the next model is a
 fallback for all of them; with `sort.partition: none` the endpoints of all models are one list. First the filters, then
 the order, then what moves an endpoint for a reason of its own: cut-offs, a credential that rests, a conversation that
-was somewhere before. Pure: the draw and what is known of a conversation are handed in.
+was somewhere before. The draw and what is known of a conversation are handed in; one thing is noted: that the first
+endpoint's trial, if it has one on offer, is taken.
 
 Source: openrouter-semantics §3–§6.
 """
@@ -92,6 +93,9 @@ def plan(
             sticky = sticky or stuck
     if wishes.preferences.allow_fallbacks is False and not wishes.preferences.order:
         groups = [(model, slots[:1]) for model, slots in groups]
+    first = groups[0][1][0]
+    if first.statistics.offered:
+        first.pool.take(first)
     return Plan(
         candidates=tuple(
             [Candidates(model=model, endpoints=tuple([slot.endpoint for slot in slots])) for model, slots in groups]

@@ -23,6 +23,11 @@ _REQUEST_TOKENS = 1000
 """Over which a price for each request is spread."""
 
 
+_SPELLINGS = {"amazon-bedrock": "bedrock", "google-vertex": "vertex", "together": "togetherai"}
+SPELLINGS = {**_SPELLINGS, **{other: slug for slug, other in _SPELLINGS.items()}}
+"""A provider's slug → what another gateway calls it. Source: llmrouter-semantics §11."""
+
+
 def blended(price: Price) -> float:
     """Pico-dollars a token of a usual call; infinite where the price is not known."""
     if price.prompt is None or price.completion is None:
@@ -60,7 +65,7 @@ class Pool:
         self.tiers: dict[str, int] = self._grouped(_tier)
         """By service tier; endpoints of none are `untiered`."""
         self.untiered = self.all & ~self._union(self.tiers.values())
-        self.owners = self._grouped(lambda one: {one.provider.lower(), one.provider_name.lower()})
+        self.owners = _respelled(self._grouped(lambda one: {one.provider.lower(), one.provider_name.lower()}))
         """By the provider's slug and display name, those of service tiers among them."""
         self.names = self._named()
         self.quantizations = self._grouped(_quantizations)
@@ -75,7 +80,7 @@ class Pool:
         self.any_input = self.where(lambda one: one.input is None)
         self.outputs = self._grouped(lambda one: one.output)
         self.takes_all_shapes = all(self.takes(name) == self.all for name in SOFT)
-        self.free = self.where(lambda one: one.price.prompt == 0 and one.price.completion == 0)
+        self.free = self.where(lambda one: _costs_nothing(one.price))
         self.least_window = min((one.context_length or inf for one in model.endpoints), default=inf)
         self.least_output = min((one.max_output or inf for one in model.endpoints), default=inf)
         self.caching = any(slot.caching for slot in self.slots)
@@ -108,7 +113,7 @@ class Pool:
         for slot in self.slots:
             tag = slot.endpoint.tag.lower()
             names[tag] = names.get(tag, 0) | slot.bit
-        return names
+        return _respelled(names)
 
     def named(self, names: Iterable[str]) -> int:
         """The endpoints that any of *names* stands for."""
@@ -158,8 +163,13 @@ class Pool:
         for slot in self.slots:
             statistics = slot.statistics
             vitals = statistics.vitals
-            if statistics.changed or statistics.troubled or vitals.requests or vitals.tool_requests:
+            if statistics.changed or statistics.tripped or vitals.requests or vitals.tool_requests:
                 statistics.refresh(now)
+
+    def take(self, slot: Slot) -> None:
+        """A request takes the trial of *slot*, at a time not after the one to which the vitals are good."""
+        slot.statistics.take(self._fresh_until)
+        self.spoil()
 
     def spoil(self) -> None:
         """Have the next `refresh` look."""
@@ -167,6 +177,20 @@ class Pool:
 
     def __iter__(self) -> Iterator[Slot]:
         return iter(self.slots)
+
+
+def _respelled(names: dict[str, int]) -> dict[str, int]:
+    """*names*, and those that slugs and tags have elsewhere, but for what is here the name of another."""
+    found = dict(names)
+    for name, bits in names.items():
+        slug, slash, suffix = name.partition("/")
+        if slug in SPELLINGS:
+            found.setdefault(SPELLINGS[slug] + slash + suffix, bits)
+    return found
+
+
+def _costs_nothing(price: Price) -> bool:
+    return price.prompt == 0 and price.completion == 0 and not price.request and not price.image
 
 
 def _tier(endpoint: Endpoint) -> tuple[str, ...]:

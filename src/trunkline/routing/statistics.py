@@ -7,11 +7,12 @@ percentile is within 2.5 % of the truth) in those of the half hour. Adding costs
 
 A **circuit** stands beside them: five failures in a row, or more than half of the last twenty, open it for 5 seconds,
 doubling to 60; more than a fifth of half a minute or of five minutes, for 30 seconds each time. When that is over, or a
-probe says that the provider answers again, the endpoint is on **trial**: for a second it is used as any other, then
-what came of that is waited for, since calls to a dead endpoint may take long to fail. An answer closes the circuit and
-what was before is forgiven; a failure opens it again. A probe says little: the list of models may be answered where
-nothing else is. So it does not help an endpoint that answers some calls and not others, and where it was wrong it is
-not believed for a while. Sources: openrouter-semantics §5.2, §5.3; reliability §3; docs/routing-simulation.md.
+probe says that the provider answers again, a **trial** is on offer: one request takes it, and the others keep away
+until it is known what came of that. As calls to a dead endpoint may take long to fail, the next one does not wait for
+ever: 5 seconds, then 10, doubling to 60. An answer closes the circuit and what was before is forgiven; a failure opens
+it again. A probe says little: the list of models may be answered where nothing else is. So it does not help an endpoint
+that answers some calls and not others, and where it was wrong it is not believed for a while.
+Sources: openrouter-semantics §5.2, §5.3; reliability §3; docs/routing-simulation.md.
 
 Times are monotonic seconds and handed in. What another replica saw is added by the same methods.
 """
@@ -39,9 +40,8 @@ OPEN_FIRST_S, OPEN_MOST_S = 5.0, 60.0
 """How long the circuit stays open: the first time, and at most."""
 OPEN_HALF_S = 30.0
 """How long for an endpoint that answers some calls and not others."""
-TRIAL_S, RESULT_S = (1.0, 4.0, 16.0), 10.0
-"""How long a trial is, the first time and the next ones, and how long the result of each is waited for. Where there is
-none after the last, few calls come this way: it is used as any other."""
+TRIAL_S, TRIAL_MOST_S = 5.0, 60.0
+"""How long what comes of a trial is waited for before another request may take one: the first time, and at most."""
 DOUBT_S = 15.0
 """How long probes are not believed, after one that was wrong."""
 IN_A_ROW = 5
@@ -171,10 +171,11 @@ class Statistics:
         "_row",
         "_suspect_until",
         "_talks",
-        "_trial",
-        "_trial_from",
+        "_trial_until",
+        "_trials",
+        "asked_at",
         "changed",
-        "failed_at",
+        "offered",
         "open_until",
         "vitals",
     )
@@ -195,15 +196,18 @@ class Statistics:
         self._half = False
         """It is open for a share of failures, not for failures alone."""
         self._suspect_until = float("-inf")
-        self._trial = -1
-        """Its number since the circuit was opened; -1 before the first."""
-        self._trial_from = float("-inf")
+        self._trials = 0
+        """How many were taken since the circuit was opened."""
+        self._trial_until = float("-inf")
         self._probed = False
         """The trial is a probe's doing."""
         self._believe_from = float("-inf")
         self.open_until = float("-inf")
-        self.failed_at = float("-inf")
-        """The last failure: where all are down, the one that failed longest ago is the likeliest to be back."""
+        self.asked_at = float("-inf")
+        """The last failure, or the last trial: of those that are down, the one of which that is longest ago is the
+        likeliest to be back."""
+        self.offered = False
+        """A trial, as of the last `refresh`: who goes there is to `take` it."""
         self.vitals = UNKNOWN
         self.changed = False
         """Whether something came since `vitals` was made."""
@@ -230,7 +234,7 @@ class Statistics:
                 day.tools_bad += 1
         self._row = 0
         if self._opened and now - seconds >= self.open_until:  # else of a call that began before
-            self._opened, self._half, self._probed = 0, False, False
+            self._opened, self._half, self._probed, self.offered = 0, False, False, False
             self._talks.clear()
             self._moment.clear()
             self._recent.clear()
@@ -241,7 +245,7 @@ class Statistics:
         self._count(now, "failed")
         self._row += 1
         self._talk(False)
-        self.failed_at = now
+        self.asked_at = max(self.asked_at, now)
         if now < self.open_until:
             return  # of a call that began before
         if self._opened:
@@ -256,8 +260,9 @@ class Statistics:
             self._open(now)
 
     def limited(self, now: float) -> None:
-        """A 429."""
+        """A 429: no failure, and nothing that a trial was for; the next request may take one."""
         self._count(now, "limited")
+        self._trial_until = float("-inf")
 
     def recovered(self, now: float) -> None:
         """A probe was answered: an endpoint that failed altogether may be tried now."""
@@ -265,6 +270,18 @@ class Statistics:
             self.open_until = now
             self._probed = True
             self.changed = True
+
+    def take(self, now: float) -> None:
+        """A request goes there to see if it is back; the others keep away until that is known or has taken too long."""
+        self._trial_until = now + min(TRIAL_S * 2.0**self._trials, TRIAL_MOST_S)
+        self._trials = min(self._trials + 1, 10)
+        self.asked_at = max(self.asked_at, now)
+        self.offered = False
+
+    @property
+    def tripped(self) -> bool:
+        """Whether its circuit was opened and no answer has closed it, so that its standing changes with time alone."""
+        return self._opened > 0
 
     @property
     def troubled(self) -> bool:
@@ -317,22 +334,16 @@ class Statistics:
         if now < self.open_until:
             return DOWN
         if self._opened:
-            return STABLE if self._on_trial(now) else DOWN
+            self.offered = now >= self._trial_until
+            return STABLE if self.offered else DOWN
         served, failed = _sums(self._moment.last(now, STABLE_S))
         return UNSTABLE if failed and failed > UNSTABLE_SHARE * (served + failed) else STABLE
 
     def _open(self, now: float) -> None:
         self.open_until = now + (OPEN_HALF_S if self._half else min(OPEN_FIRST_S * 2**self._opened, OPEN_MOST_S))
         self._opened = min(self._opened + 1, 10)
-        self._trial, self._probed = -1, False
-
-    def _on_trial(self, now: float) -> bool:
-        """Whether it is used now; the circuit's time is over."""
-        if self._trial < 0 or now >= self._trial_from + TRIAL_S[self._trial] + RESULT_S:
-            self._trial += 1
-            self._trial_from = now if self._trial < len(TRIAL_S) else float("inf")
-            self._trial = min(self._trial, len(TRIAL_S) - 1)
-        return now < self._trial_from + TRIAL_S[self._trial]
+        self._trials, self._trial_until = 0, float("-inf")
+        self._probed = self.offered = False
 
     def _half_dead(self, now: float) -> bool:
         least = SUSPECT_LEAST if now < self._suspect_until else DOWN_LEAST
