@@ -449,6 +449,7 @@ class Run:
     def _ask(self, usage: Usage) -> None:
         result, bucket = self.result, self.result.buckets[int(self.now / BUCKET_S)]
         route = self.router.route(CLIENTS["chat"], self._call, ANONYMOUS, body_bytes=3 * usage.prompt)
+        self.router.begin(route)
         up = [not trouble or trouble.kind not in ("down", "limited") for trouble in self._troubles]
         healthy = [index for index, trouble in enumerate(self._troubles) if not trouble or trouble.kind == "slow"]
         costs = [cost(usage, self.endpoints[index].price).total for index in healthy]

@@ -3,8 +3,7 @@
 A plan is a list of models, each with its endpoints in order: those of the first model come first, the next model is a
 fallback for all of them; with `sort.partition: none` the endpoints of all models are one list. First the filters, then
 the order, then what moves an endpoint for a reason of its own: cut-offs, a credential that rests, a conversation that
-was somewhere before. The draw and what is known of a conversation are handed in; one thing is noted: that the first
-endpoint's trial, if it has one on offer, is taken.
+was somewhere before. Pure: the draw and what is known of a conversation are handed in.
 
 Source: openrouter-semantics §3–§6.
 """
@@ -36,6 +35,8 @@ class Plan(Struct, frozen=True, kw_only=True):
     candidates: tuple[Candidates, ...]
     removed: tuple[Removed, ...] = ()
     sticky: Endpoint | None = None
+    trial: Slot | None = None
+    """The first, where it is down and a trial of it is on offer: whoever carries the plan out is to take it."""
 
     @property
     def first(self) -> Endpoint:
@@ -94,14 +95,13 @@ def plan(
     if wishes.preferences.allow_fallbacks is False and not wishes.preferences.order:
         groups = [(model, slots[:1]) for model, slots in groups]
     first = groups[0][1][0]
-    if first.statistics.offered:
-        first.pool.take(first)
     return Plan(
         candidates=tuple(
             [Candidates(model=model, endpoints=tuple([slot.endpoint for slot in slots])) for model, slots in groups]
         ),
         removed=tuple(removed),
         sticky=sticky,
+        trial=first if first.statistics.offered else None,
     )
 
 

@@ -19,11 +19,10 @@ Times are monotonic seconds and handed in. What another replica saw is added by 
 
 from collections.abc import Iterator
 from math import exp, floor, log
+from typing import Literal
 
 from msgspec import Struct
 from msgspec.structs import replace
-
-from trunkline.model.facts import Outcome
 
 STABLE_S = 30.0
 """The window in which an outage makes an endpoint unstable."""
@@ -44,6 +43,10 @@ TRIAL_S, TRIAL_MOST_S = 5.0, 60.0
 """How long what comes of a trial is waited for before another request may take one: the first time, and at most."""
 DOUBT_S = 15.0
 """How long probes are not believed, after one that was wrong."""
+MOMENT_S = 5.0
+"""The shortest slot."""
+TOGETHER = 64
+"""Answers that are counted at once: one by one it costs twice as much."""
 IN_A_ROW = 5
 LAST = 20
 """Failures in a row, and attempts of which more than half failed, that open it."""
@@ -159,6 +162,7 @@ class Statistics:
     """Of one endpoint."""
 
     __slots__ = (
+        "_answers",
         "_believe_from",
         "_day",
         "_half",
@@ -181,7 +185,9 @@ class Statistics:
     )
 
     def __init__(self) -> None:
-        self._moment = _Ring(5.0, 7)
+        self._answers: list[tuple[float, float | None, int, float, bool | None]] = []
+        """Those that are not counted yet, as `served` was told of them."""
+        self._moment = _Ring(MOMENT_S, 7)
         self._recent = _Ring(30.0, 11)
         """These two are for the standing alone, and emptied when the endpoint is forgiven."""
         self._half_hour = _Ring(30.0, 61)
@@ -219,26 +225,43 @@ class Statistics:
 
         *tools* tells whether all of its tool calls were valid; None where it had none or nobody looked.
         """
-        slot = self._count(now, "served")
-        if latency_s is not None:
-            slot.latency = slot.latency or _Histogram()
-            slot.latency.add(latency_s)
-        if tokens > 1 and seconds > 0:
-            slot.throughput = slot.throughput or _Histogram()
-            slot.throughput.add(tokens / seconds)
-        if tools is not None:
-            day = self._day.at(now)
-            if tools:
-                day.tools_good += 1
-            else:
-                day.tools_bad += 1
+        self._answers.append((now, latency_s, tokens, seconds, tools))
+        self.changed = True
+        if self._opened or self._row or len(self._answers) >= TOGETHER:
+            self._count_answers()
+
+    def _count_answers(self) -> None:
+        """Count the answers that wait for it. Where there is no trouble nobody needs to know of one at once."""
+        if not self._answers:
+            return
+        answers, self._answers = self._answers, []
+        number: int | None = None
+        slots = self._at(answers[0][0])
+        for now, latency_s, tokens, seconds, tools in answers:
+            if int(now / MOMENT_S) != number:  # a slot of any ring is a whole number of these
+                number, slots = int(now / MOMENT_S), self._at(now)
+            for slot in slots:
+                slot.served += 1
+            *_, day, half_hour = slots
+            if latency_s is not None:
+                half_hour.latency = half_hour.latency or _Histogram()
+                half_hour.latency.add(latency_s)
+            if tokens > 1 and seconds > 0:
+                half_hour.throughput = half_hour.throughput or _Histogram()
+                half_hour.throughput.add(tokens / seconds)
+            if tools is not None:
+                if tools:
+                    day.tools_good += 1
+                else:
+                    day.tools_bad += 1
+            if self._opened and now - seconds >= self.open_until:  # else of a call that began before
+                self._opened, self._half, self._probed, self.offered = 0, False, False, False
+                self._talks.clear()
+                self._moment.clear()
+                self._recent.clear()
+                number = None
         self._row = 0
-        if self._opened and now - seconds >= self.open_until:  # else of a call that began before
-            self._opened, self._half, self._probed, self.offered = 0, False, False, False
-            self._talks.clear()
-            self._moment.clear()
-            self._recent.clear()
-        self._talk(True)
+        self._talks = (self._talks + [True] * len(answers))[-LAST:]
 
     def failed(self, now: float) -> None:
         """A failure of the provider's."""
@@ -290,6 +313,7 @@ class Statistics:
 
     def refresh(self, now: float) -> Vitals:
         """`vitals`, as of *now*."""
+        self._count_answers()
         number = self._half_hour.number(now)
         if not self.changed and number == self._measured:
             standing = self._standing(now)
@@ -316,6 +340,7 @@ class Statistics:
 
     def uptime(self, now: float) -> Uptime:
         """For the public list."""
+        self._count_answers()
         return Uptime(
             last_5m=_share(self._half_hour.last(now, 300.0)),
             last_30m=_share(self._half_hour.last(now, 1800.0)),
@@ -324,6 +349,7 @@ class Statistics:
 
     def half_hour(self, now: float) -> tuple[Percentiles | None, Percentiles | None]:
         """Latency and throughput of the last half hour, for the public list."""
+        self._count_answers()
         slots = list(self._half_hour.last(now, 1800.0))
         return (
             _percentiles([slot.latency for slot in slots], rising=True),
@@ -353,18 +379,18 @@ class Statistics:
                 return True
         return False
 
-    def _count(self, now: float, outcome: Outcome) -> _Slot:
-        """Count it in every ring; the half hour's slot."""
-        slots = (self._moment.at(now), self._recent.at(now), self._day.at(now), self._half_hour.at(now))
-        for slot in slots:
-            if outcome == "served":
-                slot.served += 1
-            elif outcome == "failed":
+    def _at(self, now: float) -> "tuple[_Slot, _Slot, _Slot, _Slot]":
+        return self._moment.at(now), self._recent.at(now), self._day.at(now), self._half_hour.at(now)
+
+    def _count(self, now: float, outcome: Literal["failed", "limited"]) -> None:
+        """Count it in every ring."""
+        self._count_answers()
+        for slot in self._at(now):
+            if outcome == "failed":
                 slot.failed += 1
             else:
                 slot.limited += 1
         self.changed = True
-        return slots[3]
 
     def _talk(self, served: bool) -> None:
         self._talks.append(served)

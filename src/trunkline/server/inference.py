@@ -173,6 +173,7 @@ class Inference:
                 error.routing = of_failure(call.model or "", error)
             raise
         reservation = state.budgets.reserve(ctx.key, upper_bound(call, route.plan, body_bytes, ctx.key))
+        state.exchanges.router.begin(route)
         if call.stream:
             exchange.stream_headers = id_header(ctx.id)
             exchange.comment = self._client.keep_alive

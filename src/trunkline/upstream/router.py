@@ -181,6 +181,12 @@ class Router:
             self._only[call.model] = (wanted, route)
         return route
 
+    def begin(self, route: Route) -> None:
+        """*route* is going to be carried out."""
+        trial = route.plan.trial
+        if trial is not None:
+            trial.pool.take(trial)
+
     def named(self, call: Call) -> tuple[Named, ...]:
         """The models that *call* names, in its order. Raises as `route` does."""
         if not call.models and call.model:

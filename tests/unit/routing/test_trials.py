@@ -42,7 +42,10 @@ class Gateway:
 
     def asked(self, now: float, sort: SortBy | None = None) -> str:
         """Who is tried, in order, by a request that comes at *now*."""
-        return "".join(one.tag for one in self.planned(now, Preferences(sort=sort)).endpoints)
+        found = self.planned(now, Preferences(sort=sort))
+        if found.trial is not None:
+            self.pool.take(found.trial)
+        return "".join(one.tag for one in found.endpoints)
 
 
 @pytest.fixture
