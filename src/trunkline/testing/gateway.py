@@ -10,8 +10,11 @@ It is put together as `trunkline.app` does it, without uvicorn's signals: those 
 
 import asyncio
 import contextlib
+import os
 import ssl
+import tempfile
 from collections.abc import AsyncGenerator, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +28,7 @@ from trunkline.settings import Settings, StorageSettings, parse
 from trunkline.storage.database import open_database
 from trunkline.storage.tables import GENERATIONS
 from trunkline.upstream.demo import DemoTransport, Switch
-from trunkline.upstream.http1 import Http1Transport
+from trunkline.upstream.http1 import Http1Transport, default_ssl_context
 
 KEY = "sk-test-0123456789abcdef"
 """The client's key."""
@@ -117,10 +120,15 @@ async def running_gateway(
     """
     if isinstance(settings, str):
         settings = parse(settings.encode(), {})
-    settings = msgspec.structs.replace(settings, storage=StorageSettings(url=f"sqlite:///{folder / 'trunkline.db'}"))
+    path = folder / "trunkline.db"
+    settings = msgspec.structs.replace(settings, storage=StorageSettings(url=f"sqlite:///{path}"))
+    if not path.exists():
+        empty = await asyncio.to_thread(_empty_database)
+        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT, 0o600), "wb") as file:
+            file.write(empty)
     loop = asyncio.get_running_loop()
     clock = SystemClock()
-    network = Http1Transport(clock=clock, ssl_context=ssl_context)
+    network = Http1Transport(clock=clock, ssl_context=ssl_context or _authorities())
     transport = Switch(network, DemoTransport(clock))
     async with build(settings, clock=clock, transport=transport, environ={}) as app:
         keeper = Timekeeper(app.site, loop)
@@ -139,3 +147,22 @@ async def running_gateway(
                 connection.abort()
             await asyncio.sleep(0.01)
             await transport.close()
+
+
+@cache
+def _authorities() -> ssl.SSLContext:
+    """The default context, made once: it reads all of the system's authorities, and gateways for tests are many."""
+    return default_ssl_context()
+
+
+@cache
+def _empty_database() -> bytes:
+    """The file of a database that has its schema and no rows, for the same reason. Not to be called on a loop."""
+
+    async def make(path: Path) -> None:
+        await (await open_database(f"sqlite:///{path}")).close()
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "trunkline.db"
+        asyncio.run(make(path))
+        return path.read_bytes()
