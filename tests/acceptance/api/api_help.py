@@ -98,7 +98,7 @@ async def running(folder: Path, **more: Any) -> AsyncGenerator[Api, None]:
         "models": {MODEL: {"endpoints": [endpoint], "context_length": 8192, "aliases": [LATE], "name": "Priced"}},
         **more,
     }
-    http = DefaultAsyncHttpxClient(trust_env=False, timeout=30)
+    http = DefaultAsyncHttpxClient(trust_env=False, verify=False, timeout=30)
     async with running_gateway(parse(msgspec.json.encode(blocks), {}), folder=folder) as gateway, http:
         yield Api(gateway, http)
 

@@ -180,7 +180,7 @@ async def test_the_providers_own_counter_is_asked(dialect: str, client: str, tmp
         made = settings(dialect, f"{upstream.origin}/v1")
         async with (
             running_gateway(made, folder=tmp_path) as gateway,
-            DefaultAsyncHttpxClient(trust_env=False, timeout=30) as http,
+            DefaultAsyncHttpxClient(trust_env=False, verify=False, timeout=30) as http,
         ):
             reply = await ask(Api(gateway, http), client, _counting(client))
             assert reply.status == 200, reply.body
@@ -197,7 +197,7 @@ async def test_where_nobody_counts_it_is_an_estimate_and_says_so(client: str, tm
         made = settings("messages", f"{upstream.origin}/v1")
         async with (
             running_gateway(made, folder=tmp_path) as gateway,
-            DefaultAsyncHttpxClient(trust_env=False, timeout=30) as http,
+            DefaultAsyncHttpxClient(trust_env=False, verify=False, timeout=30) as http,
         ):
             reply = await ask(Api(gateway, http), client, _counting(client))
             assert reply.status == 200, reply.body
@@ -227,7 +227,7 @@ async def test_names_of_betas_reach_the_provider_and_nothing_else_does(tmp_path:
         made = settings("messages", f"{upstream.origin}/v1")
         async with (
             running_gateway(made, folder=tmp_path) as gateway,
-            DefaultAsyncHttpxClient(trust_env=False, timeout=30) as http,
+            DefaultAsyncHttpxClient(trust_env=False, verify=False, timeout=30) as http,
         ):
             betas = "interleaved-thinking-2025-05-14, bad name,x;y, other-2026-01-01"
             reply = await ask(Api(gateway, http), "messages", **{"anthropic-beta": betas, "x-secret": "mine"})

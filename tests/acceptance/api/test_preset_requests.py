@@ -72,7 +72,7 @@ async def test_made_with_any_dialect_used_in_each(origin: str, client: str, stre
         made = settings("chat", f"{upstream.origin}/v1")
         async with (
             running_gateway(made, folder=tmp_path) as gateway,
-            DefaultAsyncHttpxClient(trust_env=False, timeout=30) as http,
+            DefaultAsyncHttpxClient(trust_env=False, verify=False, timeout=30) as http,
         ):
             api = Api(gateway, http)
             created = await make(api, origin, BODIES[origin])
@@ -120,7 +120,7 @@ async def test_the_request_wins_and_its_system_text_comes_second(client: str, tm
         made = settings("chat", f"{upstream.origin}/v1")
         async with (
             running_gateway(made, folder=tmp_path) as gateway,
-            DefaultAsyncHttpxClient(trust_env=False, timeout=30) as http,
+            DefaultAsyncHttpxClient(trust_env=False, verify=False, timeout=30) as http,
         ):
             api = Api(gateway, http)
             body = {

@@ -412,7 +412,7 @@ async def test_a_finish_in_an_error_is_no_answer(tmp_path: Path) -> None:
     choice = {"index": 0, "message": {"role": "assistant", "content": "Hel"}, "finish_reason": "error"}
     async with ScriptedUpstream([Json({**head, "choices": [choice]})]) as scripted:
         settings = settings_for({"acme": f"{scripted.origin}/v1"})
-        http = DefaultAsyncHttpxClient(trust_env=False, timeout=30)
+        http = DefaultAsyncHttpxClient(trust_env=False, verify=False, timeout=30)
         async with running_gateway(settings, folder=tmp_path) as gateway, http:
             api = Api(gateway, http)
             assert [cached(await ask(api, model=SCRIPTED)) for _ in range(2)] == ["MISS", "MISS"]
@@ -433,7 +433,7 @@ async def test_the_official_sdks_read_a_hit(stream: bool, tmp_path: Path, upstre
     async with running(tmp_path) as api:
         url, more = api.gateway.url, {"api_key": KEY, "max_retries": 0, "default_headers": ON}
         options: list[dict[str, Any]] = [
-            {**more, "http_client": DefaultAsyncHttpxClient(trust_env=False)} for _ in "12"
+            {**more, "http_client": DefaultAsyncHttpxClient(trust_env=False, verify=False)} for _ in "12"
         ]
         async with (
             AsyncOpenAI(base_url=api.gateway.api, **options[0]) as sdk,
@@ -479,7 +479,7 @@ async def test_a_stream_that_was_relayed(tmp_path: Path) -> None:
     data = b"".join(b"data: %s\n\n" % msgspec.json.encode(chunk) for chunk in chunks) + b"data: [DONE]\n\n"
     async with ScriptedUpstream([Sse(data, cuts=range(100, len(data), 997))]) as scripted:
         settings = settings_for({"acme": f"{scripted.origin}/v1"})
-        http = DefaultAsyncHttpxClient(trust_env=False, timeout=30)
+        http = DefaultAsyncHttpxClient(trust_env=False, verify=False, timeout=30)
         async with running_gateway(settings, folder=tmp_path) as gateway, http:
             api = Api(gateway, http)
             first, second = [await ask(api, model=SCRIPTED, stream=True) for _ in range(2)]

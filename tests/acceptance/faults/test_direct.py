@@ -3,6 +3,7 @@
 import asyncio
 import errno
 import re
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -18,7 +19,8 @@ from trunkline.testing.scripted import ScriptedUpstream
 from trunkline.upstream.http1 import Http1Transport
 
 OURS = re.compile(rb"gen-[0-9]+-[0-9A-Za-z]{20}|\"(?:created|retry_after|latency_ms)\": ?[0-9.]+|call_[0-9A-Za-z_]+")
-WAYS = ("direct", "task")
+WAYS: dict[str, Callable[[Http1Transport], bool]] = {"direct": lambda _: False, "task": lambda _: True}
+"""Whether an attempt over a network is a task's."""
 BOTH_STREAM = pytest.mark.parametrize("stream", [True, False], ids=["stream", "json"])
 
 
@@ -44,15 +46,16 @@ async def last(running: RunningGateway, count: int) -> Generation:
     return records[-1]
 
 
-def without_begin(monkeypatch: pytest.MonkeyPatch, way: str) -> list[bool]:
-    """Make a task of every attempt where *way* is `task`; what comes back has an entry for each that had none."""
-    begun: list[bool] = []
+def without_begin(monkeypatch: pytest.MonkeyPatch, tasks: Callable[[Http1Transport], bool]) -> list[Http1Transport]:
+    """Make a task of every attempt over a network of which *tasks* is true; the others' networks are what comes back,
+    one for each attempt that had none."""
+    begun: list[Http1Transport] = []
     begin = Http1Transport.begin
 
     def spied(self: Http1Transport, *args: Any) -> Any:
-        call = None if way == "task" else begin(self, *args)
+        call = None if tasks(self) else begin(self, *args)
         if call is not None:
-            begun.append(True)
+            begun.append(self)
         return call
 
     monkeypatch.setattr(Http1Transport, "begin", spied)
@@ -65,22 +68,34 @@ def without_begin(monkeypatch: pytest.MonkeyPatch, way: str) -> list[bool]:
 async def test_faults_end_alike(
     gateway: Gateway, monkeypatch: pytest.MonkeyPatch, fault: Fault, healthy: bool, stream: bool
 ) -> None:
-    found = []
-    for way in WAYS:
-        with monkeypatch.context() as patch:
-            begun = without_begin(patch, way)
-            script = fault.stream if stream else fault.body
-            async with ScriptedUpstream(Good(), script, script) as bad, good() as other:
-                providers = {"bad": f"{bad.origin}/v1", **({"good": f"{other.origin}/v1"} if healthy else {})}
-                async with gateway(providers) as running:
-                    await ask(running.port, chat(stream=stream))
-                    answer = await ask(running.port, chat(stream=stream))
-                    record = await last(running, 2)
-            assert len(begun) == int(way == "direct")
-            body = OURS.sub(b"", answer.body.replace(str(bad.port).encode(), b""))
-            if fault.within_s:  # how much came until then is a matter of time
-                body = body[-200:]
-            found.append((answer.status, body, answer.whole, told(record)))
+    script = fault.stream if stream else fault.body
+
+    def bad() -> ScriptedUpstream:
+        return ScriptedUpstream(Good(), script, script)
+
+    def behind(upstream: ScriptedUpstream) -> dict[str, str]:
+        return {"bad": f"{upstream.origin}/v1", **({"good": f"{other.origin}/v1"} if healthy else {})}
+
+    async def ends(running: RunningGateway, upstream: ScriptedUpstream) -> tuple[Any, ...]:
+        await ask(running.port, chat(stream=stream))
+        answer = await ask(running.port, chat(stream=stream))
+        record = await last(running, 2)
+        body = OURS.sub(b"", answer.body.replace(str(upstream.port).encode(), b""))
+        if fault.within_s:  # how much came until then is a matter of time
+            body = body[-200:]
+        return (answer.status, body, answer.whole, told(record))
+
+    # Side by side: most of the time is spent waiting for a limit.
+    async with (
+        good() as other,
+        bad() as first,
+        bad() as second,
+        gateway(behind(first)) as direct,
+        gateway(behind(second)) as task,
+    ):
+        begun = without_begin(monkeypatch, lambda network: network is task.network)
+        found = await asyncio.gather(ends(direct, first), ends(task, second))
+    assert begun == [direct.network]
     assert found[0] == found[1]
 
 
@@ -89,9 +104,9 @@ async def test_clients_that_leave_are_noted_alike(
     gateway: Gateway, monkeypatch: pytest.MonkeyPatch, moment: str
 ) -> None:
     found = []
-    for way in WAYS:
+    for tasks in WAYS.values():
         with monkeypatch.context() as patch:
-            without_begin(patch, way)
+            without_begin(patch, tasks)
             async with (
                 ScriptedUpstream(Good(), MOMENTS[moment]) as upstream,
                 gateway({"a": f"{upstream.origin}/v1"}, timeouts=LONG) as running,
@@ -112,9 +127,9 @@ async def test_clients_that_leave_are_noted_alike(
 async def test_a_full_disk_ends_alike(gateway: Gateway, monkeypatch: pytest.MonkeyPatch, stream: bool) -> None:
     """Without a record there is no answer, though others' records are written in the same breath."""
     found = []
-    for way in WAYS:
+    for way, tasks in WAYS.items():
         with monkeypatch.context() as patch:
-            begun = without_begin(patch, way)
+            begun = without_begin(patch, tasks)
             async with good() as upstream, gateway({"a": f"{upstream.origin}/v1"}) as running:
                 await ask(running.port, chat(stream=stream))
                 with monkeypatch.context() as full:

@@ -254,7 +254,7 @@ async def clients(gateway: RunningGateway) -> AsyncGenerator[dict[str, Ask]]:
             api_key=gateway.key,
             max_retries=0,
             timeout=20,
-            http_client=AnthropicHttp(trust_env=False),
+            http_client=AnthropicHttp(trust_env=False, verify=False),
         ) as anthropic,
     ):
 
