@@ -15,9 +15,9 @@ from trunkline.testing.gateway import RunningGateway, running_gateway, settings_
 TIMEOUTS = {
     "connect_s": 1.0,
     "first_byte_s": 0.5,
-    "first_content_s": 1.0,
+    "first_content_s": 0.8,
     "idle_s": 0.6,
-    "content_idle_s": 1.0,
+    "content_idle_s": 0.8,
     "total_s": 8.0,
     "pool_wait_s": 0.5,
 }
