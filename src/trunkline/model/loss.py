@@ -48,4 +48,4 @@ class Losses:
 
     def found(self) -> tuple[Loss, ...]:
         """All of them."""
-        return tuple(self._found.values())
+        return tuple(self._found.values()) if self._found else ()

@@ -20,7 +20,7 @@ from typing import Any
 from msgspec import Struct
 from msgspec.structs import replace
 
-from trunkline.dialects.base import Converter, Encoded, Identity, Outcome, Upstream
+from trunkline.dialects.base import Converter, Encoded, Identity, Outcome, Relay, Upstream
 from trunkline.dialects.registry import RELAYS
 from trunkline.dialects.thoughts import restore
 from trunkline.dialects.translate import Translation
@@ -110,6 +110,8 @@ class Answer:
     _request_bytes = 0
     _start = b""
     _way = "relay"
+    _relay: Relay | None = None
+    """What passes the answer on, where the way is that."""
     _finished = False
     _direct = False
     """An attempt was begun without a task, and is under way or has to be gone on with."""
@@ -413,6 +415,7 @@ class Answer:
         """The request in the target's dialect: the client's own bytes where it is the same."""
         ctx = self._ctx
         relay = RELAYS.get((ctx.client.name, target.dialect.name)) if self._world.relay else None
+        self._relay = relay
         if relay is not None:
             self._way = "relay"
             return relay.request(ctx.call, target.endpoint, target.quirks)
@@ -425,8 +428,8 @@ class Answer:
         assert target is not None
         assert identity is not None
         dialect = target.dialect
-        if self._way == "relay":
-            return RELAYS[ctx.client.name, dialect.name].converter(ctx.call, identity, sse=sse)
+        if self._relay is not None:
+            return self._relay.converter(ctx.call, identity, sse=sse)
         decoder, encoder = dialect.decoder(sse=sse), ctx.client.encoder(ctx.call, identity)
         return Translation(decoder, encoder, streamed=ctx.call.stream, call=ctx.call)
 
@@ -688,7 +691,7 @@ class Answer:
         world, ctx, endpoint = self._world, self._ctx, self._endpoint
         outcome = Outcome() if self._converter is None else self._converter.outcome
         now = world.clock.monotonic()
-        return Generation(
+        record = Generation(
             id=ctx.id,
             created=ctx.created,
             key_id=ctx.key.id,
@@ -703,24 +706,29 @@ class Answer:
             way=self._way,
             usage=usage,
             cost=charge.total,
-            cost_known=charge.known,
-            upstream_cost=charge.upstream,
             finish_reason=outcome.finish_reason,
             native_finish_reason=outcome.native_finish_reason,
             http_status=http_status,
-            error_type=None if error is None else error.kind,
-            error=None if error is None else error.raw or error.message,
             first_token_ms=None if self._first_token is None else round((self._first_token - ctx.begun) * 1000),
             total_ms=round((now - ctx.begun) * 1000),
-            attempts=tuple(self._attempts),
-            losses=(*self._losses, *outcome.losses),
-            preset_id=None if ctx.preset is None else ctx.preset.id,
             session_id=ctx.session_id,
             user=ctx.call.user,
             http_referer=ctx.told.http_referer,
             app_title=ctx.told.app_title,
             user_agent=ctx.told.user_agent,
         )
+        if error is not None or self._attempts or self._losses or outcome.losses or ctx.preset is not None:
+            record = replace(
+                record,
+                error_type=None if error is None else error.kind,
+                error=None if error is None else error.raw or error.message,
+                attempts=tuple(self._attempts),
+                losses=(*self._losses, *outcome.losses),
+                preset_id=None if ctx.preset is None else ctx.preset.id,
+            )
+        if charge.upstream is not None or not charge.known:
+            record = replace(record, cost_known=charge.known, upstream_cost=charge.upstream)
+        return record
 
     def _append(self, record: Generation) -> None:
         """Write the record.
@@ -787,7 +795,7 @@ class Answer:
 
 _NOTHING = Outcome()
 _OF_AN_ATTEMPT = (
-    "_endpoint", "_target", "_credential", "_losses", "_identity", "_request_bytes", "_way", "_begun_at",
+    "_endpoint", "_target", "_credential", "_losses", "_identity", "_request_bytes", "_way", "_relay", "_begun_at",
 )  # fmt: skip
 """What `_prepare` sets."""
 

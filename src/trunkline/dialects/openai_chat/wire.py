@@ -302,16 +302,8 @@ def check(body: bytes) -> ChatBody:
     """
     shape = typed(_decoder, body)
     for at, message in enumerate(shape.messages):
-        content = message.content
-        if content is None:
-            if message.role not in ("assistant", "function"):
-                raise _missing(f"messages[{at}].content", f"a {message.role} message needs it")
-        elif content.__class__ is list:
-            _check_parts(message, f"messages[{at}].content")
-        if message.role == "tool" and not message.tool_call_id:
-            raise _missing(f"messages[{at}].tool_call_id", "a tool message needs it")
-        if message.role == "function" and not message.name:
-            raise _missing(f"messages[{at}].name", "a function message needs it")
+        if message.content.__class__ is not str or message.role in ("tool", "function"):
+            _check_message(message, at)
     if shape.tools is not None:
         _check_tools(shape.tools)
     if shape.tool_choice is not None:
@@ -324,6 +316,20 @@ def check(body: bytes) -> ChatBody:
     if shape.reasoning is not None:
         _check_reasoning(shape.reasoning, shape.reasoning_effort)
     return shape
+
+
+def _check_message(message: MessageShape, at: int) -> None:
+    """*message* has what one of its role needs; where a conversation is long, most are texts that need nothing."""
+    content = message.content
+    if content is None:
+        if message.role not in ("assistant", "function"):
+            raise _missing(f"messages[{at}].content", f"a {message.role} message needs it")
+    elif content.__class__ is list:
+        _check_parts(message, f"messages[{at}].content")
+    if message.role == "tool" and not message.tool_call_id:
+        raise _missing(f"messages[{at}].tool_call_id", "a tool message needs it")
+    if message.role == "function" and not message.name:
+        raise _missing(f"messages[{at}].name", "a function message needs it")
 
 
 def _missing(param: str, why: str) -> InvalidRequest:
