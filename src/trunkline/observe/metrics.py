@@ -14,7 +14,7 @@ from prometheus_client.registry import Collector
 
 from trunkline.model.record import Generation
 
-FOLD = 128
+FOLD = 32
 """Generations that wait to be counted together: one after the other costs a third of each by itself."""
 BUCKETS_MS = (25, 50, 100, 250, 500, 1000, 2500, 5000, 10_000, 30_000, 60_000, 120_000, 300_000)
 """Upper bounds of first-token and total time, milliseconds."""

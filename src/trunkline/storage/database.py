@@ -145,6 +145,8 @@ def _on_connect(connection: Any, _record: object) -> None:
     cursor.execute("PRAGMA journal_mode=WAL")  # stays with the file: work for the first connection only
     cursor.execute("PRAGMA synchronous=FULL")
     cursor.execute("PRAGMA foreign_keys=ON")
+    # 16 MB: pages that change with every batch, the ends of indexes, are copied to the database a quarter as often.
+    cursor.execute("PRAGMA wal_autocheckpoint=4000")
     cursor.close()
 
 

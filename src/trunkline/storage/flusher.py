@@ -11,7 +11,7 @@ from sqlalchemy.exc import DataError, SQLAlchemyError
 
 from trunkline.storage.database import Database
 from trunkline.storage.insertion import Inserter
-from trunkline.storage.journal import FileJournal, Row, claim, read_rows
+from trunkline.storage.journal import DATA, FileJournal, Row, claim, read_rows
 
 BATCH: Final = 1000
 """Rows of one transaction: some 15 ms of the database's thread."""
@@ -198,7 +198,7 @@ def _sync(handles: list[int]) -> None:
 
 def _keep_aside(folder: Path, row: Row) -> None:
     with (folder / "refused.bad").open("a", encoding="utf-8") as file:
-        file.write(f"{row[9]}\n")
+        file.write(f"{row[DATA]}\n")
 
 
 def _name(error: Exception) -> str:

@@ -42,6 +42,11 @@ SUFFIX: Final = ".journal"
 
 Row: TypeAlias = tuple[str, float, str, str, str | None, str, int, int, int, str]
 """A row of the table `generations`, in the order of its columns; the last is the record as JSON."""
+CREATED: Final = 1
+KEY: Final = 2
+COST: Final = 6
+DATA: Final = 9
+"""Where in a row those are."""
 
 _log = logging.getLogger(__name__)
 _encoder = msgspec.json.Encoder()
@@ -51,7 +56,7 @@ _decoder = msgspec.json.Decoder(Generation)
 class Segment:
     """One file of this process, open and locked.
 
-    `rows` are its records that the database does not have, by id, each with its JSON; `spilled` counts those that are
+    `rows` are its records that the database does not have, by id, as it will get them; `spilled` counts those that are
     on disk alone, and `spilled_cost` is what they cost by key id.
     """
 
@@ -61,7 +66,7 @@ class Segment:
         self.path = path
         self.fd = fd
         self.size = 0
-        self.rows: dict[str, tuple[Generation, bytes]] = {}
+        self.rows: dict[str, Row] = {}
         self.spilled = 0
         self.spilled_cost: dict[str, Pico] = {}
 
@@ -84,7 +89,7 @@ class FileJournal:
         self._segments: list[Segment] = []
         self._current: Segment | None = None
         self._torn = False
-        self._put: list[tuple[Generation, bytes]] = []
+        self._put: list[tuple[Row, bytes]] = []
 
     def open(self) -> None:
         """Make the folder (0700) and the first segment.
@@ -115,13 +120,15 @@ class FileJournal:
         assert segment is not None, "append before open or after close"
         if generation.id in segment.rows:
             return
-        failure = self._append(segment, [(generation, _encode(generation))])
+        data = _encode(generation)
+        failure = self._append(segment, [(_row(generation, data), data)])
         if failure is not None:
             raise failure
 
     def put(self, generation: Generation) -> None:
         """As `Journal.put`. Its id is new."""
-        self._put.append((generation, _encode(generation)))
+        data = _encode(generation)
+        self._put.append((_row(generation, data), data))
 
     def write(self) -> OSError | None:
         """As `Journal.write`. What could not be written is kept in memory, as `append` does."""
@@ -130,13 +137,13 @@ class FileJournal:
         put, self._put = self._put, []
         return self._append(segment, put)
 
-    def _append(self, segment: Segment, records: list[tuple[Generation, bytes]]) -> OSError | None:
+    def _append(self, segment: Segment, records: list[tuple[Row, bytes]]) -> OSError | None:
         lines = [data for _, data in records]
         lines.append(b"")
         failure = self._store(segment, b"\n".join(lines))
         idle = not self.pending
         if self.pending + len(records) <= self._max_pending:
-            segment.rows.update([(record[0].id, record) for record in records])
+            segment.rows.update([(row[0], row) for row, _ in records])
             self.pending += len(records)
         else:
             self._keep_some(segment, records, on_disk=failure is None)
@@ -146,17 +153,16 @@ class FileJournal:
             self._rotate_or_go_on()
         return failure
 
-    def _keep_some(self, segment: Segment, records: list[tuple[Generation, bytes]], *, on_disk: bool) -> None:
+    def _keep_some(self, segment: Segment, records: list[tuple[Row, bytes]], *, on_disk: bool) -> None:
         """Keep as many of *records* in memory as may be there; of the others, *on_disk*, what they cost."""
-        for record in records:
-            generation = record[0]
+        for row, _ in records:
             if self.pending < self._max_pending:
-                segment.rows[generation.id] = record
+                segment.rows[row[0]] = row
                 self.pending += 1
             elif on_disk:
                 segment.spilled += 1
                 spent = segment.spilled_cost
-                spent[generation.key_id] = spent.get(generation.key_id, 0) + _pico(generation)
+                spent[row[KEY]] = spent.get(row[KEY], 0) + row[COST]
 
     @property
     def unflushed(self) -> dict[str, Pico]:
@@ -168,8 +174,8 @@ class FileJournal:
         for segment in self._segments:
             for key_id, amount in segment.spilled_cost.items():
                 sums[key_id] = sums.get(key_id, 0) + amount
-            for generation, _ in segment.rows.values():
-                sums[generation.key_id] = sums.get(generation.key_id, 0) + _pico(generation)
+            for row in segment.rows.values():
+                sums[row[KEY]] = sums.get(row[KEY], 0) + row[COST]
         return {key_id: amount for key_id, amount in sums.items() if amount}
 
     def find(self, generation_id: str) -> Generation | None:
@@ -177,23 +183,23 @@ class FileJournal:
         for segment in self._segments:
             found = segment.rows.get(generation_id)
             if found is not None:
-                return _decoder.decode(found[1])
+                return _decoder.decode(found[DATA])
         return None
 
     def of_key(self, key_id: str) -> Iterator[tuple[float, Pico]]:
         """When each of the key's records in memory was created, and what it cost."""
         return (
-            (generation.created, _pico(generation))
+            (row[CREATED], row[COST])
             for segment in self._segments
-            for generation, _ in segment.rows.values()
-            if generation.key_id == key_id
+            for row in segment.rows.values()
+            if row[KEY] == key_id
         )
 
     def batch(self, limit: int) -> list[Row]:
         """Up to *limit* of the oldest records in memory, all of one segment; none when there are none."""
         for segment in self._segments:
             if segment.rows:
-                return [_row(generation, data) for generation, data in islice(segment.rows.values(), limit)]
+                return list(islice(segment.rows.values(), limit))
         return []
 
     def stored(self, rows: list[Row]) -> None:
@@ -424,16 +430,11 @@ def _row(generation: Generation, data: bytes) -> Row:
         _column(generation.model),
         generation.provider,
         generation.status,
-        _pico(generation),
+        min(generation.cost, MAX_PICO),
         min(usage.prompt, MAX_PICO),
         min(usage.completion, MAX_PICO),
         data.decode(),
     )
-
-
-def _pico(generation: Generation) -> Pico:
-    """What the database counts as the record's cost."""
-    return min(generation.cost, MAX_PICO)
 
 
 def _column(value: str) -> str:
