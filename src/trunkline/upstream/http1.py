@@ -52,6 +52,8 @@ _UNREAD, _PAUSED, _BACKLOG = 1, 2, 4
 # Where a call is.
 _HEAD, _BODY, _ENDED, _DRAINING = range(4)
 
+_UNLIKE = frozenset({"content-encoding", "transfer-encoding", "set-cookie"})
+"""Headers of which not simply the last counts."""
 _STOPPING = "the gateway is stopping"
 
 
@@ -430,13 +432,13 @@ class Connection(asyncio.Protocol):
         "_barren",
         "_call",
         "_complete",
-        "_count",
         "_fault",
         "_fields",
         "_fresh_head",
         "_head_size",
         "_informational",
         "_keep",
+        "_left",
         "_owner",
         "_parser",
         "_pieces",
@@ -460,7 +462,7 @@ class Connection(asyncio.Protocol):
         self._pieces: list[bytes] = []
         self.on_body = self._pieces.append
         self._fields: dict[str, bytes] = {}
-        self._count = 0  # headers and trailers of this message
+        self._left = owner.limits.max_headers  # headers and trailers that this message may still have
         self._head_size = 0  # bytes of the head, in the reads before the one that ended it
         self._barren = 0  # bytes since the last that belonged to a body
         self._fault: UpstreamGarbled | None = None
@@ -599,21 +601,24 @@ class Connection(asyncio.Protocol):
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """As `HttpResponseParser`."""
-        self._count += 1
-        if self._count > self._owner.limits.max_headers:
+        self._left -= 1
+        if self._left < 0:
             self._refuse("the answer has too many headers")
-        names = self._owner.names
-        lower = names.get(name)
-        if lower is None:
-            lower = name.lower().decode("latin-1")
-            if len(names) < NAMES:
-                names[name] = lower
+        lower = self._owner.names.get(name) or self._lower(name)
         fields = self._fields
-        if lower in fields and lower in ("content-encoding", "transfer-encoding"):
-            value = fields[lower] + b", " + value  # lists: the rest of it is in another line
-        elif lower == "set-cookie":
-            return
+        if lower in _UNLIKE:
+            if lower == "set-cookie":
+                return
+            if lower in fields:
+                value = fields[lower] + b", " + value  # lists: the rest of it is in another line
         fields[lower] = value
+
+    def _lower(self, name: bytes) -> str:
+        lower = name.lower().decode("latin-1")
+        names = self._owner.names
+        if len(names) < NAMES:
+            names[name] = lower
+        return lower
 
     def on_headers_complete(self) -> None:
         """As `HttpResponseParser`."""
@@ -644,8 +649,8 @@ class Connection(asyncio.Protocol):
         """As `HttpResponseParser`."""
         if self._informational:
             self._informational = False
-        else:
-            self._complete = True
+            return
+        self._complete = True
 
     # How a call ends.
 
@@ -701,7 +706,8 @@ class Connection(asyncio.Protocol):
         owner.active.discard(call)
         self._call = None
         self._complete = False
-        self._head_size = self._barren = self._count = 0
+        self._head_size = self._barren = 0
+        self._left = owner.limits.max_headers
         if self._fields:
             self._fields = {}  # trailers
         if keep and not owner.closed:
