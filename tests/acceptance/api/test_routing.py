@@ -1,5 +1,6 @@
 """Routing, seen from outside: three dialects, streaming and not, against providers that do what they are told."""
 
+import asyncio
 import contextlib
 from collections.abc import AsyncGenerator
 from itertools import count
@@ -11,6 +12,7 @@ import pytest
 from api_help import KEY, Api, until
 from openai import DefaultAsyncHttpxClient
 
+from trunkline.routing.statistics import IN_A_ROW, OPEN_FIRST_S
 from trunkline.settings import parse
 from trunkline.testing.gateway import running_gateway
 from trunkline.testing.scripted import Json, Pause, ScriptedUpstream, Seen, Sse, Status
@@ -259,6 +261,28 @@ async def test_route_decides_and_asks_nobody(dialect: str, tmp_path: Path) -> No
         assert not await api.gateway.records()
         assert (await api.get(path, KEY, "POST", {**body, "provider": {"only": ["nobody"]}})).status == 404
         assert (await api.get(path, None, "POST", body)).status == 401
+
+
+async def test_a_trial_is_taken_by_who_asks_and_not_by_who_looks(tmp_path: Path) -> None:
+    async with routed(tmp_path, probe_s=0) as (api, world):
+        router, clock = api.gateway.app.state.exchanges.router, api.gateway.app.state.clock
+        cheap = next(slot for slot in router.pools["acme/small"] if slot.endpoint.provider == "cheap")
+        for _ in range(IN_A_ROW):  # so long ago that a trial is on offer
+            cheap.statistics.failed(clock.monotonic() - OPEN_FIRST_S - 1)
+        world.slow["cheap"] = 0.5
+
+        async def first() -> str:
+            cheap.pool.spoil()
+            reply = await api.get("/api/v1/route", KEY, "POST", {"model": "acme/small", **BODIES["chat"]})
+            found: str = reply.json()["plan"][0]["tag"]
+            return found
+
+        assert [await first() for _ in range(3)] == ["cheap"] * 3
+        asking = asyncio.create_task(ask(api, "chat"))
+        await until(lambda: world.asked == ["cheap"])
+        assert await first() == "dear", "its trial is under way"
+        assert (await asking).status == 200
+        assert await first() == "cheap", "it is back"
 
 
 async def test_the_list_says_how_endpoints_do(tmp_path: Path) -> None:
