@@ -15,7 +15,7 @@ from trunkline.model.errors import Internal, TrunklineError
 from trunkline.model.request import Request
 from trunkline.ports import Timeouts
 from trunkline.server import presets
-from trunkline.server.http import Exchange
+from trunkline.server.exchange import Exchange
 from trunkline.server.inference import accepted, refuse
 from trunkline.server.state import State
 from trunkline.upstream.targets import Target

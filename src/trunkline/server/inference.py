@@ -18,7 +18,7 @@ from trunkline.ports import Sink
 from trunkline.routing.plan import Candidates, Plan
 from trunkline.server import idempotency, presets, response_cache
 from trunkline.server.auth import authenticate
-from trunkline.server.http import Exchange
+from trunkline.server.exchange import Exchange
 from trunkline.server.recorder import Answering
 from trunkline.server.state import State
 from trunkline.server.told import told

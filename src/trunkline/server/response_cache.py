@@ -24,7 +24,7 @@ from trunkline.model.errors import Attempt, TrunklineError
 from trunkline.model.record import Generation
 from trunkline.pipeline.context import Context
 from trunkline.ports import EVENT_STREAM, JSON, Sink
-from trunkline.server.http import Exchange
+from trunkline.server.exchange import Exchange
 from trunkline.server.recorder import Answering, Recorder
 from trunkline.server.state import State
 from trunkline.upstream.answer import Answer, id_header, unrecorded

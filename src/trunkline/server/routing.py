@@ -17,7 +17,7 @@ from trunkline.routing.plan import filtered
 from trunkline.routing.pool import blended
 from trunkline.routing.statistics import DOWN, STABLE, UNSTABLE, Percentiles
 from trunkline.server import presets
-from trunkline.server.http import Exchange
+from trunkline.server.exchange import Exchange
 from trunkline.server.inference import accepted, refuse
 from trunkline.server.state import State
 from trunkline.upstream.complete import says_all

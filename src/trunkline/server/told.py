@@ -6,7 +6,7 @@ from functools import lru_cache
 from trunkline.dialects.limits import printable
 from trunkline.pipeline.context import Told
 from trunkline.server.auth import Headers, digest_of
-from trunkline.server.http import Exchange
+from trunkline.server.exchange import Exchange
 from trunkline.server.idempotency import HEADER as IDEMPOTENCY
 from trunkline.server.response_cache import HEADER as CACHE
 

@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 
 from trunkline.model.errors import TrunklineError
 from trunkline.server.config import ServerSettings
+from trunkline.server.exchange import Exchange
 from trunkline.server.heads import Head, learn
-from trunkline.server.http import MAX_UNLIKE, Connection, Exchange
+from trunkline.server.http import MAX_UNLIKE, Connection
 from trunkline.server.inference import Ids
 
 PATH = b"/api/v1/chat/completions"
