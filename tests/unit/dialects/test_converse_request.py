@@ -724,7 +724,8 @@ def test_sampling() -> None:
 
 
 @pytest.mark.parametrize(
-    "model", [OPUS, "us.anthropic.claude-sonnet-5-v1:0", "anthropic.claude-haiku-4-8", "anthropic.claude-mythos-preview"]
+    "model",
+    [OPUS, "us.anthropic.claude-sonnet-5-v1:0", "anthropic.claude-haiku-4-8", "anthropic.claude-mythos-preview"],
 )
 def test_the_newest_take_no_sampling(model: str) -> None:
     sampling = Sampling(temperature=1.5, top_p=0.9, top_k=1, stop=("END",))
