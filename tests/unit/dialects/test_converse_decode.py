@@ -167,14 +167,14 @@ def test_thoughts_of_a_body() -> None:
 
 
 def test_a_redacted_thought_is_what_anthropic_says() -> None:
-    """The blob is Anthropic's own base64, once more in base64; what is not stays as it is."""
+    """The blob is Anthropic's own base64, once more in base64; what is not goes by a mark, and is nobody's else."""
     inner = b64encode(b"\x12\xef secret").decode()
     outer = b64encode(inner.encode()).decode()
-    for blob, data in ((outer, inner), ("AP8=", "AP8=")):
+    for blob, format_, data in ((outer, ANTHROPIC, inner), ("AP8=", "unknown", "bedrock:AP8=")):
         (part,) = whole([{"reasoningContent": {"redactedContent": blob}}]).choices[0].parts
-        assert (part.form, part.format, part.text) == ("encrypted", ANTHROPIC, data)
+        assert (part.form, part.format, part.text) == ("encrypted", format_, data)
         (part,) = parts(block(0, reasoningContent={"redactedContent": blob}))
-        assert (part.form, part.format, part.text) == ("encrypted", ANTHROPIC, data)
+        assert (part.form, part.format, part.text) == ("encrypted", format_, data)
 
 
 def test_an_image() -> None:

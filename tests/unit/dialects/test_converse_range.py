@@ -198,7 +198,7 @@ def _with(part: Part, mark: CacheMark) -> Part:
 @st.composite
 def samplings(draw: st.DrawFn, kind: Family, *, thinks: bool) -> Sampling:
     stop = draw(some(st.lists(texts, min_size=1, max_size=3).map(tuple)))
-    if thinks:
+    if thinks or kind.no_sampler:
         return Sampling(stop=stop)
     temperature = draw(some(numbers))
     return Sampling(

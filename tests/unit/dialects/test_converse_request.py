@@ -716,11 +716,26 @@ def test_sampling() -> None:
     assert own(body) == {"inferenceConfig": {"topK": 40}}
     assert ("additionalModelResponseFieldPaths" in body, lost) == (False, {})
     assert list(encode(sampling=Sampling(top_k=40), model=LLAMA)[1]) == ["top_k"]
-    body, lost = encode(sampling=Sampling(temperature=0.5, top_p=0.9), model=OPUS)
+    body, lost = encode(sampling=Sampling(temperature=0.5, top_p=0.9), model=SONNET_46)
     assert (body["inferenceConfig"], list(lost)) == ({"temperature": 0.5}, ["top_p"])
     body, lost = encode(sampling=sampling, parameters=("top_p",))
     assert body["inferenceConfig"] == {"topP": 0.9}
     assert {"temperature", "top_k", "stop"} <= set(lost)
+
+
+@pytest.mark.parametrize(
+    "model",
+    [OPUS, "us.anthropic.claude-sonnet-5-v1:0", "anthropic.claude-haiku-4-8", "anthropic.claude-mythos-preview"],
+)
+def test_the_newest_take_no_sampling(model: str) -> None:
+    sampling = Sampling(temperature=1.5, top_p=0.9, top_k=1, stop=("END",))
+    for more in ({}, {"reasoning": Reasoning(effort="low")}):
+        body, lost = encode(sampling=sampling, max_output=9000, model=model, **more)
+        assert body["inferenceConfig"] == {"maxTokens": 9000, "stopSequences": ["END"]}
+        assert "top_k" not in body.get("additionalModelRequestFields", {})
+        assert lost == dict.fromkeys(("temperature", "top_p", "top_k"), "the model takes none")
+    body, lost = encode(sampling=Sampling(temperature=1, top_p=1.0), model=model)
+    assert (list(body), lost) == (["messages"], {})  # which is what it does anyway
 
 
 def test_the_shape_of_the_answer() -> None:

@@ -120,13 +120,13 @@ def test_paths(name: str, path: str) -> None:
 
 def test_system_messages_stand_apart() -> None:
     body, lost = encode(message("system", "A"), message("developer", "B"), user("Hi"), message("system", "C"))
-    assert body["systemInstruction"] == {"parts": [{"text": "A"}, {"text": "B"}, {"text": "C"}]}
+    assert body["systemInstruction"] == {"parts": [{"text": "A"}, {"text": "B"}, {"text": "C"}], "role": "user"}
     assert list(lost) == ["messages[3]"]
 
 
 def test_system_messages_alone() -> None:
     body, lost = encode(message("system", "A"), message("system", "B"))
-    assert body["systemInstruction"] == {"parts": [{"text": "A"}, {"text": "B"}]}
+    assert body["systemInstruction"] == {"parts": [{"text": "A"}, {"text": "B"}], "role": "user"}
     assert body["contents"] == [{"role": "user", "parts": [{"text": NOTHING}]}]
     assert not lost
 
@@ -885,7 +885,7 @@ def test_a_request_of_anthropics() -> None:
         "stop_sequences": ["x"],
     }
     found, lost = sent(asked("messages", body))
-    assert found["systemInstruction"] == {"parts": [{"text": "A"}, {"text": "B"}]}
+    assert found["systemInstruction"] == {"parts": [{"text": "A"}, {"text": "B"}], "role": "user"}
     assert found["contents"][2]["parts"] == [
         {"functionResponse": {"id": "t1", "name": "look", "response": {"error": "no"}}},
         INLINE,

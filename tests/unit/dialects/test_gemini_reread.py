@@ -9,18 +9,14 @@ from reread import Absent, Form, Instead, Joined, Json, Spelled, at_model, compa
 
 FOLDER = "fixtures/upstream/gemini"
 
-ROLE = "the system instruction's role, which the API's own examples leave out: it is of nobody, and says nothing"
 EMPTY = "an empty object says nothing"
 PROTO = "the API takes both spellings, and its own is this one; what google-genai writes it spells so too"
 WRONG = "a role that there is not: the capture shows what the refusal is, and nobody can ask that of us"
 TURNS = "turns alternate: two of the user's are one"
 
-ROLED = Absent(("systemInstruction", "role"), "user", ROLE)
 SNAKE = Spelled(("tools", 0, "functionDeclarations", 0, "parameters_json_schema"), "parametersJsonSchema", PROTO)
 FORMS: dict[str, tuple[Form, ...]] = {
-    "google--code-execution-stream--s0": (ROLED,),
-    "google--google-model-safety-settings--n0": (ROLED, Absent(("generationConfig",), {}, EMPTY)),
-    "google--google-model-web-fetch-tool-stream--s0": (ROLED,),
+    "google--google-model-safety-settings--n0": (Absent(("generationConfig",), {}, EMPTY),),
     "google--google-streaming-tool-call-thought-signature--s1": (SNAKE,),
     "google--l-tool-return-matrix-tool-return-content-url-document-google-2-5--n2": (
         SNAKE,
@@ -34,7 +30,6 @@ FORMS: dict[str, tuple[Form, ...]] = {
         Absent(("generationConfig",), {}, EMPTY),
         Spelled(("tools", 0, "code_execution"), "codeExecution", PROTO),
     ),
-    "google--thinking-streaming--s0": (ROLED,),
     "vertex--generate-content-invalid-role--n0": (Instead(("contents", 0, "role"), "invalid_role", "user", WRONG),),
 }
 """Capture → where we write the same in another form."""

@@ -212,7 +212,6 @@ OURS: Json = {
 }
 SERVERS = ("web_search", "web_fetch", "code_interpreter")
 UNSAID = {
-    "systemInstruction.role": "the role of what has none",
     "safetySettings": "an operator's, by the quirk `body`",
     "modelArmorConfig": "an operator's, by the quirk `body`",
 }

@@ -332,6 +332,8 @@ def test_a_temperature_or_top_p() -> None:
 def test_the_newest_take_no_sampling() -> None:
     _, lost = send(sampling=Sampling(temperature=1, top_p=0.9, top_k=5), model=NEWEST)
     assert list(lost) == ["top_p", "top_k"]  # a temperature of 1 is what it has anyway
+    body, lost = send(sampling=Sampling(top_p=1, top_k=1), model=NEWEST)
+    assert (body.keys() & {"top_p", "top_k"}, list(lost)) == (set(), ["top_k"])  # which is not
 
 
 def test_what_messages_cannot_say() -> None:

@@ -78,7 +78,8 @@ def sampling(body: Json, family: Family, losses: Losses) -> None:
     """Take out of *body* what the model does not take of sampling."""
     if family.no_sampler:
         for name in SAMPLERS:
-            if body.pop(name, 1) != 1:
+            said = body.pop(name, None)
+            if said is not None and (said != 1 or name == "top_k"):  # at 1 the others do nothing
                 losses.add(name, "the model takes none")
     elif family.claude and family.one_sampler and "temperature" in body and body.pop("top_p", None) is not None:
         losses.add("top_p", "the model takes a temperature or this, not both")

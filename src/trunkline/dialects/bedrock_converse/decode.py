@@ -13,8 +13,6 @@ are Claude, so a streamed thought is called Claude's; in a body, where all is se
 Sources: Bedrock API reference, "Converse", "ConverseStream" and the types that they name, read 2026-11-26.
 """
 
-from base64 import b64decode
-from binascii import Error as NotBase64
 from collections.abc import Generator, Iterator
 from typing import Any, TypeAlias, cast
 
@@ -24,6 +22,7 @@ from msgspec import Struct
 from trunkline.dialects.bedrock_converse.citations import decode as decode_citation
 from trunkline.dialects.bedrock_converse.errors import from_frame, named
 from trunkline.dialects.bedrock_converse.eventstream import Frame, FrameReader
+from trunkline.dialects.bedrock_converse.redacted import opened
 from trunkline.dialects.bedrock_converse.usage import decode as decode_usage
 from trunkline.dialects.lenient import BodyReader, load, text
 from trunkline.dialects.reasoning import ANTHROPIC
@@ -89,10 +88,12 @@ class _Block(Struct):
 class Reader:
     """Parts from blocks."""
 
-    __slots__ = ("_blocks", "_next", "_text", "begun", "stopped")
+    __slots__ = ("_blocks", "_next", "_sealed", "_text", "begun", "stopped")
 
     def __init__(self) -> None:
         self._blocks: dict[int, _Block] = {}
+        self._sealed: dict[int, list[str]] = {}
+        """The pieces so far of redacted thoughts, by the index of their block: only the whole says what it is."""
         self._next = 0
         self._text: int | None = None
         """The text whose block has ended, and which may still get citations."""
@@ -174,8 +175,10 @@ class Reader:
         for kind, piece in said.items():
             match kind:
                 case "redactedContent":
-                    block = yield from self._is(index, "reasoning", "encrypted", form="encrypted", format=ANTHROPIC)
-                    yield Delta(block.part, unwrapped(text(piece)))
+                    if index in self._blocks:
+                        yield from self.end(index)
+                    if piece:
+                        self._sealed.setdefault(index, []).append(text(piece))
                 case "text" | "signature":
                     if not piece:
                         continue
@@ -207,6 +210,10 @@ class Reader:
 
     def end(self, index: int) -> Events:
         """The block *index* has ended. A call without arguments has none, which is an empty object."""
+        if pieces := self._sealed.pop(index, ()):
+            format_, said = opened(pieces)
+            yield from self._begin(index, "reasoning", "encrypted", form="encrypted", format=format_)
+            yield Delta(self._blocks[index].part, said)
         block = self._blocks.pop(index, None)
         if block is None:
             return
@@ -221,7 +228,7 @@ class Reader:
 
     def stop(self, body: dict[str, Any]) -> Events:
         """The answer has ended, as `messageStop` or the whole *body* says."""
-        for index in list(self._blocks):
+        for index in [*self._blocks, *self._sealed]:
             yield from self.end(index)
         yield from self._end_text()
         self.stopped = True
@@ -403,13 +410,3 @@ def _grown(known: Any, said: Any) -> Any:
     if isinstance(known, list) and isinstance(said, list):
         return [*known, *said]
     return said
-
-
-def unwrapped(data: str) -> str:
-    """A redacted thought as Anthropic itself says it: the blob here is that text, once more in base64."""
-    try:
-        inner = b64decode(data, validate=True).decode("ascii")
-        b64decode(inner, validate=True)
-    except (NotBase64, ValueError):
-        return data
-    return inner

@@ -5,13 +5,12 @@ to a thought that it has not signed, and other models take none.
 """
 
 import re
-from base64 import b64encode
 from hashlib import sha256
 from typing import Any, TypeAlias
 
 import msgspec
 
-from trunkline.dialects.bedrock_converse import media
+from trunkline.dialects.bedrock_converse import media, redacted
 from trunkline.dialects.bedrock_converse.citations import encode as encode_citation
 from trunkline.dialects.bedrock_converse.models import Family
 from trunkline.dialects.bedrock_converse.turns import NOTHING, Result, Turns
@@ -185,8 +184,10 @@ class Writer:
         if not part.text and not part.signature:
             return []
         mine = part.format is not None and part.format == self._takes
-        if part.form == "encrypted" and mine:
-            return [{"reasoningContent": {"redactedContent": b64encode(part.text.encode()).decode()}}]
+        if part.form == "encrypted" and (
+            mine or (self._takes == ANTHROPIC and redacted.is_ours(part.format, part.text))
+        ):
+            return [{"reasoningContent": {"redactedContent": redacted.closed(part.text)}}]
         if part.form in ("text", "plain") and (self._same or (mine and part.signature)):
             body: Json = {"text": part.text}
             if part.signature is not None:

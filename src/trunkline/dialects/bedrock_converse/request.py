@@ -25,6 +25,7 @@ TIERS = {"default": "default", "standard": "default", "standard_only": "default"
 UNSAID = ("top_a", "min_p", "frequency_penalty", "presence_penalty", "repetition_penalty", "seed", "logit_bias",
           "logprobs", "top_logprobs")  # fmt: skip
 """Sampling parameters that Converse has no word for."""
+NO_SAMPLER = "the model takes none"
 MAX_MARKS = 4
 """Cache points in one request."""
 MAX_METADATA = 16
@@ -107,6 +108,11 @@ def _inference(request: Request, endpoint: Endpoint, kind: Family, losses: Losse
     if request.max_output is not None:
         said["maxTokens"] = request.max_output
     temperature, top_p = sampling.temperature, sampling.top_p
+    if kind.no_sampler and not same:
+        for name, value in (("temperature", temperature), ("top_p", top_p)):
+            if value not in (None, 1):  # at 1 they do nothing
+                losses.add(name, NO_SAMPLER)
+        temperature = top_p = None
     if temperature is not None and _taken(endpoint, "temperature", losses):
         if temperature > 1:
             losses.add("temperature", "it is at most 1 here")
@@ -130,8 +136,8 @@ def _own_fields(request: Request, endpoint: Endpoint, kind: Family, losses: Loss
     said: Json = {}
     top_k = request.sampling.top_k
     if top_k is not None:
-        if kind.top_k is None:
-            losses.add("top_k", "the model takes none")
+        if kind.top_k is None or (kind.no_sampler and request.dialect != NAME):
+            losses.add("top_k", NO_SAMPLER)
         elif _taken(endpoint, "top_k", losses):
             said.update({"top_k": top_k} if kind.top_k == "top_k" else {"inferenceConfig": {"topK": top_k}})
     if own := tools.claudes_own(request, kind):

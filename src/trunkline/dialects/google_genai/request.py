@@ -73,7 +73,7 @@ def to_wire(request: Request, endpoint: Endpoint, quirks: Quirks, losses: Losses
     writer = Writer(request, quirks, losses, wants=bool(family.levels))
     body: Json = {"contents": writer.contents}
     if writer.system:
-        body["systemInstruction"] = {"parts": writer.system}
+        body["systemInstruction"] = {"parts": writer.system, "role": "user"}  # as Google's SDK says it
     _tools(body, request, quirks, losses)
     config = _config(request, endpoint, losses)
     if request.response_format is not None:
