@@ -729,7 +729,8 @@ def test_sampling() -> None:
 )
 def test_the_newest_take_no_sampling(model: str) -> None:
     sampling = Sampling(temperature=1.5, top_p=0.9, top_k=1, stop=("END",))
-    for more in ({}, {"reasoning": Reasoning(effort="low")}):
+    thinking: tuple[dict[str, Any], ...] = ({}, {"reasoning": Reasoning(effort="low")})
+    for more in thinking:
         body, lost = encode(sampling=sampling, max_output=9000, model=model, **more)
         assert body["inferenceConfig"] == {"maxTokens": 9000, "stopSequences": ["END"]}
         assert "top_k" not in body.get("additionalModelRequestFields", {})
