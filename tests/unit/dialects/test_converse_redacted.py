@@ -1,6 +1,7 @@
 """Redacted thoughts of Converse: whatever their bytes are, Converse gets the same ones with the second turn."""
 
 from base64 import b64decode, b64encode
+from itertools import pairwise
 
 import msgspec
 import pytest
@@ -65,7 +66,7 @@ def test_a_bodys_come_back(client: str, blob: bytes) -> None:
 @example(blob=b"\x00\xffEuYB", cuts={2})
 def test_a_streams_come_back(client: str, blob: bytes, cuts: set[int]) -> None:
     edges = [0, *sorted(cut for cut in cuts if cut < len(blob)), len(blob)]
-    pieces = [blob[a:b] for a, b in zip(edges, edges[1:], strict=False)]
+    pieces = [blob[a:b] for a, b in pairwise(edges)]
     assert second(client, stream(pieces), sse=True) == [blob]
 
 

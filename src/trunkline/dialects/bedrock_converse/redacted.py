@@ -1,8 +1,8 @@
 """A thought that the provider keeps to itself: bytes in Converse (`redactedContent`), one text in our words.
 
-Claude's are the text that Anthropic itself says (`data`), which is base64; Converse has it in base64 once more. Those go
-by that text, and so to Anthropic too. Whatever else the bytes are goes by a mark and the bytes in base64, in no format
-that another provider takes. The mark tells the two ways back apart: both texts are base64.
+Claude's are the text that Anthropic itself says (`data`), which is base64; Converse has it in base64 once more. Those
+go by that text, and so to Anthropic too. Whatever else the bytes are goes by a mark and the bytes in base64, in no
+format that another provider takes. The mark tells the two ways back apart: both texts are base64.
 
 A stream may cut the bytes into pieces, of which none need be base64 text even where the whole is.
 """
