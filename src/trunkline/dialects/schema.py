@@ -278,7 +278,7 @@ class _Writer:
             self._lose((*path, "items"))
             del found["items"]
         kind = found.get("type")
-        formats = FORMATS.get(kind if isinstance(kind, str) else "", frozenset())
+        formats = FORMATS.get(kind.lower() if isinstance(kind, str) else "", frozenset())  # Gemini's own are capitals
         if "format" in found and not formats & set(_texts([found["format"]])):
             self._lose((*path, "format"))
             del found["format"]
@@ -332,7 +332,7 @@ class _Writer:
             said = found.get(exclusive)
             if bound in found or not _number(said):
                 continue
-            if found.get("type") == "integer" and isinstance(said, int):
+            if found.get("type") in ("integer", "INTEGER") and isinstance(said, int):
                 said += step
             else:
                 self._lose((*path, exclusive))

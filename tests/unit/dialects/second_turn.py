@@ -1,4 +1,4 @@
-"""A client of each dialect that hears an answer and asks again with it, as SDKs do, to see what comes back."""
+"""A client of each dialect that hears an answer and asks again with it, as SDKs do: for tests of what comes back."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any

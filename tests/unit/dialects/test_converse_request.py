@@ -729,9 +729,8 @@ def test_sampling() -> None:
 )
 def test_the_newest_take_no_sampling(model: str) -> None:
     sampling = Sampling(temperature=1.5, top_p=0.9, top_k=1, stop=("END",))
-    thinking: tuple[dict[str, Any], ...] = ({}, {"reasoning": Reasoning(effort="low")})
-    for more in thinking:
-        body, lost = encode(sampling=sampling, max_output=9000, model=model, **more)
+    for reasoning in (None, Reasoning(effort="low")):
+        body, lost = encode(sampling=sampling, max_output=9000, model=model, reasoning=reasoning)
         assert body["inferenceConfig"] == {"maxTokens": 9000, "stopSequences": ["END"]}
         assert "top_k" not in body.get("additionalModelRequestFields", {})
         assert lost == dict.fromkeys(("temperature", "top_p", "top_k"), "the model takes none")

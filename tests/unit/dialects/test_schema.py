@@ -332,3 +332,17 @@ def test_a_long_chain_of_references_is_cut(kind: Subset) -> None:
     found, lost = subset({"$ref": "#/$defs/d0", "$defs": defs}, kind)
     assert isinstance(found, dict)
     assert lost
+
+
+@pytest.mark.parametrize(
+    ("kind", "format_"),
+    [("INTEGER", "int32"), ("INTEGER", "int64"), ("NUMBER", "float"), ("NUMBER", "double"), ("STRING", "date-time")],
+)
+def test_geminis_own_spelling_keeps_its_format(kind: str, format_: str) -> None:
+    schema = {"type": "OBJECT", "properties": {"a": {"type": kind, "format": format_}}}
+    assert subset(schema, "gemini") == (schema, ())
+    assert subset({"type": kind, "format": "x"}, "gemini") == ({"type": kind}, ("format",))
+
+
+def test_geminis_own_spelling_has_whole_numbers() -> None:
+    assert subset({"type": "INTEGER", "exclusiveMinimum": 1}, "gemini") == ({"type": "INTEGER", "minimum": 2}, ())

@@ -197,7 +197,7 @@ def _beside(body: Json, request: Request, spelling: dict[str, str], losses: Loss
         return
     if request.metadata:
         losses.add("metadata", "Messages takes a user's id, and no other")
-    if request.modalities is not None and set(request.modalities) != {"text"}:
+    if request.modalities and set(request.modalities) != {"text"}:
         losses.add("modalities", NO_WORD)
     if request.prompt_cache_key is not None:
         losses.add("prompt_cache_key", NO_WORD)

@@ -14,6 +14,7 @@ from trunkline.dialects.bedrock_converse import media, redacted
 from trunkline.dialects.bedrock_converse.citations import encode as encode_citation
 from trunkline.dialects.bedrock_converse.models import Family
 from trunkline.dialects.bedrock_converse.turns import NOTHING, Result, Turns
+from trunkline.dialects.openai_chat.names import fit
 from trunkline.dialects.reasoning import ANTHROPIC
 from trunkline.model.loss import Losses
 from trunkline.model.request import (
@@ -62,8 +63,8 @@ def call_id(id_: str) -> str:
 
 
 def joined(namespace: str | None, name: str) -> str:
-    """The name of a tool that stands in a namespace, where there are none."""
-    return name if namespace is None else f"{namespace}__{name}"
+    """The name of a tool as Converse takes it: without a namespace of its own, and of the letters that it knows."""
+    return fit(name if namespace is None else f"{namespace}__{name}")
 
 
 class Writer:

@@ -222,7 +222,7 @@ def _lost(request: Request, losses: Losses) -> None:
             losses.add(key, NO_WORD)
     if (request.sampling.n or 1) > 1:
         losses.add("n", "Converse gives one choice")
-    if request.modalities is not None and set(request.modalities) != {"text"}:
+    if request.modalities and set(request.modalities) != {"text"}:
         losses.add("modalities", NO_WORD)
     if request.parallel_tool_calls is False:
         losses.add("parallel_tool_calls", NO_WORD)

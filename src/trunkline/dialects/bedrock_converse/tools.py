@@ -32,7 +32,7 @@ def config(request: Request, family: Family, quirks: Quirks, losses: Losses) -> 
     entries = _entries(request, family, quirks, losses)
     body: Json = {}
     if choice is not None:
-        entries = _chosen(body, choice, entries, family, losses)
+        entries = _chosen(body, choice, request, entries, family, losses)
     if not entries and used:
         entries = [{"toolSpec": {"name": name, "inputSchema": {"json": NO_SCHEMA}}} for name in used]
     return {"tools": entries, **body} if entries else None
@@ -111,20 +111,25 @@ def _spec(tool: Tool, where: str, quirks: Quirks, losses: Losses, *, same: bool)
     return spec
 
 
-def _chosen(body: Json, choice: ToolChoice, entries: list[Json], family: Family, losses: Losses) -> list[Json]:
+def _chosen(
+    body: Json, choice: ToolChoice, request: Request, entries: list[Json], family: Family, losses: Losses
+) -> list[Json]:
     """Put the choice into *body*; the entries that are left to choose from."""
+    spaces = {tool.name: tool.namespace for tool in request.tools or ()}
+    wanted = choice.names if choice.mode == "allowed" else (choice.name or "",)
+    names = [joined(spaces.get(name), name) for name in wanted]
     match choice.mode:
         case "auto" if entries:
             body["toolChoice"] = {"auto": {}}
         case "required" if entries:
             body["toolChoice"] = {"any": {}}
         case "tool" if family.one_tool and choice.name:
-            body["toolChoice"] = {"tool": {"name": choice.name}}
+            body["toolChoice"] = {"tool": {"name": names[0]}}
         case "tool" if choice.name:
-            entries = _only(entries, (choice.name,))
+            entries = _only(entries, names)
             body["toolChoice"] = {"any": {}}
         case "allowed":
-            entries = _only(entries, choice.names)
+            entries = _only(entries, names)
             body["toolChoice"] = {"any" if choice.required else "auto": {}}
         case "none":
             losses.add("tool_choice", "a conversation in which tools were used cannot forbid them")
@@ -135,5 +140,5 @@ def _chosen(body: Json, choice: ToolChoice, entries: list[Json], family: Family,
     return entries
 
 
-def _only(entries: list[Json], names: tuple[str, ...]) -> list[Json]:
+def _only(entries: list[Json], names: list[str]) -> list[Json]:
     return [entry for entry in entries if "toolSpec" in entry and entry["toolSpec"]["name"] in names]

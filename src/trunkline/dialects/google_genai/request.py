@@ -108,7 +108,7 @@ def _config(request: Request, endpoint: Endpoint, losses: Losses) -> Json:
         if len(stops) > MAX_STOPS:
             losses.add("stop", f"the provider takes {MAX_STOPS} sequences")
         config["stopSequences"] = list(stops[:MAX_STOPS])
-    if request.modalities is not None:
+    if request.modalities:
         config["responseModalities"] = [MODALITIES.get(one, one.upper()) for one in request.modalities]
     image = request.extra.get("image_config")
     if isinstance(image, dict):

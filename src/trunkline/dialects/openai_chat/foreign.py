@@ -52,7 +52,7 @@ def to_wire(request: Request, endpoint: Endpoint, quirks: Quirks, losses: Losses
     user = None if request.user is None else pseudonym(request.user)
     body.update(some(user=user, verbosity=request.verbosity, prompt_cache_key=request.prompt_cache_key))
     body.update(some(metadata=request.metadata, service_tier=_tier(request.service_tier, losses)))
-    if request.modalities is not None:
+    if request.modalities:
         body["modalities"] = list(request.modalities)
     body.update(_offered(request, names, quirks, losses))
     if request.response_format is not None:

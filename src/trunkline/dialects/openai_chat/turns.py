@@ -77,7 +77,7 @@ class Writer:
             if first.message.role == "assistant":
                 bodies += self._answer(turns, results, taken)
             elif first.message.role != "tool":
-                bodies.append(self._said(first))
+                bodies += self._said(first)
             elif first.at not in taken:
                 bodies += self._orphan(first)
         return bodies
@@ -85,8 +85,8 @@ class Writer:
     def _path(self, turn: Turn) -> str:
         return f"{self._where}[{turn.at}]"
 
-    def _said(self, turn: Turn) -> Body:
-        """A message of the user's, or one of instructions."""
+    def _said(self, turn: Turn) -> Iterator[Body]:
+        """A message of the user's, or one of instructions, which says nothing where it is empty."""
         message = turn.message
         path = self._path(turn)
         items = self._content.items(message.parts, f"{path}.content")
@@ -95,9 +95,11 @@ class Writer:
                 if item["type"] != "text":
                     self._losses.add(f"{path}.content", "instructions are text")
             items = [item for item in items if item["type"] == "text"]
+            if not items:
+                return
         self._mark(items, message.cache, path)
         role = "user" if message.role == "user" else "system"
-        return {"role": role, "content": _plain(items), **some(name=message.name)}
+        yield {"role": role, "content": _plain(items), **some(name=message.name)}
 
     def _mark(self, items: list[Body], mark: CacheMark | None, path: str) -> None:
         if items:

@@ -12,6 +12,7 @@ from msgspec.structs import replace
 
 from trunkline.dialects.base import Quirks
 from trunkline.dialects.ids import pseudonym
+from trunkline.dialects.openai_chat.names import fit
 from trunkline.dialects.openai_responses.spell import bare, call, choice, signed_thought, some, thought, tools
 from trunkline.dialects.reasoning import effort_of, wanted
 from trunkline.dialects.schema import Subset, subset
@@ -65,8 +66,9 @@ def to_wire(request: Request, endpoint: Endpoint, quirks: Quirks, taken: frozens
     body: Body = {"stream": request.stream} if request.stream else {}
     messages = list(request.messages)
     leading = _leading(messages)
-    if leading:
-        body["instructions"] = "\n\n".join(_text(message) for message in leading)
+    told = [text for message in leading if (text := _text(message))]
+    if told:
+        body["instructions"] = "\n\n".join(told)
     writer = _Items(request, taken, losses, marks=takes_marks(endpoint.upstream_model))
     body["input"] = writer.all(messages[len(leading) :], len(leading))
     body.update(some({key: getattr(request.sampling, key) for key in SAME}))
@@ -217,7 +219,8 @@ class _Items:
     def _call(self, part: ToolCallPart, where: str) -> Body:
         self._extra(where, part.extra)
         self._open[part.id] = part.custom
-        return call(part if part.arguments or part.custom else replace(part, arguments="{}"), {})
+        arguments = part.arguments or ("" if part.custom else "{}")
+        return call(replace(part, name=fit(part.name), arguments=arguments), {})
 
     def _thought(self, parts: list[ReasoningPart], where: str) -> list[Body]:
         sealed = [part for part in parts if part.form == "encrypted" and part.text]
@@ -308,7 +311,7 @@ def _tools(body: Body, request: Request, quirks: Quirks, losses: Losses) -> None
 def _tool(tool: Tool, where: str, request: Request, quirks: Quirks, losses: Losses) -> Tool | None:
     """A tool as OpenAI takes it. It tries to be strict where nobody says that it should not."""
     if tool.kind == "custom":
-        return replace(tool, extra={}, cache=None)
+        return replace(tool, name=fit(tool.name), extra={}, cache=None)
     if tool.kind != "function" or not tool.name:
         return _server_tool(tool, where, losses)
     _report(losses, f"{where}.", tool.extra)
@@ -317,7 +320,7 @@ def _tool(tool: Tool, where: str, request: Request, quirks: Quirks, losses: Loss
     parameters, gone = subset(parameters, _subset(request, quirks, strict=strict))
     for path in gone:
         losses.add(f"{where}.parameters.{path}", "the provider's subset of JSON Schema has no such word")
-    return replace(tool, parameters=parameters, strict=strict, extra={}, cache=None)
+    return replace(tool, name=fit(tool.name), parameters=parameters, strict=strict, extra={}, cache=None)
 
 
 def _subset(request: Request, quirks: Quirks, *, strict: bool) -> Subset:
@@ -356,7 +359,8 @@ def _choice(found: ToolChoice, losses: Losses) -> Any:
     if found.mode == "opaque":
         losses.add("tool_choice", NO_FIELD)
         return None
-    return choice(replace(found, extra={}))
+    name = None if found.name is None else fit(found.name)
+    return choice(replace(found, name=name, names=tuple(map(fit, found.names)), extra={}))
 
 
 def _text_settings(body: Body, request: Request, quirks: Quirks, losses: Losses) -> None:
@@ -419,11 +423,11 @@ def _logprobs(body: Body, request: Request) -> None:
 def _lost(request: Request, losses: Losses) -> None:
     """What is said beside the messages, and cannot be said here."""
     for key in NONE:
-        if getattr(request.sampling, key) is not None:
+        if getattr(request.sampling, key) not in (None, (), {}):
             losses.add(key, NO_FIELD)
     if (request.sampling.n or 1) > 1:
         losses.add("n", "a response has one choice")
-    if request.modalities is not None and set(request.modalities) != {"text"}:
+    if request.modalities and set(request.modalities) != {"text"}:
         losses.add("modalities", NO_FIELD)
     _report(losses, "", {key: said for key, said in request.extra.items() if key not in KNOWN})
 
