@@ -7,6 +7,7 @@ from urllib.parse import unquote
 
 from trunkline.dialects.sse import KEEP_ALIVE
 from trunkline.model.errors import InvalidRequest, PayloadTooLarge, TrunklineError
+from trunkline.pipeline.context import Told
 from trunkline.ports import JSON, Listener
 from trunkline.server.heads import Head
 
@@ -61,6 +62,8 @@ class Exchange:
     """What those comments are."""
     head: Head | None = None
     """Where it is one that was sent before."""
+    told: Told | None = None
+    """What the headers tell, once somebody has read them."""
     task: "Cancellable | None" = None
     listener: Listener | None = None
     _head = b""

@@ -210,7 +210,7 @@ class Connection(asyncio.Protocol):
             return False
         self._unlike = 0
         exchange = self._current = self._deferred = Exchange(self)
-        exchange.head, exchange.method = known, b"POST"
+        exchange.head, exchange.told, exchange.method = known, known.told, b"POST"
         exchange.path, exchange.query, exchange.fields = known.path, known.query, known.fields
         exchange.content_length = len(data) - at
         exchange.feed(data[at:])

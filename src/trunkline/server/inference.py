@@ -112,7 +112,7 @@ class Inference:
             key = admitted(state, said)
             body = exchange.whole()
             ctx = self._context(said, key, body, id_, now, begun)
-            if ctx.preset is not None:  # it may want the response cache
+            if ctx.preset is not None and ctx.preset.cache_enabled:  # it wants the response cache
                 self._ended()
                 return False
             answer = self._accept(ctx, len(body), exchange, exchange)

@@ -17,13 +17,12 @@ _NAME = re.compile(r"[A-Za-z0-9._-]{1,128}")
 
 
 def told(exchange: Exchange) -> Told:
-    """What the headers of *exchange* tell; where its head is one that was sent before, it is known."""
-    head = exchange.head
-    if head is None:
-        return read(exchange.fields)
-    found = head.told
+    """What the headers of *exchange* tell: read once, and for all exchanges with one head."""
+    found = exchange.told
     if found is None:
-        found = head.told = read(exchange.fields)
+        found = exchange.told = read(exchange.fields)
+        if exchange.head is not None:
+            exchange.head.told = found
     return found
 
 
