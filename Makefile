@@ -47,7 +47,8 @@ soak: .venv-test/.done  ## the long runs
 	$(TEST)/python -m pytest -m soak -n 0 $(ARGS)
 
 fuzz: .venv-test/.done  ## the properties, with other examples each time
-	TRUNKLINE_EXPLORE=1 $(TEST)/python -m pytest -m "not soak" tests/unit $(ARGS)
+	TRUNKLINE_EXPLORE=1 TRUNKLINE_SEQUENCES=$(or $(SEQUENCES),500000) TRUNKLINE_SEED=$(or $(SEED),$(shell date +%s)) \
+	  $(TEST)/python -m pytest -m "not soak" tests/unit $(ARGS)
 
 bench: .venv-test/.done  ## added latency and throughput beside the bare upstream; under a minute
 	@$(TEST)/python tools/bench.py $(ARGS)

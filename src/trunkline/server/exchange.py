@@ -7,9 +7,8 @@ from urllib.parse import unquote
 
 from trunkline.dialects.sse import KEEP_ALIVE
 from trunkline.model.errors import InvalidRequest, PayloadTooLarge, TrunklineError
-from trunkline.pipeline.context import Told
 from trunkline.ports import JSON, Listener
-from trunkline.server.heads import Head
+from trunkline.server.request_head import NO_HEAD, Refused, RequestHead
 
 if TYPE_CHECKING:
     from trunkline.server.http import Connection
@@ -43,12 +42,10 @@ class Exchange:
     """
 
     # What most exchanges never change stands in the class: making one costs the few fields that differ.
-    method = b""
-    path = b""
-    query = b""
-    http_1_0 = False
+    head: RequestHead = NO_HEAD
     keep_alive = True
-    content_length: int | None = None
+    """Whether the connection takes another request after the answer."""
+    expects_continue = False
     body_size = 0
     body_complete = False
     too_large = False
@@ -60,10 +57,8 @@ class Exchange:
     """Set by a route whose client waits for a stream: while nothing flows it is sent comments, under these."""
     comment: bytes = KEEP_ALIVE
     """What those comments are."""
-    head: Head | None = None
-    """Where it is one that was sent before."""
-    told: Told | None = None
-    """What the headers tell, once somebody has read them."""
+    refused: Refused | None = None
+    """Where what came is no request: why. It waits for its turn to be told."""
     task: "Cancellable | None" = None
     listener: Listener | None = None
     _head = b""
@@ -73,9 +68,35 @@ class Exchange:
     def __init__(self, connection: "Connection") -> None:
         self._connection = connection
         self._body: list[bytes] = []
-        self.headers: list[tuple[bytes, bytes]] = []
-        self.fields: dict[bytes, bytes] = {}
-        """The headers by name, the last of several; there once the head is whole. Not to be changed."""
+
+    def begin(self, head: RequestHead) -> None:
+        """The head is whole, the body follows."""
+        self.head = head
+        self.keep_alive = head.keep_alive
+        self.expects_continue = head.expects_continue
+        if head.content_length is not None:
+            self.too_large = head.content_length > self._connection.site.settings.max_body_bytes
+
+    def repeated(self, head: RequestHead, body: bytes) -> None:
+        """The request has a *head* that was read before, and this *body*."""
+        self.head = head
+        self.feed(body)
+        self.body_complete = True
+
+    @property
+    def path(self) -> bytes:
+        """The request's path, as it was sent."""
+        return self.head.path
+
+    @property
+    def query(self) -> bytes:
+        """What stands behind the path's question mark."""
+        return self.head.query
+
+    @property
+    def fields(self) -> dict[bytes, bytes]:
+        """The headers by name, the last of several. Not to be changed."""
+        return self.head.fields
 
     @property
     def client(self) -> str:
@@ -136,7 +157,7 @@ class Exchange:
         """Begin a streamed answer; its head leaves with the first write. *headers* are whole lines."""
         assert not self.started
         self.started = True
-        self._chunked = not self.http_1_0
+        self._chunked = not self.head.http_1_0
         if self._chunked:
             framing = b"transfer-encoding: chunked\r\n"
         else:
@@ -191,7 +212,7 @@ class Exchange:
                 COMMON,
                 headers,
                 b"" if self.keep_alive else b"connection: close\r\n",
-                b"" if self.method == b"HEAD" else body,
+                b"" if self.head.method == b"HEAD" else body,
             )
         )
         self._connection.answered(self)
@@ -215,19 +236,22 @@ class Exchange:
 
     def scope(self) -> dict[str, Any]:
         """The ASGI scope of this request."""
-        connection = self._connection
+        connection, head = self._connection, self.head
+        headers = head.headers
+        if self.body_size and not head.chunked and b"content-length" not in head.fields:  # a repeated head has none
+            headers = [*headers, (b"content-length", b"%d" % self.body_size)]
         return {
             "type": "http",
             "asgi": {"version": "3.0", "spec_version": "2.4"},
-            "http_version": "1.0" if self.http_1_0 else "1.1",
+            "http_version": "1.0" if self.head.http_1_0 else "1.1",
             "server": connection.local,
             "client": connection.peer,
             "scheme": "http",
-            "method": self.method.decode("ascii", "replace"),
+            "method": self.head.method.decode("ascii", "replace"),
             "path": unquote(self.path.decode("ascii", "replace")),
             "raw_path": self.path,
             "query_string": self.query,
-            "headers": self.headers,
+            "headers": headers,
             "root_path": "",
         }
 
@@ -255,17 +279,17 @@ class Exchange:
             lines = [b"%s: %s\r\n" % (bytes(name), bytes(value)) for name, value in message["headers"]]
             self._head = status_line(message["status"]) + self._connection.site.date + b"".join(lines)
             length = any(bytes(name).lower() == b"content-length" for name, _ in message["headers"])
-            self._chunked = not length and not self.http_1_0 and message["status"] not in (204, 304)
+            self._chunked = not length and not self.head.http_1_0 and message["status"] not in (204, 304)
             if self._chunked:
                 self._head += b"transfer-encoding: chunked\r\n"
-            if not length and self.http_1_0:
+            if not length and self.head.http_1_0:
                 self.keep_alive = False
             if not self.body_complete:
                 self.keep_alive = False
             self._head += b"\r\n" if self.keep_alive else b"connection: close\r\n\r\n"
             self.started = True
         elif message["type"] == "http.response.body":
-            body = b"" if self.method == b"HEAD" else message.get("body", b"")
+            body = b"" if self.head.method == b"HEAD" else message.get("body", b"")
             self.write(body, last=not message.get("more_body", False))
 
 

@@ -18,11 +18,10 @@ _NAME = re.compile(r"[A-Za-z0-9._-]{1,128}")
 
 def told(exchange: Exchange) -> Told:
     """What the headers of *exchange* tell: read once, and for all exchanges with one head."""
-    found = exchange.told
+    head = exchange.head
+    found = head.told
     if found is None:
-        found = exchange.told = read(exchange.fields)
-        if exchange.head is not None:
-            exchange.head.told = found
+        found = head.told = read(head.fields)
     return found
 
 
