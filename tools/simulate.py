@@ -26,8 +26,10 @@ from typing import Literal, NamedTuple, TypeAlias
 
 from trunkline.catalog.config import EndpointSettings, ModelSettings, PriceSettings
 from trunkline.catalog.models import build
-from trunkline.dialects.base import Call
+from trunkline.dialects.interfaces import Call
 from trunkline.dialects.registry import CLIENTS
+from trunkline.engine.credentials import Credentials
+from trunkline.engine.router import Route, Router, memory
 from trunkline.ledger.cost import cost
 from trunkline.model.endpoint import Endpoint
 from trunkline.model.errors import TrunklineError, UpstreamFailed, UpstreamLimited, UpstreamUnreachable
@@ -39,8 +41,6 @@ from trunkline.routing.config import RoutingSettings
 from trunkline.routing.plan import Plan
 from trunkline.routing.pool import Slot
 from trunkline.routing.statistics import DOWN, STABLE
-from trunkline.upstream.health import Credentials
-from trunkline.upstream.router import Route, Router, memory
 
 MODEL = "acme/large"
 POLICIES: dict[str, Preferences] = {"draw": NO_PREFERENCES, "price": Preferences(sort="price")}

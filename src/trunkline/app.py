@@ -28,6 +28,12 @@ from trunkline import __version__
 from trunkline.catalog.models import Catalog, Lists
 from trunkline.catalog.probe import PROBE_TIMEOUTS, answering
 from trunkline.catalog.refresh import fetch_with, probe, refresh
+from trunkline.engine.credentials import Credentials
+from trunkline.engine.error_scrubbing import Scrubber
+from trunkline.engine.generation import Exchanges
+from trunkline.engine.router import Memory, Router, memory
+from trunkline.engine.signature_memory import ThoughtMemory
+from trunkline.engine.targets import Targets
 from trunkline.ledger.budget import Budgets
 from trunkline.model.errors import TrunklineError
 from trunkline.model.facts import Fact, Rested
@@ -35,9 +41,9 @@ from trunkline.observe.metrics import Metrics
 from trunkline.ports import AnswerCache, Clock, DirectTransport
 from trunkline.providers.authority import Authority
 from trunkline.routing.order import Draw
-from trunkline.server.http import Connection, Timekeeper
+from trunkline.server.http.protocol import Connection, Timekeeper
 from trunkline.server.inference import Ids
-from trunkline.server.site import GatewaySite
+from trunkline.server.routes import GatewaySite
 from trunkline.server.state import State
 from trunkline.server.workers import Workers
 from trunkline.settings import ConfigError, Settings, load, with_server
@@ -50,16 +56,10 @@ from trunkline.storage.journal import FileJournal
 from trunkline.storage.keys import KeyRing
 from trunkline.storage.presets import PresetStore
 from trunkline.storage.shared import SharedFacts
-from trunkline.upstream.answer import Exchanges
-from trunkline.upstream.demo import DemoTransport, Switch
-from trunkline.upstream.health import Credentials
-from trunkline.upstream.http1 import Http1Transport
-from trunkline.upstream.proxy import Proxies
-from trunkline.upstream.router import Memory, Router, memory
-from trunkline.upstream.scrub import Scrubber
-from trunkline.upstream.targets import Targets
-from trunkline.upstream.thoughts import ThoughtMemory
-from trunkline.upstream.turns import Turns
+from trunkline.transport.demo import DemoTransport, Switch
+from trunkline.transport.http1 import Http1Transport
+from trunkline.transport.proxy import Proxies
+from trunkline.transport.write_batching import Turns
 
 REFRESH_MODELS_S = 600.0
 SWEEP_S = 3600.0

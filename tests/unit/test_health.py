@@ -4,10 +4,10 @@ import logging
 
 import pytest
 
-from trunkline.dialects.faults import MAX_REST_S
+from trunkline.dialects.common.upstream_errors import MAX_REST_S
+from trunkline.engine.credentials import DENIED_FIRST_S, NONE, REST_UNTOLD_S, Credentials
 from trunkline.model.errors import UpstreamDenied, UpstreamFailed, UpstreamLimited
 from trunkline.providers.base import Credential, Provider
-from trunkline.upstream.health import DENIED_FIRST_S, NONE, REST_UNTOLD_S, Credentials
 
 ONE, TWO, THREE = (Credential(id=name, secret=f"secret-of-{name}") for name in ("one", "two", "three"))
 

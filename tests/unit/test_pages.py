@@ -12,8 +12,8 @@ from trunkline.model.record import Generation
 from trunkline.observe.metrics import Metrics
 from trunkline.providers.config import SUPPORTED
 from trunkline.server.config import ServerSettings
-from trunkline.server.site import INFERENCE
-from trunkline.upstream.demo import Wishes
+from trunkline.server.routes import INFERENCE
+from trunkline.transport.demo import Wishes
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])

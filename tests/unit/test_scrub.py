@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from trunkline.engine.error_scrubbing import Scrubber
 from trunkline.providers.base import Provider
-from trunkline.upstream.scrub import Scrubber
 
 ACME = Provider(slug="acme", name="Acme", base_url="https://api.acme.example:8443/v1", dialect="chat")
 SECRET = "hunter2-(very+secret)"

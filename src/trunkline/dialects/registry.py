@@ -1,14 +1,14 @@
 """Which dialects there are, by the names the configuration uses."""
 
-from trunkline.dialects.anthropic_messages.count import MessagesCounter
 from trunkline.dialects.anthropic_messages.dialect import MessagesClient, MessagesRelay, MessagesUpstream
-from trunkline.dialects.base import Client, Counter, Relay, Upstream
+from trunkline.dialects.anthropic_messages.token_count import MessagesCounter
 from trunkline.dialects.bedrock_converse.dialect import ConverseUpstream
-from trunkline.dialects.google_genai.count import GeminiCounter
 from trunkline.dialects.google_genai.dialect import GeminiUpstream
+from trunkline.dialects.google_genai.token_count import GeminiCounter
+from trunkline.dialects.interfaces import Client, Counter, Relay, Upstream
 from trunkline.dialects.openai_chat.dialect import ChatClient, ChatRelay, ChatUpstream
-from trunkline.dialects.openai_responses.count import ResponsesCounter
 from trunkline.dialects.openai_responses.dialect import ResponsesClient, ResponsesRelay, ResponsesUpstream
+from trunkline.dialects.openai_responses.token_count import ResponsesCounter
 
 CLIENTS: dict[str, Client] = {"chat": ChatClient(), "messages": MessagesClient(), "responses": ResponsesClient()}
 UPSTREAMS: dict[str, Upstream] = {

@@ -12,7 +12,7 @@ from typing import Any
 
 from msgspec import Raw, Struct
 
-from trunkline.dialects.fields import value
+from trunkline.dialects.common.request_fields import value
 from trunkline.model.errors import InvalidRequest
 from trunkline.presets import tools
 from trunkline.presets.names import SAME, raw

@@ -5,9 +5,9 @@ from typing import Any, TypeAlias
 import msgspec
 from msgspec import Raw
 
-from trunkline.dialects.anthropic_messages.wire import MessagesBody
-from trunkline.dialects.openai_chat.wire import ChatBody
-from trunkline.dialects.openai_responses.wire import ResponsesBody
+from trunkline.dialects.anthropic_messages.request_schema import MessagesBody
+from trunkline.dialects.openai_chat.request_schema import ChatBody
+from trunkline.dialects.openai_responses.request_schema import ResponsesBody
 
 Json: TypeAlias = dict[str, Any]
 

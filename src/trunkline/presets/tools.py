@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from trunkline.dialects.openai_chat.foreign import FREE_INPUT
-from trunkline.dialects.openai_chat.write import grammar
+from trunkline.dialects.openai_chat.request_native import grammar
+from trunkline.dialects.openai_chat.request_translated import FREE_INPUT
 from trunkline.model.loss import Losses
 from trunkline.presets.names import Json, some
 

@@ -4,7 +4,7 @@ from typing import Literal
 
 from msgspec import Struct
 
-from trunkline.dialects.base import Quirks
+from trunkline.dialects.interfaces import Quirks
 from trunkline.model.endpoint import DataPolicy
 from trunkline.providers.google import Account
 

@@ -11,7 +11,7 @@ from typing import Literal
 import msgspec
 from msgspec import Struct
 
-from trunkline.dialects.base import Quirks
+from trunkline.dialects.interfaces import Quirks
 from trunkline.providers import google
 from trunkline.providers.base import AUTH_HEADERS, BEARER, Auth, ListPrices
 

@@ -4,7 +4,7 @@ from typing import Annotated, Literal, get_args
 
 from msgspec import Meta, Struct
 
-from trunkline.dialects.base import Quirks
+from trunkline.dialects.interfaces import Quirks
 from trunkline.providers.base import Auth
 from trunkline.providers.compatible import Dialect
 

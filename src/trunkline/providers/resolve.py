@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import TypeAlias
 
-from trunkline.dialects.base import Quirks
+from trunkline.dialects.interfaces import Quirks
 from trunkline.model.endpoint import DataPolicy
 from trunkline.providers import google
 from trunkline.providers.base import AUTH_HEADERS, BEARER, Auth, Credential, Provider

@@ -8,7 +8,7 @@ import re
 from hashlib import blake2b
 from typing import Final
 
-from trunkline.dialects.base import Call
+from trunkline.dialects.interfaces import Call
 from trunkline.model.endpoint import Model
 
 LEAST_S: Final = 600.0

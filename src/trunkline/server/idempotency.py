@@ -1,6 +1,6 @@
 """`Idempotency-Key`: an answer is given once, and again as it was, for nothing.
 
-The order at an answer's end is that of `upstream.answer`, one step longer: record, then the kept answer, and only
+The order at an answer's end is that of `engine.generation`, one step longer: record, then the kept answer, and only
 then the closing bytes. So a client that has seen its answer's end gets the same one for the same key, and one that
 lost it on the way does too.
 
@@ -16,6 +16,7 @@ from collections.abc import Callable, Sequence
 
 from sqlalchemy.exc import SQLAlchemyError
 
+from trunkline.engine.generation import id_header
 from trunkline.model.errors import (
     Attempt,
     IdempotencyMismatch,
@@ -28,9 +29,8 @@ from trunkline.model.errors import (
     UpstreamTruncated,
 )
 from trunkline.ports import EVENT_STREAM, Clock, Sink
-from trunkline.server.recorder import Answering, Recorder
+from trunkline.server.recording_sink import Answering, Recorder
 from trunkline.storage.idempotency import Entry, IdempotencyStore, Mismatch, Replay, Running
-from trunkline.upstream.answer import id_header
 
 HEADER = b"idempotency-key"
 MAX_KEY = 255

@@ -8,24 +8,24 @@ from os import urandom
 
 from msgspec.structs import replace
 
-from trunkline.dialects.base import Call, Client
+from trunkline.dialects.interfaces import Call, Client
+from trunkline.engine.context import Context, Told
+from trunkline.engine.expressible import says_all
+from trunkline.engine.generation import Answer, error_headers, id_header
+from trunkline.engine.router_metadata import of_failure
 from trunkline.ledger.cost import worst_case
 from trunkline.model.errors import Internal, InvalidRequest, NoEndpoint, Overloaded, TrunklineError
 from trunkline.model.key import Key
 from trunkline.model.money import Pico
-from trunkline.pipeline.context import Context, Told
 from trunkline.ports import Sink
 from trunkline.routing.plan import Candidates, Plan
-from trunkline.server import idempotency, presets, response_cache
+from trunkline.server import idempotency, request_parsing, response_cache
 from trunkline.server.auth import authenticate
-from trunkline.server.exchange import Exchange
-from trunkline.server.recorder import Answering
+from trunkline.server.http.exchange import Exchange
+from trunkline.server.http.request_headers import told
+from trunkline.server.recording_sink import Answering
 from trunkline.server.state import State
-from trunkline.server.told import told
 from trunkline.storage.idempotency import Entry
-from trunkline.upstream.answer import Answer, error_headers, id_header
-from trunkline.upstream.complete import says_all
-from trunkline.upstream.metadata import of_failure
 
 LEAST_BYTES_PER_TOKEN = 2
 """Of a prompt, for a reservation: hardly any text has more tokens than this, and no bound may be too low."""
@@ -137,7 +137,7 @@ class Inference:
         return self._context(told(exchange), key, body, id_, now, begun), body
 
     def _context(self, said: Told, key: Key, body: bytes, id_: str, now: float, begun: float) -> Context:
-        call, preset = presets.parse(self._client, self._state.presets, body)
+        call, preset = request_parsing.parse(self._client, self._state.presets, body)
         if said.betas:
             call = replace(call, betas=said.betas)
         return Context(

@@ -20,14 +20,14 @@ from typing import Literal
 import msgspec
 from msgspec import Struct
 
+from trunkline.engine.context import Context
+from trunkline.engine.generation import Answer, id_header, unrecorded
 from trunkline.model.errors import Attempt, TrunklineError
 from trunkline.model.record import Generation
-from trunkline.pipeline.context import Context
 from trunkline.ports import EVENT_STREAM, JSON, Sink
-from trunkline.server.exchange import Exchange
-from trunkline.server.recorder import Answering, Recorder
+from trunkline.server.http.exchange import Exchange
+from trunkline.server.recording_sink import Answering, Recorder
 from trunkline.server.state import State
-from trunkline.upstream.answer import Answer, id_header, unrecorded
 
 HEADER = b"x-openrouter-cache"
 TTL = b"x-openrouter-cache-ttl"

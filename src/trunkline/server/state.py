@@ -5,13 +5,13 @@ from collections.abc import Callable
 from msgspec import Struct
 
 from trunkline.catalog.models import Catalog
+from trunkline.engine.generation import Exchanges
 from trunkline.ledger.budget import Budgets
 from trunkline.observe.metrics import Metrics
 from trunkline.ports import AnswerCache, Clock, KeyStore
 from trunkline.storage.generations import GenerationStore
 from trunkline.storage.idempotency import IdempotencyStore
 from trunkline.storage.presets import PresetStore
-from trunkline.upstream.answer import Exchanges
 
 
 class State(Struct, kw_only=True):

@@ -24,11 +24,11 @@ from sqlalchemy import make_url
 
 from trunkline.app import App, Parts, SystemClock, build
 from trunkline.model.record import Generation
-from trunkline.server.http import Connection, Timekeeper
+from trunkline.server.http.protocol import Connection, Timekeeper
 from trunkline.settings import Settings, StorageSettings, parse
 from trunkline.storage.database import open_database
-from trunkline.upstream.demo import DemoTransport, Switch
-from trunkline.upstream.http1 import Http1Transport, default_ssl_context
+from trunkline.transport.demo import DemoTransport, Switch
+from trunkline.transport.http1 import Http1Transport, default_ssl_context
 
 KEY = "sk-test-0123456789abcdef"
 """The client's key."""

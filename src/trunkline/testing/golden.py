@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
-from trunkline.dialects.base import Decoder
+from trunkline.dialects.interfaces import Decoder
 from trunkline.model.errors import TrunklineError
 from trunkline.model.events import Event
 

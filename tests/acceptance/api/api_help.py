@@ -16,7 +16,7 @@ from trunkline.ports import Response, UpstreamRequest
 from trunkline.settings import parse
 from trunkline.testing.gateway import KEY as KEY
 from trunkline.testing.gateway import RunningGateway, running_gateway
-from trunkline.upstream.demo import DemoTransport
+from trunkline.transport.demo import DemoTransport
 
 OTHER = "sk-test-other-0123456789abcd"
 """A key without a limit, as `KEY` is."""

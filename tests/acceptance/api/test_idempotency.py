@@ -10,12 +10,12 @@ import pytest
 from api_help import CHAT, KEY, LIMIT, MODEL, OTHER, POOR, Api, Counting, Reply, running, until
 from sqlalchemy.exc import OperationalError
 
-from trunkline.dialects.sse import KEEP_ALIVE
+from trunkline.dialects.common.sse import KEEP_ALIVE
 from trunkline.model import errors
 from trunkline.model.errors import Attempt, TrunklineError
 from trunkline.ports import EVENT_STREAM, Listener
 from trunkline.server import idempotency
-from trunkline.server.recorder import Recorder
+from trunkline.server.recording_sink import Recorder
 from trunkline.storage import IdempotencyStore
 from trunkline.storage.idempotency import LEASE_S, Entry, Fresh
 

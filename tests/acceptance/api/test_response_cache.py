@@ -16,8 +16,8 @@ from test_dialects import ASKS, frames
 from test_dialects import ask as ask_in
 
 from trunkline.app import App
+from trunkline.dialects.common.sse import KEEP_ALIVE
 from trunkline.dialects.registry import CLIENTS
-from trunkline.dialects.sse import KEEP_ALIVE
 from trunkline.ports import CachedAnswer
 from trunkline.settings import parse
 from trunkline.storage.answer_cache import MemoryAnswerCache

@@ -16,7 +16,7 @@ from msgspec import Struct, field
 from openai import APIError, AsyncOpenAI
 from sdk_help import HELLO, Got, ask, sdk
 
-from trunkline.dialects.reasoning import unpack
+from trunkline.dialects.common.reasoning import unpack
 from trunkline.testing.gateway import MODEL, RunningGateway
 
 Call = tuple[str, str, str]

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trunkline.dialects.registry import CLIENTS
+from trunkline.engine.context import Context
 from trunkline.model.key import Key
-from trunkline.pipeline.context import Context
 from trunkline.server.response_cache import CLEAR, HEADER, MOST_TTL_S, TTL, Caching, Kept, decide, key_of, seconds
 
 

@@ -7,10 +7,10 @@ from typing import Any, Literal
 import msgspec
 from msgspec import Struct
 
-from trunkline.dialects.base import Call, Converter, Identity, Outcome
-from trunkline.dialects.openai_chat.decode import BodyDecoder, StreamDecoder
+from trunkline.dialects.interfaces import Call, Converter, Identity, Outcome
+from trunkline.dialects.openai_chat.response_decoder import BodyDecoder, StreamDecoder
 from trunkline.dialects.registry import CLIENTS, RELAYS, UPSTREAMS
-from trunkline.dialects.translate import Translation
+from trunkline.dialects.translation import Translation
 from trunkline.model.endpoint import Endpoint
 from trunkline.model.errors import TrunklineError
 from trunkline.model.events import ChoiceEnded, Event, check

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from trunkline.dialects.bedrock_converse import eventstream
+from trunkline.dialects.bedrock_converse import event_stream
 from trunkline.model.endpoint import Endpoint
 from trunkline.model.response import Part as Answered
 from trunkline.model.response import Response
@@ -33,7 +33,7 @@ def endpoint(model: str = CLAUDE, parameters: Iterable[str] = ()) -> Endpoint:
 def frames(*said: tuple[str, Json]) -> bytes:
     """A stream of the events *said*: names and bodies; a name that ends in `Exception` is one."""
     return b"".join(
-        (eventstream.exception if name.endswith("Exception") else eventstream.event)(name, msgspec.json.encode(body))
+        (event_stream.exception if name.endswith("Exception") else event_stream.event)(name, msgspec.json.encode(body))
         for name, body in said
     )
 

@@ -16,9 +16,9 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
-from trunkline.dialects.base import Quirks
-from trunkline.dialects.bedrock_converse.media import AUDIO, DOCUMENTS, IMAGES, VIDEOS
-from trunkline.dialects.reasoning import ANTHROPIC
+from trunkline.dialects.bedrock_converse.request_media import AUDIO, DOCUMENTS, IMAGES, VIDEOS
+from trunkline.dialects.common.reasoning import ANTHROPIC
+from trunkline.dialects.interfaces import Quirks
 from trunkline.model.citation import Citation, CitationKind
 from trunkline.model.request import (
     AudioPart,

@@ -8,8 +8,8 @@ from typing import Any
 
 import msgspec
 
-from trunkline.dialects.base import Quirks
-from trunkline.dialects.google_genai.decode import BodyDecoder, StreamDecoder
+from trunkline.dialects.google_genai.response_decoder import BodyDecoder, StreamDecoder
+from trunkline.dialects.interfaces import Quirks
 from trunkline.dialects.registry import CLIENTS, UPSTREAMS
 from trunkline.model.endpoint import Endpoint
 from trunkline.model.errors import TrunklineError

@@ -14,8 +14,8 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from trunkline.dialects.base import Quirks
-from trunkline.dialects.reasoning import GEMINI
+from trunkline.dialects.common.reasoning import GEMINI
+from trunkline.dialects.interfaces import Quirks
 from trunkline.model.request import (
     AudioPart,
     FilePart,

@@ -9,10 +9,10 @@ import yaml
 from jsonschema_rs import Draft202012Validator
 from msgspec import Struct
 
-from trunkline.dialects.base import Call, Converter, Identity
+from trunkline.dialects.common.sse import FrameReader
+from trunkline.dialects.interfaces import Call, Converter, Identity
 from trunkline.dialects.registry import CLIENTS, RELAYS, UPSTREAMS
-from trunkline.dialects.sse import FrameReader
-from trunkline.dialects.translate import Translation
+from trunkline.dialects.translation import Translation
 from trunkline.model.errors import TrunklineError
 from trunkline.model.usage import Cost, Usage
 

@@ -7,11 +7,11 @@ import msgspec
 from chat_help import Answer
 from matrix_help import IDENTITY as IDENTITY
 
-from trunkline.dialects.base import Call, Converter
-from trunkline.dialects.openai_responses.decode import BodyDecoder, StreamDecoder
+from trunkline.dialects.common.sse import FrameReader
+from trunkline.dialects.interfaces import Call, Converter
+from trunkline.dialects.openai_responses.response_decoder import BodyDecoder, StreamDecoder
 from trunkline.dialects.registry import CLIENTS, RELAYS, UPSTREAMS
-from trunkline.dialects.sse import FrameReader
-from trunkline.dialects.translate import Translation
+from trunkline.dialects.translation import Translation
 from trunkline.model.endpoint import Endpoint
 from trunkline.model.errors import TrunklineError
 from trunkline.model.events import Event, check

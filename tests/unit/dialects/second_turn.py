@@ -6,9 +6,9 @@ from typing import Any
 import msgspec
 from matrix_help import IDENTITY, frames
 
-from trunkline.dialects.base import Quirks
+from trunkline.dialects.interfaces import Quirks
 from trunkline.dialects.registry import CLIENTS, UPSTREAMS
-from trunkline.dialects.translate import Translation
+from trunkline.dialects.translation import Translation
 from trunkline.model.endpoint import Endpoint
 from trunkline.model.usage import Cost, Usage
 

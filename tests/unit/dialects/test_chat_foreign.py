@@ -7,11 +7,11 @@ import pytest
 from chat_help import CHAT, ENDPOINT
 from msgspec.structs import replace
 
-from trunkline.dialects.base import Quirks
-from trunkline.dialects.ids import pseudonym
-from trunkline.dialects.openai_chat.foreign import FREE_INPUT, KNOWN_TIERS, TIERS
-from trunkline.dialects.openai_chat.names import MAX_NAME, Names, fit
-from trunkline.dialects.openai_chat.turns import MAX_ID, NO_RESULT
+from trunkline.dialects.common.ids import pseudonym
+from trunkline.dialects.common.tool_names import MAX_NAME, Names, fit
+from trunkline.dialects.interfaces import Quirks
+from trunkline.dialects.openai_chat.request_messages import MAX_ID, NO_RESULT
+from trunkline.dialects.openai_chat.request_translated import FREE_INPUT, KNOWN_TIERS, TIERS
 from trunkline.dialects.registry import UPSTREAMS
 from trunkline.model.citation import Citation
 from trunkline.model.endpoint import Endpoint

@@ -8,7 +8,7 @@ import pytest
 from chat_help import CHAT, IDENTITY
 from matrix_help import frames
 
-from trunkline.dialects.base import Call
+from trunkline.dialects.interfaces import Call
 from trunkline.model.citation import Citation
 from trunkline.model.events import (
     ChoiceEnded,

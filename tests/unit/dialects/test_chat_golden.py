@@ -10,9 +10,9 @@ from chat_help import CHAT, ENDPOINT, GOLDEN, WAYS, Way, carry, cases, converter
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from trunkline.dialects.base import Quirks
-from trunkline.dialects.openai_chat.decode import BodyDecoder, StreamDecoder
+from trunkline.dialects.interfaces import Quirks
 from trunkline.dialects.openai_chat.relay import BodyRelay
+from trunkline.dialects.openai_chat.response_decoder import BodyDecoder, StreamDecoder
 from trunkline.dialects.registry import RELAYS, UPSTREAMS
 from trunkline.model.errors import UpstreamTruncated
 from trunkline.model.events import check

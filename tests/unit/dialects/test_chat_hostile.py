@@ -8,10 +8,10 @@ from chat_help import IDENTITY, WAYS, Way, carry, converter, read
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from trunkline.dialects import lenient
+from trunkline.dialects.common import lenient_json
+from trunkline.dialects.common.sse import Frame, frames
 from trunkline.dialects.openai_chat import relay as relaying
-from trunkline.dialects.openai_chat.template import Template, learn
-from trunkline.dialects.sse import Frame, frames
+from trunkline.dialects.openai_chat.relay_template import Template, learn
 from trunkline.model.errors import UpstreamGarbled
 from trunkline.model.events import PartStarted
 
@@ -163,7 +163,7 @@ def test_a_blank_line_too_many_does_not_hang(way: Way) -> None:
 
 @pytest.mark.parametrize("way", WAYS)
 def test_an_endless_body_is_refused(way: Way, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lenient, "MAX_BODY_BYTES", 100)
+    monkeypatch.setattr(lenient_json, "MAX_BODY_BYTES", 100)
     monkeypatch.setattr(relaying, "MAX_BODY_BYTES", 100)
     through = converter(way, sse=False, stream=False)
     for _ in range(10):

@@ -9,11 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from trunkline.dialects.base import Quirks
-from trunkline.dialects.openai_chat.read import PARTS, SAMPLING
-from trunkline.dialects.openai_chat.request import DROPPABLE, OURS
-from trunkline.dialects.openai_chat.wire import NEEDS, ChatBody
-from trunkline.dialects.openai_chat.write import to_wire
+from trunkline.dialects.interfaces import Quirks
+from trunkline.dialects.openai_chat.request_decoder import PARTS, SAMPLING
+from trunkline.dialects.openai_chat.request_encoder import DROPPABLE, OURS
+from trunkline.dialects.openai_chat.request_native import to_wire
+from trunkline.dialects.openai_chat.request_schema import NEEDS, ChatBody
 from trunkline.dialects.registry import RELAYS, UPSTREAMS
 from trunkline.model.errors import InvalidRequest
 from trunkline.model.request import (

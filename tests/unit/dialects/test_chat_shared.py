@@ -10,12 +10,12 @@ from chat_help import CHAT, ENDPOINT, WAYS, Shared, Way, carry, ended, read, who
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from trunkline.dialects.base import Quirks
-from trunkline.dialects.openai_chat.decode import BodyDecoder, StreamDecoder
-from trunkline.dialects.openai_chat.request import OURS
-from trunkline.dialects.openai_chat.write import to_wire
+from trunkline.dialects.common.sse import BlockReader, frames
+from trunkline.dialects.interfaces import Quirks
+from trunkline.dialects.openai_chat.request_encoder import OURS
+from trunkline.dialects.openai_chat.request_native import to_wire
+from trunkline.dialects.openai_chat.response_decoder import BodyDecoder, StreamDecoder
 from trunkline.dialects.registry import RELAYS, UPSTREAMS
-from trunkline.dialects.sse import BlockReader, frames
 from trunkline.model.errors import TrunklineError, UpstreamTruncated
 from trunkline.model.events import check
 from trunkline.model.response import Response, fold

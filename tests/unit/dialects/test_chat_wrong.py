@@ -8,7 +8,7 @@ from chat_help import CHAT
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trunkline.dialects.limits import MAX_FIELDS, envelope, printable
+from trunkline.dialects.common.json_input import MAX_FIELDS, envelope, printable
 from trunkline.model.errors import InvalidRequest
 
 HI = {"role": "user", "content": "Hi"}

@@ -9,10 +9,10 @@ from converse_help import frames
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from trunkline.dialects.bedrock_converse import eventstream
-from trunkline.dialects.bedrock_converse.decode import FINISH, BodyDecoder, StreamDecoder
+from trunkline.dialects.bedrock_converse import event_stream
+from trunkline.dialects.bedrock_converse.response_decoder import FINISH, BodyDecoder, StreamDecoder
 from trunkline.dialects.bedrock_converse.usage import decode as usage_of
-from trunkline.dialects.reasoning import ANTHROPIC
+from trunkline.dialects.common.reasoning import ANTHROPIC
 from trunkline.model.errors import UpstreamGarbled, UpstreamTruncated
 from trunkline.model.events import ChoiceEnded, Event, check
 from trunkline.model.response import Part, Response, fold
@@ -263,12 +263,12 @@ def test_a_stream_that_begins_in_the_middle() -> None:
 
 @pytest.mark.parametrize("payload", [b"{", b"[1]", b'{"delta": 1}'])
 def test_payloads_that_make_no_sense(payload: bytes) -> None:
-    body = frames(START) + eventstream.event("contentBlockDelta", payload)
+    body = frames(START) + event_stream.event("contentBlockDelta", payload)
     assert type(decode(StreamDecoder(), [body])[1]) is UpstreamGarbled
 
 
 def test_bytes_that_are_not_utf_8_are_replaced() -> None:
-    body = frames(START) + eventstream.event("contentBlockDelta", b'{"delta":{"text":"a\xffb\\ud83d"}}') + frames(STOP)
+    body = frames(START) + event_stream.event("contentBlockDelta", b'{"delta":{"text":"a\xffb\\ud83d"}}') + frames(STOP)
     events, error = decode(StreamDecoder(), [body])
     assert error is None
     assert fold(events).choices[0].parts[0].text == "a\ufffdb\ufffd"

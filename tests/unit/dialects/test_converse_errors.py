@@ -6,8 +6,8 @@ import msgspec
 import pytest
 from converse_help import frames
 
-from trunkline.dialects.bedrock_converse import eventstream
-from trunkline.dialects.bedrock_converse.decode import BodyDecoder, StreamDecoder
+from trunkline.dialects.bedrock_converse import event_stream
+from trunkline.dialects.bedrock_converse.response_decoder import BodyDecoder, StreamDecoder
 from trunkline.dialects.registry import UPSTREAMS
 from trunkline.model.errors import (
     ContextTooLong,
@@ -126,7 +126,7 @@ def test_exceptions_within_a_stream(name: str, body: dict[str, Any], expected: t
 def test_an_error_within_a_stream() -> None:
     """What is no exception of the service's model has its words in headers."""
     headers = {":message-type": "error", ":error-code": "InternalFailure", ":error-message": "boom"}
-    events, found = decode(StreamDecoder(), [frames(*BEGUN) + eventstream.write(headers, b"")])
+    events, found = decode(StreamDecoder(), [frames(*BEGUN) + event_stream.write(headers, b"")])
     assert type(found) is UpstreamFailed
     assert (found.raw, found.provider_code, len(events)) == ("boom", "InternalFailure", 3)
 

@@ -15,9 +15,9 @@ from converse_help import endpoint
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from trunkline.dialects.base import Quirks
-from trunkline.dialects.bedrock_converse import eventstream
-from trunkline.dialects.bedrock_converse.decode import BodyDecoder, StreamDecoder
+from trunkline.dialects.bedrock_converse import event_stream
+from trunkline.dialects.bedrock_converse.response_decoder import BodyDecoder, StreamDecoder
+from trunkline.dialects.interfaces import Quirks
 from trunkline.dialects.registry import CLIENTS, UPSTREAMS
 from trunkline.model.events import Event, check
 from trunkline.testing.golden import Golden, decode, slices, to_json
@@ -27,7 +27,7 @@ BODIES = cases("streams/converse/*.json")
 ANSWERS = STREAMS + BODIES
 REQUESTS = sorted((GOLDEN / "requests" / "converse").glob("*.json"))
 MODELS = {"claude": "us.anthropic.claude-sonnet-4-20250514-v1:0", "nova": "us.amazon.nova-2-lite-v1:0"}
-WRITERS = {"event": eventstream.event, "exception": eventstream.exception}
+WRITERS = {"event": event_stream.event, "exception": event_stream.exception}
 
 
 def body(case: Path) -> bytes:

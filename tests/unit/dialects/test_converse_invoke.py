@@ -10,10 +10,10 @@ import pytest
 from chat_help import Shared
 from converse_help import frames
 
-from trunkline.dialects.bedrock_converse import eventstream
-from trunkline.dialects.bedrock_converse.invoke import InvokeDecoder
-from trunkline.dialects.openai_chat.decode import StreamDecoder
-from trunkline.dialects.sse import FrameReader
+from trunkline.dialects.bedrock_converse import event_stream
+from trunkline.dialects.bedrock_converse.invoke_stream import InvokeDecoder
+from trunkline.dialects.common.sse import FrameReader
+from trunkline.dialects.openai_chat.response_decoder import StreamDecoder
 from trunkline.model.errors import UpstreamGarbled, UpstreamLimited
 from trunkline.model.events import Event, check
 from trunkline.model.response import fold
@@ -85,5 +85,5 @@ def test_exceptions_and_nonsense() -> None:
     _, error = decode(InvokeDecoder(Told()), [frames(("throttlingException", {"message": "m"}))])
     assert type(error) is UpstreamLimited
     for payload in (b'{"bytes":"%"}', b"{}", b"[", b'{"bytes":"e30"}'):
-        _, error = decode(InvokeDecoder(Told()), [eventstream.event("chunk", payload)])
+        _, error = decode(InvokeDecoder(Told()), [event_stream.event("chunk", payload)])
         assert type(error) is UpstreamGarbled, payload

@@ -11,11 +11,11 @@ from msgspec.structs import replace
 from reread import normal
 from said_help import Conversation, conversations, data_of, numbers, some, texts
 
-from trunkline.dialects.base import Quirks
-from trunkline.dialects.bedrock_converse.media import AUDIO
-from trunkline.dialects.bedrock_converse.models import BETAS, Family, family
-from trunkline.dialects.bedrock_converse.request import MAX_MARKS
-from trunkline.dialects.reasoning import ANTHROPIC
+from trunkline.dialects.bedrock_converse.request_encoder import MAX_MARKS
+from trunkline.dialects.bedrock_converse.request_media import AUDIO
+from trunkline.dialects.common.claude_models import BETAS, Family, family
+from trunkline.dialects.common.reasoning import ANTHROPIC
+from trunkline.dialects.interfaces import Quirks
 from trunkline.dialects.registry import UPSTREAMS
 from trunkline.model.citation import Citation
 from trunkline.model.request import (

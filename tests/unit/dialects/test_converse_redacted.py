@@ -10,7 +10,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from second_turn import again, first, heard, sent
 
-from trunkline.dialects.bedrock_converse.redacted import MARK
+from trunkline.dialects.bedrock_converse.redacted_reasoning import MARK
 from trunkline.dialects.registry import CLIENTS
 
 USED = {"inputTokens": 3, "outputTokens": 2, "totalTokens": 5}

@@ -9,11 +9,11 @@ from converse_help import CLAUDE, endpoint
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trunkline.dialects.base import Quirks
-from trunkline.dialects.bedrock_converse.models import FAMILIES, family, nearest
-from trunkline.dialects.bedrock_converse.thinking import WORDS
-from trunkline.dialects.bedrock_converse.turns import NO_RESULT, NOTHING
-from trunkline.dialects.reasoning import ANTHROPIC, GEMINI
+from trunkline.dialects.bedrock_converse.request_thinking import WORDS
+from trunkline.dialects.bedrock_converse.request_turns import NO_RESULT, NOTHING
+from trunkline.dialects.common.claude_models import FAMILIES, family, nearest
+from trunkline.dialects.common.reasoning import ANTHROPIC, GEMINI
+from trunkline.dialects.interfaces import Quirks
 from trunkline.dialects.registry import UPSTREAMS
 from trunkline.model.citation import Citation
 from trunkline.model.request import (

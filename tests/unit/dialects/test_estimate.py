@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trunkline.dialects.estimate import PER_IMAGE, request_tokens, text_tokens
+from trunkline.dialects.common.token_estimate import PER_IMAGE, request_tokens, text_tokens
 from trunkline.model.request import ImagePart, Message, Request, TextPart, Tool
 
 PROSE = "The reason to choose one gateway over every other: a conversation crosses dialects whole."

@@ -10,13 +10,13 @@ from gemini_help import GEMINI, candidate, read
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trunkline.dialects.base import Call
 from trunkline.dialects.google_genai.citations import Places
-from trunkline.dialects.google_genai.decode import FINISH, BodyDecoder, StreamDecoder
 from trunkline.dialects.google_genai.errors import STATUSES
-from trunkline.dialects.google_genai.partial import MAX_INDEX, put, steps
+from trunkline.dialects.google_genai.response_decoder import FINISH, BodyDecoder, StreamDecoder
+from trunkline.dialects.google_genai.response_partial_args import MAX_INDEX, put, steps
+from trunkline.dialects.interfaces import Call
 from trunkline.dialects.registry import CLIENTS
-from trunkline.dialects.translate import Translation
+from trunkline.dialects.translation import Translation
 from trunkline.model.errors import (
     ContextTooLong,
     TrunklineError,

@@ -14,8 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from matrix_help import carry
 
-from trunkline.dialects.base import Quirks
-from trunkline.dialects.google_genai.decode import BodyDecoder, StreamDecoder
+from trunkline.dialects.google_genai.response_decoder import BodyDecoder, StreamDecoder
+from trunkline.dialects.interfaces import Quirks
 from trunkline.dialects.registry import CLIENTS
 from trunkline.model.events import check
 from trunkline.testing.golden import Golden, decode, slices, to_json

@@ -7,10 +7,10 @@ from gemini_help import FLASH, GEMINI, PRO, THREE, asked, endpoint, sent
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from trunkline.dialects.base import Call, Identity, Quirks
-from trunkline.dialects.google_genai.decode import BodyDecoder, StreamDecoder
+from trunkline.dialects.google_genai.response_decoder import BodyDecoder, StreamDecoder
+from trunkline.dialects.interfaces import Call, Identity, Quirks
 from trunkline.dialects.registry import CLIENTS
-from trunkline.dialects.translate import Translation
+from trunkline.dialects.translation import Translation
 from trunkline.model.errors import TrunklineError
 from trunkline.model.events import check
 from trunkline.model.request import Message, Reasoning, Request, Sampling, TextPart, Tool, ToolCallPart, ToolChoice

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from reread import normal
 from said_help import Conversation, arguments, conversations, data_of, numbers, some, texts
 
-from trunkline.dialects.base import Quirks
-from trunkline.dialects.reasoning import GEMINI as FORMAT
+from trunkline.dialects.common.reasoning import GEMINI as FORMAT
+from trunkline.dialects.interfaces import Quirks
 from trunkline.model.request import (
     AudioPart,
     FilePart,

@@ -8,14 +8,14 @@ from gemini_help import FLASH, GEMINI, PRO, THREE, asked, endpoint, sent
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trunkline.dialects.base import Quirks
-from trunkline.dialects.google_genai.count import GeminiCounter
-from trunkline.dialects.google_genai.history import NAME, NO_SIGNATURE, STAND_IN, joined
-from trunkline.dialects.google_genai.request import MAX_STOPS, RUNS, SAMPLING, UNSAID
-from trunkline.dialects.google_genai.thinking import FAMILIES, OTHERS, family_of
-from trunkline.dialects.reasoning import ANTHROPIC
-from trunkline.dialects.reasoning import GEMINI as OURS
-from trunkline.dialects.turns import NO_RESULT, NOTHING
+from trunkline.dialects.common.reasoning import ANTHROPIC
+from trunkline.dialects.common.reasoning import GEMINI as OURS
+from trunkline.dialects.common.tool_pairing import NO_RESULT, NOTHING
+from trunkline.dialects.google_genai.request_encoder import MAX_STOPS, RUNS, SAMPLING, UNSAID
+from trunkline.dialects.google_genai.request_messages import NAME, NO_SIGNATURE, STAND_IN, joined
+from trunkline.dialects.google_genai.request_thinking import FAMILIES, OTHERS, family_of
+from trunkline.dialects.google_genai.token_count import GeminiCounter
+from trunkline.dialects.interfaces import Quirks
 from trunkline.model.errors import UpstreamGarbled
 from trunkline.model.request import (
     AudioPart,

@@ -14,10 +14,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from trunkline.dialects.base import Quirks
-from trunkline.dialects.google_genai.decode import BodyDecoder, StreamDecoder
-from trunkline.dialects.reasoning import GEMINI as FORMAT
-from trunkline.dialects.sse import FrameReader
+from trunkline.dialects.common.reasoning import GEMINI as FORMAT
+from trunkline.dialects.common.sse import FrameReader
+from trunkline.dialects.google_genai.response_decoder import BodyDecoder, StreamDecoder
+from trunkline.dialects.interfaces import Quirks
 from trunkline.model.errors import TrunklineError, UpstreamDenied, UpstreamLimited, UpstreamTruncated
 from trunkline.model.events import check
 from trunkline.model.request import Tool

@@ -6,9 +6,9 @@ from typing import Any
 import msgspec
 from chat_help import Shared
 
-from trunkline.dialects.anthropic_messages.decode import BodyDecoder, StreamDecoder
-from trunkline.dialects.base import Decoder
-from trunkline.dialects.bedrock_converse.invoke import InvokeDecoder
+from trunkline.dialects.anthropic_messages.response_decoder import BodyDecoder, StreamDecoder
+from trunkline.dialects.bedrock_converse.invoke_stream import InvokeDecoder
+from trunkline.dialects.interfaces import Decoder
 from trunkline.model.events import check
 from trunkline.model.response import fold
 from trunkline.testing.golden import decode, slices

@@ -8,10 +8,10 @@ from messages_help import CLIENT, RELAY, UPSTREAM
 from messages_help import ENDPOINT as OLDER
 from msgspec.structs import replace
 
-from trunkline.dialects.anthropic_messages.betas import NEEDED
-from trunkline.dialects.anthropic_messages.count import MessagesCounter
-from trunkline.dialects.anthropic_messages.outgoing import STRUCTURED
-from trunkline.dialects.base import Quirks
+from trunkline.dialects.anthropic_messages.request_betas import NEEDED
+from trunkline.dialects.anthropic_messages.request_encoder import STRUCTURED
+from trunkline.dialects.anthropic_messages.token_count import MessagesCounter
+from trunkline.dialects.interfaces import Quirks
 from trunkline.model.endpoint import Endpoint
 
 ENDPOINT = replace(OLDER, upstream_model="claude-opus-4-8")

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 from messages_help import CLIENT, IDENTITY, Wire, answer, call_of, judged, whole, wire, written
 
-from trunkline.dialects.reasoning import ANTHROPIC, GEMINI, OPENAI, pack
+from trunkline.dialects.common.reasoning import ANTHROPIC, GEMINI, OPENAI, pack
 from trunkline.model.citation import Citation
 from trunkline.model.errors import UpstreamOverloaded, UpstreamTruncated
 from trunkline.model.events import ChoiceEnded, Delta, Event, Finished, FinishReason, PartEnded, PartStarted, Started

@@ -8,7 +8,7 @@ import pytest
 from messages_help import CLIENT, ENDPOINT, UPSTREAM, call_of
 
 from trunkline.dialects.anthropic_messages.errors import STATUSES, TYPES, from_object
-from trunkline.dialects.base import Quirks
+from trunkline.dialects.interfaces import Quirks
 from trunkline.dialects.registry import COUNTERS
 from trunkline.model import errors
 from trunkline.model.errors import Attempt, InvalidRequest, Overloaded, TrunklineError, UpstreamGarbled

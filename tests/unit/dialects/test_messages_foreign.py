@@ -10,12 +10,12 @@ from messages_help import CLIENT, ENDPOINT, UPSTREAM
 from messages_rules import accept
 from msgspec.structs import replace
 
-from trunkline.dialects.anthropic_messages.mend import GO_ON
-from trunkline.dialects.anthropic_messages.outgoing import USUAL_OUTPUT
-from trunkline.dialects.base import Quirks
-from trunkline.dialects.ids import pseudonym
-from trunkline.dialects.reasoning import ANTHROPIC, OPENAI
-from trunkline.dialects.turns import NO_RESULT, NOTHING
+from trunkline.dialects.anthropic_messages.request_encoder import USUAL_OUTPUT
+from trunkline.dialects.anthropic_messages.request_normalization import GO_ON
+from trunkline.dialects.common.ids import pseudonym
+from trunkline.dialects.common.reasoning import ANTHROPIC, OPENAI
+from trunkline.dialects.common.tool_pairing import NO_RESULT, NOTHING
+from trunkline.dialects.interfaces import Quirks
 from trunkline.model.request import (
     AudioPart,
     CacheMark,

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from messages_help import CLIENT, ENDPOINT, RELAY, UPSTREAM, WAYS, Way, assembled, carry, read, wire
 from msgspec.structs import replace
 
-from trunkline.dialects.anthropic_messages.decode import BodyDecoder, StreamDecoder
-from trunkline.dialects.base import Quirks
+from trunkline.dialects.anthropic_messages.response_decoder import BodyDecoder, StreamDecoder
+from trunkline.dialects.interfaces import Quirks
 from trunkline.model.errors import UpstreamFailed, UpstreamGarbled, UpstreamTruncated
 from trunkline.model.events import check
 from trunkline.model.response import fold

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from messages_help import CLIENT, ENDPOINT, RELAY, WAYS, Way, carry, read, wire
 from msgspec.structs import replace
 
-from trunkline.dialects.base import Quirks
+from trunkline.dialects.interfaces import Quirks
 from trunkline.dialects.registry import UPSTREAMS
 from trunkline.model.errors import InvalidRequest, UpstreamFailed
 

@@ -7,8 +7,8 @@ import pytest
 from messages_help import CLIENT, ENDPOINT, RELAY, Wire, call_of
 from msgspec.structs import replace
 
-from trunkline.dialects.base import Quirks
-from trunkline.dialects.reasoning import ANTHROPIC, GEMINI, OPENAI, pack
+from trunkline.dialects.common.reasoning import ANTHROPIC, GEMINI, OPENAI, pack
+from trunkline.dialects.interfaces import Quirks
 from trunkline.model.errors import InvalidRequest
 from trunkline.model.request import (
     CacheMark,

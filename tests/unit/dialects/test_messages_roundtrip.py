@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from messages_help import CLIENT, ENDPOINT, RELAY, UPSTREAM
 from msgspec.structs import replace
 
-from trunkline.dialects.base import Quirks
+from trunkline.dialects.interfaces import Quirks
 
 NEWEST = replace(ENDPOINT, upstream_model="claude-opus-4-8")
 Json = dict[str, Any]

@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 from messages_help import CLIENT, ENDPOINT, IDENTITY, RELAY, UPSTREAM, WAYS, Way, carry, read, wire
 from msgspec.structs import replace
 
-from trunkline.dialects.anthropic_messages.blocks import arguments, promised
-from trunkline.dialects.anthropic_messages.decode import BodyDecoder, StreamDecoder
-from trunkline.dialects.anthropic_messages.encode import BodyEncoder, StreamEncoder
-from trunkline.dialects.base import Quirks
+from trunkline.dialects.anthropic_messages.response_blocks import arguments, promised
+from trunkline.dialects.anthropic_messages.response_decoder import BodyDecoder, StreamDecoder
+from trunkline.dialects.anthropic_messages.response_encoder import BodyEncoder, StreamEncoder
+from trunkline.dialects.interfaces import Quirks
 from trunkline.dialects.registry import CLIENTS, UPSTREAMS
 from trunkline.model.errors import TrunklineError, UpstreamTruncated
 from trunkline.model.events import Event, check

@@ -7,8 +7,8 @@ import pytest
 from messages_help import CLIENT, ENDPOINT, RELAY, UPSTREAM
 from msgspec.structs import replace
 
-from trunkline.dialects.anthropic_messages import within
-from trunkline.dialects.base import Encoded, Quirks
+from trunkline.dialects.anthropic_messages import request_midway_system
+from trunkline.dialects.interfaces import Encoded, Quirks
 
 Json = dict[str, Any]
 HI: Json = {"role": "user", "content": "Hi"}
@@ -58,8 +58,8 @@ def sent(*messages: Json, model: str, quirks: Quirks | None = None, **more: Any)
 )
 def test_who_takes_them(model: str, takes: bool) -> None:
     endpoint = replace(ENDPOINT, model="x/y", upstream_model=model)
-    assert within.takes(endpoint, Quirks()) == takes
-    assert not within.takes(endpoint, Quirks(model_in_body=False)), "none on Vertex"
+    assert request_midway_system.takes(endpoint, Quirks()) == takes
+    assert not request_midway_system.takes(endpoint, Quirks(model_in_body=False)), "none on Vertex"
 
 
 def test_who_takes_them_gets_them() -> None:

@@ -6,10 +6,10 @@ import msgspec
 import pytest
 from chat_help import IDENTITY
 
-from trunkline.dialects.base import Call, Client, Quirks
-from trunkline.dialects.ids import pseudonym
+from trunkline.dialects.common.ids import pseudonym
+from trunkline.dialects.interfaces import Call, Client, Quirks
 from trunkline.dialects.registry import CLIENTS, UPSTREAMS
-from trunkline.dialects.translate import Translation
+from trunkline.dialects.translation import Translation
 from trunkline.model.endpoint import Endpoint
 from trunkline.model.usage import Cost, Usage
 

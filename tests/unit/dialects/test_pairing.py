@@ -6,9 +6,9 @@ import msgspec
 import pytest
 from gemini_help import endpoint
 
-from trunkline.dialects.base import Quirks
+from trunkline.dialects.common.tool_pairing import NO_RESULT, paired
+from trunkline.dialects.interfaces import Quirks
 from trunkline.dialects.registry import CLIENTS, UPSTREAMS
-from trunkline.dialects.turns import NO_RESULT, paired
 from trunkline.model.loss import Losses
 from trunkline.model.request import Message, TextPart, ToolCallPart
 

@@ -9,9 +9,9 @@ from chat_help import GOLDEN
 from hypothesis import given
 from hypothesis import strategies as st
 
+from trunkline.dialects.common.replay import frames, put, reframed
+from trunkline.dialects.common.sse import FrameReader
 from trunkline.dialects.registry import CLIENTS
-from trunkline.dialects.replay import frames, put, reframed
-from trunkline.dialects.sse import FrameReader
 
 ID, CREATED = "gen-1790000999-abcdefghijklmnopqrst", 1790000999
 TIMES = {"chat": ("created",), "messages": (), "responses": ("created_at", "completed_at")}

@@ -9,8 +9,8 @@ from openai.types.responses.response_stream_event import ResponseStreamEvent
 from pydantic import TypeAdapter
 from responses_help import CLIENT, IDENTITY, Wire, call_of, wire, written
 
-from trunkline.dialects.openai_responses.pieces import ENDS, STARTS
-from trunkline.dialects.reasoning import ANTHROPIC, GEMINI, OPENAI, pack
+from trunkline.dialects.common.reasoning import ANTHROPIC, GEMINI, OPENAI, pack
+from trunkline.dialects.openai_responses.response_parts import ENDS, STARTS
 from trunkline.model.citation import Citation
 from trunkline.model.errors import UpstreamLimited, UpstreamTruncated
 from trunkline.model.events import ChoiceEnded, Delta, Event, Finished, Noted, PartEnded, PartKind, PartStarted, Started

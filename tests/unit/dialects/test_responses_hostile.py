@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from responses_help import CLIENT, ENDPOINT, RELAY, UPSTREAM, WAYS, Way, carry, read, wire
 from test_responses_request import EVERYTHING
 
-from trunkline.dialects.base import Quirks
-from trunkline.dialects.openai_responses.outgoing import to_wire
+from trunkline.dialects.interfaces import Quirks
+from trunkline.dialects.openai_responses.request_encoder import to_wire
 from trunkline.model.errors import InvalidRequest
 
 STREAMS = cases("streams/responses/*.sse")

@@ -7,10 +7,10 @@ import pytest
 from msgspec.structs import replace
 from responses_help import CLIENT, ENDPOINT, RELAY, UPSTREAM, Wire, call_of
 
-from trunkline.dialects.base import Quirks
-from trunkline.dialects.openai_responses.foreign import takes_marks
-from trunkline.dialects.openai_responses.outgoing import to_wire
-from trunkline.dialects.reasoning import ANTHROPIC, GEMINI, OPENAI, pack
+from trunkline.dialects.common.reasoning import ANTHROPIC, GEMINI, OPENAI, pack
+from trunkline.dialects.interfaces import Quirks
+from trunkline.dialects.openai_responses.request_encoder import to_wire
+from trunkline.dialects.openai_responses.request_translated import takes_marks
 from trunkline.dialects.registry import CLIENTS, COUNTERS
 from trunkline.model.citation import Citation
 from trunkline.model.errors import InvalidRequest, UpstreamGarbled
@@ -566,7 +566,7 @@ def test_the_question_how_many_tokens() -> None:
 
 
 def test_a_thought_that_was_put_back() -> None:
-    """Of an answer, as `dialects.thoughts` remembers it: its parts say of which item they were, and no request's."""
+    """Of an answer, as `common.signatures` remembers it: its parts say of which item they were, and no request's."""
     meta = {"type": "reasoning", "id": "rs_1", "summary": []}
     thoughts = (
         ReasoningPart(form="summary", text="T", id="rs_1", format=OPENAI, extra={"~item": meta, "~at": 0}),

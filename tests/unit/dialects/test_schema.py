@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema_rs import Draft202012Validator
 
-from trunkline.dialects.schema import ANTHROPIC, GEMINI, MAX_SIZE, STRICT, Subset, rooted, subset
+from trunkline.dialects.common.json_schema import ANTHROPIC, GEMINI, MAX_SIZE, STRICT, Subset, rooted, subset
 
 KINDS: tuple[Subset, ...] = ("full", "plain", "openai_strict", "anthropic", "gemini")
 NODE = {

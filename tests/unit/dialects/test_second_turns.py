@@ -9,7 +9,7 @@ import pytest
 from converse_help import frames
 from second_turn import again, calls, endpoint, first, heard, losses, sent
 
-from trunkline.dialects.base import Quirks
+from trunkline.dialects.interfaces import Quirks
 from trunkline.dialects.registry import CLIENTS, UPSTREAMS
 
 Json = dict[str, Any]

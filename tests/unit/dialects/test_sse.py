@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trunkline.dialects.sse import BOM, DONE, BlockReader, Frame, FrameReader, is_stream
+from trunkline.dialects.common.sse import BOM, DONE, BlockReader, Frame, FrameReader, is_stream
 from trunkline.model.errors import UpstreamFailed, UpstreamGarbled
 from trunkline.testing.golden import slices
 

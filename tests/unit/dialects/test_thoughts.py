@@ -2,11 +2,11 @@
 
 from msgspec.structs import replace
 
-from trunkline.dialects.reasoning import ANTHROPIC, GEMINI, pack, unpack
-from trunkline.dialects.thoughts import Collector, Thoughts, restore
+from trunkline.dialects.common.reasoning import ANTHROPIC, GEMINI, pack, unpack
+from trunkline.dialects.common.signatures import Collector, Thoughts, restore
+from trunkline.engine.signature_memory import KEPT_S, ThoughtMemory
 from trunkline.model.events import Delta, Event, PartEnded, PartStarted
 from trunkline.model.request import Message, ReasoningPart, Request, TextPart, ToolCallPart
-from trunkline.upstream.thoughts import KEPT_S, ThoughtMemory
 
 SIGNED = ReasoningPart(form="text", text="I look it up.", signature="c2ln", format=ANTHROPIC)
 CALL = ToolCallPart("call_1", "look", "{}")

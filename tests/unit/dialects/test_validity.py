@@ -3,7 +3,7 @@
 import msgspec
 import pytest
 
-from trunkline.dialects.validity import Calls, offered
+from trunkline.dialects.common.tool_validation import Calls, offered
 from trunkline.model.events import PartStarted
 
 NAMES = frozenset({"look"})

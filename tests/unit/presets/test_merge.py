@@ -13,7 +13,7 @@ from trunkline.dialects.registry import CLIENTS
 from trunkline.model.errors import InvalidRequest
 from trunkline.presets.merge import merge, reference
 from trunkline.presets.names import raw
-from trunkline.presets.say import say
+from trunkline.presets.to_dialect import say
 from trunkline.presets.tools import identity, merged
 from trunkline.server.api.presets import content_of
 

@@ -8,9 +8,9 @@ from presets_help import LOST, SAID, Json
 
 from trunkline.dialects.registry import CLIENTS
 from trunkline.model.errors import InvalidRequest
+from trunkline.presets.from_body import Content, read
 from trunkline.presets.names import KNOWN, TRANSIENT
-from trunkline.presets.read import Content, read
-from trunkline.presets.say import say
+from trunkline.presets.to_dialect import say
 from trunkline.server.api.presets import content_of
 
 HELLO = [{"role": "user", "content": "Hello"}]

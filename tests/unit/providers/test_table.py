@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 import msgspec
 import pytest
 
-from trunkline.dialects.base import Quirks
+from trunkline.dialects.interfaces import Quirks
 from trunkline.providers.base import Provider
 from trunkline.providers.compatible import VALUE, Compatible, compatible
 from trunkline.providers.config import SUPPORTED, CredentialSettings, ProviderSettings

@@ -16,8 +16,10 @@ from msgspec.structs import replace
 
 from trunkline.catalog.config import ModelSettings
 from trunkline.catalog.models import Catalog, build
-from trunkline.dialects.base import Call, Client
+from trunkline.dialects.interfaces import Call, Client
 from trunkline.dialects.registry import CLIENTS
+from trunkline.engine.credentials import Credentials
+from trunkline.engine.router import Route, Router, memory
 from trunkline.model.endpoint import DataPolicy, Endpoint
 from trunkline.model.errors import TrunklineError, UpstreamLimited
 from trunkline.model.key import ANONYMOUS
@@ -26,8 +28,6 @@ from trunkline.providers.base import Credential, Provider
 from trunkline.routing.config import PolicySettings, RoutingSettings
 from trunkline.routing.demand import lacking
 from trunkline.routing.statistics import Statistics
-from trunkline.upstream.health import Credentials
-from trunkline.upstream.router import Route, Router, memory
 
 NOW = 100_000.0
 BARE: dict[str, dict[str, Any]] = {

@@ -1,4 +1,4 @@
-"""One client's connection without a network: `server.http.Connection` between a scripted client and a small site."""
+"""One client's connection without a network: a `Connection` between a scripted client and a small site."""
 
 import asyncio
 import hashlib
@@ -8,10 +8,10 @@ from typing import Any, cast
 
 from trunkline.model.errors import TrunklineError
 from trunkline.server.config import ServerSettings
-from trunkline.server.exchange import Exchange
-from trunkline.server.http import Connection
-from trunkline.server.request_reader import MAX_UNLIKE
-from trunkline.server.told import told
+from trunkline.server.http.exchange import Exchange
+from trunkline.server.http.protocol import Connection
+from trunkline.server.http.request_headers import told
+from trunkline.server.http.request_reader import MAX_UNLIKE
 
 AT_ONCE = b"/api/v1/chat/completions"
 ROUTED = b"/api/v1/route"

@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 
 from trunkline.model.errors import TrunklineError
 from trunkline.server.config import ServerSettings
-from trunkline.server.exchange import Exchange
-from trunkline.server.head_cache import CachedHead, learn
-from trunkline.server.http import Connection
+from trunkline.server.http.exchange import Exchange
+from trunkline.server.http.head_cache import CachedHead, learn
+from trunkline.server.http.protocol import Connection
+from trunkline.server.http.request_head import NO_HEAD
+from trunkline.server.http.request_reader import MAX_UNLIKE
 from trunkline.server.inference import Ids
-from trunkline.server.request_head import NO_HEAD
-from trunkline.server.request_reader import MAX_UNLIKE
 
 PATH = b"/api/v1/chat/completions"
 Seen = tuple[bytes, bytes, bytes, dict[bytes, bytes], bytes, bool, int]

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from trunkline.dialects.lenient import count
+from trunkline.dialects.common.lenient_json import count
 from trunkline.model.citation import Citation, CitationKind
 
 PLACES: dict[str, tuple[CitationKind, str, str, str]] = {

@@ -2,21 +2,21 @@
 
 from collections.abc import Mapping
 
-from trunkline.dialects.anthropic_messages import errors, outgoing, relay
-from trunkline.dialects.anthropic_messages import request as requests
-from trunkline.dialects.anthropic_messages.count import counted
-from trunkline.dialects.anthropic_messages.decode import NAME, BodyDecoder, StreamDecoder
-from trunkline.dialects.anthropic_messages.encode import BodyEncoder, StreamEncoder, frame
+from trunkline.dialects.anthropic_messages import errors, relay, request_encoder
+from trunkline.dialects.anthropic_messages import request_decoder as requests
 from trunkline.dialects.anthropic_messages.replay import replay
-from trunkline.dialects.base import Call, Converter, Decoder, Encoded, Encoder, Identity, Quirks
-from trunkline.dialects.sse import is_stream
+from trunkline.dialects.anthropic_messages.response_decoder import NAME, BodyDecoder, StreamDecoder
+from trunkline.dialects.anthropic_messages.response_encoder import BodyEncoder, StreamEncoder, frame
+from trunkline.dialects.anthropic_messages.token_count import counted
+from trunkline.dialects.common.sse import is_stream
+from trunkline.dialects.interfaces import Call, Converter, Decoder, Encoded, Encoder, Identity, Quirks
 from trunkline.model.endpoint import Endpoint
 from trunkline.model.errors import TrunklineError
 from trunkline.model.request import Request
 
 
 class MessagesClient:
-    """Messages as clients speak it: `dialects.base.Client`."""
+    """Messages as clients speak it: `dialects.interfaces.Client`."""
 
     name = NAME
     keep_alive = frame("ping", {})
@@ -51,7 +51,7 @@ class MessagesClient:
 
 
 class MessagesUpstream:
-    """Messages as providers speak it: `dialects.base.Upstream`."""
+    """Messages as providers speak it: `dialects.interfaces.Upstream`."""
 
     name = NAME
 
@@ -65,7 +65,7 @@ class MessagesUpstream:
 
     def encode(self, request: Request, endpoint: Endpoint, quirks: Quirks) -> Encoded:
         """As `Upstream.encode`."""
-        return outgoing.encode(request, endpoint, quirks)
+        return request_encoder.encode(request, endpoint, quirks)
 
     def decoder(self, *, sse: bool) -> Decoder:
         """As `Upstream.decoder`."""
@@ -77,11 +77,11 @@ class MessagesUpstream:
 
 
 class MessagesRelay:
-    """Messages on both sides: `dialects.base.Relay`."""
+    """Messages on both sides: `dialects.interfaces.Relay`."""
 
     def request(self, call: Call, endpoint: Endpoint, quirks: Quirks) -> Encoded:
         """As `Relay.request`."""
-        return outgoing.relay(call, endpoint, quirks)
+        return request_encoder.relay(call, endpoint, quirks)
 
     def converter(self, call: Call, identity: Identity, *, sse: bool) -> Converter:
         """As `Relay.converter`."""

@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from trunkline.dialects.faults import classify
+from trunkline.dialects.common.upstream_errors import classify
 from trunkline.dialects.openai_chat.errors import error_object
 from trunkline.model.errors import Internal, TrunklineError, UpstreamFailed
 

@@ -10,9 +10,10 @@ from typing import Any
 import msgspec
 from msgspec import Raw, Struct
 
-from trunkline.dialects.anthropic_messages.blocks import promised
 from trunkline.dialects.anthropic_messages.citations import promised as promised_citation
-from trunkline.dialects.anthropic_messages.decode import (
+from trunkline.dialects.anthropic_messages.errors import envelope, from_object
+from trunkline.dialects.anthropic_messages.response_blocks import promised
+from trunkline.dialects.anthropic_messages.response_decoder import (
     BEGINNINGS,
     DELTAS,
     BodyDecoder,
@@ -21,15 +22,14 @@ from trunkline.dialects.anthropic_messages.decode import (
     says,
     whole,
 )
-from trunkline.dialects.anthropic_messages.encode import BodyEncoder, StreamEncoder, frame
-from trunkline.dialects.anthropic_messages.errors import envelope, from_object
+from trunkline.dialects.anthropic_messages.response_encoder import BodyEncoder, StreamEncoder, frame
 from trunkline.dialects.anthropic_messages.usage import decode as decode_usage
 from trunkline.dialects.anthropic_messages.usage import encode as encode_usage
 from trunkline.dialects.anthropic_messages.usage import in_delta
-from trunkline.dialects.base import Call, Converter, Identity, Outcome
-from trunkline.dialects.lenient import WholeBody, load, text
-from trunkline.dialects.sse import BlockReader, parse_block
-from trunkline.dialects.translate import Translation
+from trunkline.dialects.common.lenient_json import WholeBody, load, text
+from trunkline.dialects.common.sse import BlockReader, parse_block
+from trunkline.dialects.interfaces import Call, Converter, Identity, Outcome
+from trunkline.dialects.translation import Translation
 from trunkline.model.errors import TrunklineError, UpstreamFailed, UpstreamGarbled, UpstreamTruncated
 from trunkline.model.usage import Cost, Usage
 

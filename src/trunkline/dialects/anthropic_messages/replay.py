@@ -2,7 +2,7 @@
 
 from functools import partial
 
-from trunkline.dialects.replay import Fields, frames, opened, put, reframed, written
+from trunkline.dialects.common.replay import Fields, frames, opened, put, reframed, written
 
 BEGINS = b"event: message_"
 

@@ -3,19 +3,19 @@
 from collections.abc import Mapping
 from urllib.parse import quote
 
-from trunkline.dialects.base import Decoder, Encoded, Quirks
-from trunkline.dialects.bedrock_converse import request as requests
-from trunkline.dialects.bedrock_converse.decode import BodyDecoder, StreamDecoder
+from trunkline.dialects.bedrock_converse import request_encoder as requests
 from trunkline.dialects.bedrock_converse.errors import from_answer
-from trunkline.dialects.bedrock_converse.eventstream import FRAMED
-from trunkline.dialects.sse import is_stream
+from trunkline.dialects.bedrock_converse.event_stream import FRAMED
+from trunkline.dialects.bedrock_converse.response_decoder import BodyDecoder, StreamDecoder
+from trunkline.dialects.common.sse import is_stream
+from trunkline.dialects.interfaces import Decoder, Encoded, Quirks
 from trunkline.model.endpoint import Endpoint
 from trunkline.model.errors import TrunklineError
 from trunkline.model.request import Request
 
 
 class ConverseUpstream:
-    """Converse as Bedrock speaks it: `dialects.base.Upstream`."""
+    """Converse as Bedrock speaks it: `dialects.interfaces.Upstream`."""
 
     name = "converse"
 

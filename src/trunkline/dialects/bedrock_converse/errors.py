@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from trunkline.dialects.faults import classify
+from trunkline.dialects.common.upstream_errors import classify
 from trunkline.model.errors import ContextTooLong, TrunklineError, UpstreamFailed, UpstreamRejected
 
 STATUS = {

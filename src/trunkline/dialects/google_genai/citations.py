@@ -8,7 +8,7 @@ Sources: Gemini API, "generateContent" reference: "CitationSource", "GroundingMe
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from trunkline.dialects.lenient import text
+from trunkline.dialects.common.lenient_json import text
 from trunkline.model.citation import Citation
 
 

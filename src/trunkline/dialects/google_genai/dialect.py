@@ -2,19 +2,19 @@
 
 from collections.abc import Mapping
 
-from trunkline.dialects.base import Decoder, Encoded, Quirks
-from trunkline.dialects.google_genai import request as requests
-from trunkline.dialects.google_genai.count import path_of
-from trunkline.dialects.google_genai.decode import NAME, BodyDecoder, StreamDecoder
+from trunkline.dialects.common.sse import is_stream
+from trunkline.dialects.google_genai import request_encoder as requests
 from trunkline.dialects.google_genai.errors import from_answer
-from trunkline.dialects.sse import is_stream
+from trunkline.dialects.google_genai.response_decoder import NAME, BodyDecoder, StreamDecoder
+from trunkline.dialects.google_genai.token_count import path_of
+from trunkline.dialects.interfaces import Decoder, Encoded, Quirks
 from trunkline.model.endpoint import Endpoint
 from trunkline.model.errors import TrunklineError
 from trunkline.model.request import Request
 
 
 class GeminiUpstream:
-    """generateContent as Google speaks it: `dialects.base.Upstream`."""
+    """generateContent as Google speaks it: `dialects.interfaces.Upstream`."""
 
     name = NAME
 

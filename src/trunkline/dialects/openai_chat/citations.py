@@ -5,7 +5,7 @@ Sources: wire-common §17; Perplexity's and xAI's references, read 2026-11-26.
 
 from typing import Any
 
-from trunkline.dialects.lenient import count
+from trunkline.dialects.common.lenient_json import count
 from trunkline.model.citation import Citation
 
 

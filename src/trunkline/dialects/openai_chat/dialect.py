@@ -2,21 +2,21 @@
 
 from collections.abc import Mapping
 
-from trunkline.dialects.base import Call, Converter, Decoder, Encoded, Encoder, Identity, Quirks
-from trunkline.dialects.openai_chat import read, relay
-from trunkline.dialects.openai_chat import request as requests
-from trunkline.dialects.openai_chat.decode import BodyDecoder, StreamDecoder
-from trunkline.dialects.openai_chat.encode import BodyEncoder, StreamEncoder
+from trunkline.dialects.common.sse import KEEP_ALIVE, is_stream
+from trunkline.dialects.interfaces import Call, Converter, Decoder, Encoded, Encoder, Identity, Quirks
+from trunkline.dialects.openai_chat import relay, request_decoder
+from trunkline.dialects.openai_chat import request_encoder as requests
 from trunkline.dialects.openai_chat.errors import error_body, from_answer
 from trunkline.dialects.openai_chat.replay import replay
-from trunkline.dialects.sse import KEEP_ALIVE, is_stream
+from trunkline.dialects.openai_chat.response_decoder import BodyDecoder, StreamDecoder
+from trunkline.dialects.openai_chat.response_encoder import BodyEncoder, StreamEncoder
 from trunkline.model.endpoint import Endpoint
 from trunkline.model.errors import NotFound, TrunklineError
 from trunkline.model.request import Request
 
 
 class ChatClient:
-    """Chat as clients speak it: `dialects.base.Client`."""
+    """Chat as clients speak it: `dialects.interfaces.Client`."""
 
     name = "chat"
     keep_alive = KEEP_ALIVE
@@ -27,7 +27,7 @@ class ChatClient:
 
     def decode(self, call: Call) -> Request:
         """As `Client.decode`."""
-        return read.decode(call)
+        return request_decoder.decode(call)
 
     def encoder(self, call: Call, identity: Identity) -> Encoder:
         """As `Client.encoder`."""
@@ -51,7 +51,7 @@ class ChatClient:
 
 
 class ChatUpstream:
-    """Chat as providers speak it: `dialects.base.Upstream`."""
+    """Chat as providers speak it: `dialects.interfaces.Upstream`."""
 
     name = "chat"
 
@@ -77,7 +77,7 @@ class ChatUpstream:
 
 
 class ChatRelay:
-    """Chat on both sides: `dialects.base.Relay`."""
+    """Chat on both sides: `dialects.interfaces.Relay`."""
 
     def request(self, call: Call, endpoint: Endpoint, quirks: Quirks) -> Encoded:
         """As `Relay.request`."""

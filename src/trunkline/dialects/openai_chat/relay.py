@@ -19,18 +19,18 @@ from typing import Annotated, Any, Literal, cast
 import msgspec
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
-from trunkline.dialects.base import Converter, Identity, Outcome
-from trunkline.dialects.lenient import MAX_BODY_BYTES, load, value
-from trunkline.dialects.openai_chat.decode import BodyDecoder, StreamDecoder, choices_of
-from trunkline.dialects.openai_chat.encode import BodyEncoder, StreamEncoder, error_chunk, frame, usage_chunk
+from trunkline.dialects.common.lenient_json import MAX_BODY_BYTES, load, value
+from trunkline.dialects.common.sse import DONE, BlockReader, frames
+from trunkline.dialects.interfaces import Converter, Identity, Outcome
 from trunkline.dialects.openai_chat.errors import from_object
-from trunkline.dialects.openai_chat.mend import Fixer
-from trunkline.dialects.openai_chat.template import Template, learn
+from trunkline.dialects.openai_chat.relay_template import Template, learn
+from trunkline.dialects.openai_chat.response_decoder import BodyDecoder, StreamDecoder, choices_of
+from trunkline.dialects.openai_chat.response_encoder import BodyEncoder, StreamEncoder, error_chunk, frame, usage_chunk
+from trunkline.dialects.openai_chat.response_normalization import Fixer
 from trunkline.dialects.openai_chat.usage import decode as decode_usage
 from trunkline.dialects.openai_chat.usage import encode as encode_usage
 from trunkline.dialects.openai_chat.usage import read as read_usage
-from trunkline.dialects.sse import DONE, BlockReader, frames
-from trunkline.dialects.translate import Translation
+from trunkline.dialects.translation import Translation
 from trunkline.model.errors import TrunklineError, UpstreamFailed, UpstreamGarbled, UpstreamTruncated
 from trunkline.model.usage import Cost, Usage
 

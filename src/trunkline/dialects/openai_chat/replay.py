@@ -1,6 +1,6 @@
 """A chat answer, given again. Every chunk names id and time, so most of a stream is told by its chunks' beginnings."""
 
-from trunkline.dialects.replay import Fields, frames, opened, put, reframed, written
+from trunkline.dialects.common.replay import Fields, frames, opened, put, reframed, written
 
 CHOICES = b'"choices":'
 USAGE, METADATA = b'"usage"', b'"openrouter_metadata"'

@@ -2,22 +2,22 @@
 
 from collections.abc import Mapping
 
-from trunkline.dialects.base import Call, Converter, Decoder, Encoded, Encoder, Identity, Quirks
+from trunkline.dialects.common.sse import KEEP_ALIVE, is_stream
+from trunkline.dialects.interfaces import Call, Converter, Decoder, Encoded, Encoder, Identity, Quirks
 from trunkline.dialects.openai_chat.errors import error_body, from_answer
-from trunkline.dialects.openai_responses import outgoing, relay
-from trunkline.dialects.openai_responses import request as requests
-from trunkline.dialects.openai_responses.count import counted
-from trunkline.dialects.openai_responses.decode import BodyDecoder, StreamDecoder
-from trunkline.dialects.openai_responses.encode import BodyEncoder, StreamEncoder
+from trunkline.dialects.openai_responses import relay, request_encoder
+from trunkline.dialects.openai_responses import request_decoder as requests
 from trunkline.dialects.openai_responses.replay import replay
-from trunkline.dialects.sse import KEEP_ALIVE, is_stream
+from trunkline.dialects.openai_responses.response_decoder import BodyDecoder, StreamDecoder
+from trunkline.dialects.openai_responses.response_encoder import BodyEncoder, StreamEncoder
+from trunkline.dialects.openai_responses.token_count import counted
 from trunkline.model.endpoint import Endpoint
 from trunkline.model.errors import TrunklineError
 from trunkline.model.request import Request
 
 
 class ResponsesClient:
-    """Responses as clients speak it: `dialects.base.Client`."""
+    """Responses as clients speak it: `dialects.interfaces.Client`."""
 
     name = "responses"
     keep_alive = KEEP_ALIVE
@@ -52,7 +52,7 @@ class ResponsesClient:
 
 
 class ResponsesUpstream:
-    """Responses as providers speak it: `dialects.base.Upstream`."""
+    """Responses as providers speak it: `dialects.interfaces.Upstream`."""
 
     name = "responses"
 
@@ -66,7 +66,7 @@ class ResponsesUpstream:
 
     def encode(self, request: Request, endpoint: Endpoint, quirks: Quirks) -> Encoded:
         """As `Upstream.encode`."""
-        return outgoing.encode(request, endpoint, quirks)
+        return request_encoder.encode(request, endpoint, quirks)
 
     def decoder(self, *, sse: bool) -> Decoder:
         """As `Upstream.decoder`."""
@@ -78,11 +78,11 @@ class ResponsesUpstream:
 
 
 class ResponsesRelay:
-    """Responses on both sides: `dialects.base.Relay`."""
+    """Responses on both sides: `dialects.interfaces.Relay`."""
 
     def request(self, call: Call, endpoint: Endpoint, quirks: Quirks) -> Encoded:
         """As `Relay.request`."""
-        return outgoing.relay(call, endpoint, quirks)
+        return request_encoder.relay(call, endpoint, quirks)
 
     def converter(self, call: Call, identity: Identity, *, sse: bool) -> Converter:
         """As `Relay.converter`."""

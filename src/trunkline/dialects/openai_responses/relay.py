@@ -10,21 +10,21 @@ from typing import Any
 import msgspec
 from msgspec import Raw, Struct
 
-from trunkline.dialects.base import Call, Converter, Identity, Outcome
-from trunkline.dialects.lenient import WholeBody, load, text
-from trunkline.dialects.lenient import value as leniently
-from trunkline.dialects.openai_responses import items
+from trunkline.dialects.common.lenient_json import WholeBody, load, text
+from trunkline.dialects.common.lenient_json import value as leniently
+from trunkline.dialects.common.sse import DONE, BlockReader, parse_block
+from trunkline.dialects.interfaces import Call, Converter, Identity, Outcome
+from trunkline.dialects.openai_responses import response_items
 from trunkline.dialects.openai_responses.citations import complete
-from trunkline.dialects.openai_responses.decode import BodyDecoder, StreamDecoder, checked
-from trunkline.dialects.openai_responses.echo import STATUSES, head, output_text, told
-from trunkline.dialects.openai_responses.encode import TERMINAL, BodyEncoder, StreamEncoder, frame
 from trunkline.dialects.openai_responses.errors import failure, from_object
-from trunkline.dialects.openai_responses.read import reason
+from trunkline.dialects.openai_responses.response_decoder import BodyDecoder, StreamDecoder, checked
+from trunkline.dialects.openai_responses.response_echo import STATUSES, head, output_text, told
+from trunkline.dialects.openai_responses.response_encoder import TERMINAL, BodyEncoder, StreamEncoder, frame
+from trunkline.dialects.openai_responses.response_events import reason
+from trunkline.dialects.openai_responses.response_output import whole
 from trunkline.dialects.openai_responses.usage import decode as decode_usage
 from trunkline.dialects.openai_responses.usage import encode as encode_usage
-from trunkline.dialects.openai_responses.write import whole
-from trunkline.dialects.sse import DONE, BlockReader, parse_block
-from trunkline.dialects.translate import Translation
+from trunkline.dialects.translation import Translation
 from trunkline.model.errors import TrunklineError, UpstreamFailed, UpstreamTruncated
 from trunkline.model.usage import Cost, Usage
 
@@ -92,13 +92,13 @@ class _Answer:
         usage = decode_usage(response.get("usage"))
         if usage is not None:
             outcome.usage = usage
-        output = items.listed(response.get("output"))
+        output = response_items.listed(response.get("output"))
         status = text(response.get("status"))
         if status == "failed":
             raise from_object(response.get("error"))
         if not told and not output and status == "completed":
             raise UpstreamFailed("the provider sent an empty answer")
-        calls = any(item["type"] in items.CALLS for item in output)
+        calls = any(item["type"] in response_items.CALLS for item in output)
         ended = reason(response, status, calls=calls)
         outcome.finish_reason, outcome.native_finish_reason = ended.reason, ended.native
 
@@ -106,7 +106,7 @@ class _Answer:
         self, response: dict[str, Any], usage: Usage, cost: Cost, metadata: dict[str, Any] | None
     ) -> dict[str, Any]:
         last = self._ours(response)
-        output = [items.complete(item) for item in items.listed(last["output"])]
+        output = [response_items.complete(item) for item in response_items.listed(last["output"])]
         last["output"], last["output_text"] = output, output_text(output)
         if last["status"] not in STATUSES:
             last["status"] = "completed"
@@ -185,7 +185,7 @@ class StreamRelay(_Answer):
             return
         if not self._begun:
             self._begin({})
-        if "item" in body and not items.listed([leniently(body["item"])]):
+        if "item" in body and not response_items.listed([leniently(body["item"])]):
             return
         if not kind.endswith(".delta"):
             self._event(kind, body)
@@ -227,7 +227,7 @@ class StreamRelay(_Answer):
 
     def _untold(self, response: dict[str, Any]) -> None:
         """Items that stand in the last event and were never told of: they are told now."""
-        for at, item in enumerate(items.listed(response.get("output"))):
+        for at, item in enumerate(response_items.listed(response.get("output"))):
             if at not in self._items and len(self._items) <= at:
                 for event in whole(at, item, self._identity):
                     self._emit(event.pop("type"), event)
@@ -252,7 +252,7 @@ class StreamRelay(_Answer):
             item = _raw.decode(body["item"])
             name = text(leniently(item["type"])) if "type" in item else ""
             if b'"action"' in bytes(body["item"]) or b'"url_citation"' in bytes(body["item"]):
-                body["item"] = _written(items.complete(leniently(body["item"])), body["item"])
+                body["item"] = _written(response_items.complete(leniently(body["item"])), body["item"])
             if kind == "response.output_item.done":
                 self._items[at] = _Item(body["item"], [], whole=True)
                 self._committed = self._committed or name not in EMPTY or _says(item)
@@ -267,7 +267,7 @@ class StreamRelay(_Answer):
             if isinstance(note, dict):
                 body["annotation"] = _written(complete(note, 0), body["annotation"])
         elif kind == "response.content_part.done" and b'"url_citation"' in bytes(body.get("part", b"")):
-            body["part"] = _written(items.complete_part(leniently(body["part"])), body["part"])
+            body["part"] = _written(response_items.complete_part(leniently(body["part"])), body["part"])
         elif kind == "response.function_call_arguments.done" and "name" not in body and at in self._items:
             body["name"] = self._items[at].name
 

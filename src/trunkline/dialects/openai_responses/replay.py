@@ -4,8 +4,8 @@ from functools import partial
 
 from msgspec import Raw
 
-from trunkline.dialects.openai_responses.echo import null
-from trunkline.dialects.replay import Fields, frames, opened, put, reframed, written
+from trunkline.dialects.common.replay import Fields, frames, opened, put, reframed, written
+from trunkline.dialects.openai_responses.response_echo import null
 
 WHOLE = b'"response":{'
 """What frames with the response in them hold; text cannot, since its quotes are escaped."""

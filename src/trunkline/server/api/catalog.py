@@ -8,7 +8,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from trunkline.catalog import public
-from trunkline.dialects.limits import printable
+from trunkline.dialects.common.json_input import printable
 from trunkline.model.endpoint import Endpoint, Model
 from trunkline.model.errors import NotFound
 from trunkline.server.api.common import json, state_of

@@ -7,7 +7,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from trunkline.dialects.limits import printable
+from trunkline.dialects.common.json_input import printable
 from trunkline.model.errors import InvalidRequest, NotFound
 from trunkline.model.money import to_json
 from trunkline.model.record import Generation

@@ -16,16 +16,16 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from trunkline.dialects.base import Client
-from trunkline.dialects.limits import envelope, printable
+from trunkline.dialects.common.json_input import envelope, printable
+from trunkline.dialects.interfaces import Client
 from trunkline.dialects.registry import CLIENTS
 from trunkline.model.errors import InvalidRequest, NotFound, Overloaded
 from trunkline.model.preset import Preset, PresetVersion
+from trunkline.presets.from_body import Content, kept, read
 from trunkline.presets.names import OURS, raw
-from trunkline.presets.read import Content, kept, read
-from trunkline.presets.say import say
+from trunkline.presets.to_dialect import say
 from trunkline.server.api.common import json, key_of, state_of
-from trunkline.server.presets import ONCE
+from trunkline.server.request_parsing import ONCE
 
 SLUG = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 MOST, USUAL = 100, 50

@@ -1,0 +1,1 @@
+"""What several dialects need and none of them owns."""

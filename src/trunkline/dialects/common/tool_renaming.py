@@ -1,0 +1,89 @@
+"""The client's own words for its tools, for upstreams that know neither namespaces nor free-form input.
+
+Codex puts the functions of a server into a namespace and wants a call's name and namespace apart; a dialect without
+namespaces makes one name of the two, and cuts a name to what it takes. Free-form input goes to such a dialect as a
+function with one text, and comes back as JSON around it.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+from msgspec import Raw, Struct
+
+from trunkline.dialects.common.tool_names import fit
+
+JOINS = ("__", "_", ".", "-", "")
+"""What may stand between a namespace and a name where somebody made one of both."""
+_any = msgspec.json.Decoder()
+
+
+class Names(Struct, frozen=True):
+    """What the client calls its tools: one name → namespace and name; the names of tools of free-form input."""
+
+    spaced: dict[str, tuple[str | None, str]] = {}
+    custom: frozenset[str] = frozenset()
+
+
+NO_NAMES = Names()
+
+
+def read(envelope: dict[str, Raw]) -> Names:
+    """The names of the tools in a request, of whichever dialect, with this top level."""
+    raws = [raw for key in ("tools", "functions") if (raw := envelope.get(key)) is not None]
+    if not raws:
+        return NO_NAMES
+    found = [one for raw in raws for one in _tools(_any.decode(raw))]
+    plain = {name for space, name, _ in found if space is None}
+    spaced: dict[str, tuple[str | None, str]] = {}
+    for space, name, _ in found:
+        if space is None:
+            for made in {fit(name), fit(f"_{name}")} - {name}:  # Gemini takes none that begins with a digit
+                spaced[made] = (None, name)
+            continue
+        _spaced(spaced, space, name)
+    custom = frozenset(name for _, name, kind in found if kind == "custom")
+    return Names({name: told for name, told in spaced.items() if name not in plain}, custom)
+
+
+def renamed(envelope: dict[str, Raw]) -> dict[str, str]:
+    """What a tool outside of namespaces may be called where its name is not taken → what the client calls it."""
+    return {made: name for made, (space, name) in read(envelope).spaced.items() if space is None}
+
+
+def _tools(tools: Any) -> Iterator[tuple[str | None, str, str]]:
+    """Namespace, name and kind of each tool that has a name."""
+    for tool in _objects(tools):
+        inner = tool.get("function")
+        if tool.get("type") == "namespace":
+            for one in _objects(tool.get("tools")):
+                yield str(tool.get("name")), str(one.get("name")), one.get("type", "function")
+        elif name := (inner if isinstance(inner, dict) else tool).get("name"):
+            yield None, str(name), tool.get("type", "function")
+
+
+def _objects(found: Any) -> list[dict[str, Any]]:
+    return [one for one in found if isinstance(one, dict)] if isinstance(found, list) else []
+
+
+def _spaced(spaced: dict[str, tuple[str | None, str]], space: str, name: str) -> None:
+    for join in JOINS:
+        made = f"{space}{join}{name}"
+        spaced[made] = spaced[fit(made)] = (space, name)
+    # A name that two namespaces have says nothing of which is meant.
+    for bare in {name, fit(name)}:
+        if spaced.get(bare, (space,))[0] == space:
+            spaced[bare] = (space, name)
+        else:
+            del spaced[bare]
+
+
+def free_text(arguments: str) -> str:
+    """The one text in the JSON *arguments*; all of them where they are anything else."""
+    try:
+        found = _any.decode(arguments.encode())
+    except (msgspec.DecodeError, RecursionError, ValueError):
+        return arguments
+    if isinstance(found, dict) and len(found) == 1:
+        found = next(iter(found.values()))
+    return found if isinstance(found, str) else arguments

@@ -1,0 +1,109 @@
+"""How much Gemini thinks: a budget in tokens (2.5), or a level (3 and later), within what the model takes.
+
+A budget of -1 leaves it to the model. The two are never said together: that is refused. Gemini 3 still takes a budget.
+
+Sources: Gemini API, "Thinking" (the table of budgets), read 2026-11-26; openrouter-semantics §13.
+"""
+
+import re
+from typing import Any, TypeAlias
+
+from msgspec import Struct
+
+from trunkline.dialects.common.reasoning import RATIOS, Wanted, budget_of, wanted
+from trunkline.dialects.google_genai.request_messages import NO_WORD
+from trunkline.model.loss import Losses
+from trunkline.model.request import Reasoning, Request
+
+Json: TypeAlias = dict[str, Any]
+
+ALWAYS = "the model always thinks: it is told to think as little as it can"
+ORDER = ("minimal", "low", "medium", "high")
+
+
+class Family(Struct, frozen=True, kw_only=True):
+    """What models whose names hold `names` take: levels from least to most, or else a budget from `least` to `most`."""
+
+    names: str
+    levels: tuple[str, ...] = ()
+    least: int = 1
+    most: int | None = None
+    stops: bool = True
+    """Does not think where the budget is zero."""
+
+
+FAMILIES = (
+    Family(names=r"gemini-3-pro", levels=("low", "high"), stops=False),
+    Family(names=r"gemini-(?:[3-9]|\d\d)[.\d]*-pro", levels=ORDER[1:], stops=False),
+    Family(names=r"gemini-(?:[3-9]|\d\d)", levels=ORDER, stops=False),
+    Family(names=r"2\.5-pro", least=128, most=32_768, stops=False),
+    Family(names=r"2\.5-flash-lite", least=512, most=24_576),
+    Family(names=r"2\.5-flash", most=24_576),
+)
+"""The first whose names are found in a model's name counts."""
+OTHERS = Family(names="")
+
+_READERS = tuple((re.compile(family.names), family) for family in FAMILIES)
+
+
+def family_of(model: str) -> Family:
+    """The family of the upstream's *model*."""
+    name = model.lower()
+    return next((family for reader, family in _READERS if reader.search(name) is not None), OTHERS)
+
+
+def thinking(request: Request, family: Family, losses: Losses) -> Json:
+    """The `thinkingConfig` of *request*, empty where nothing is to be said."""
+    reasoning = request.reasoning
+    if reasoning is None:
+        return {}
+    for name in ("summary", "context", "mode"):
+        if getattr(reasoning, name) is not None and not (name == "summary" and reasoning.summary == "auto"):
+            losses.add(f"reasoning.{name}", NO_WORD)
+    losses.extra("reasoning", reasoning.extra, NO_WORD)
+    want = wanted(reasoning)
+    if want is None:
+        return {}
+    if want.off or want.budget == 0:
+        if not family.stops:
+            losses.add("reasoning", ALWAYS)
+        return _off(family)
+    return {"includeThoughts": not _hidden(reasoning), **_how_much(want, request, family, losses)}
+
+
+def _hidden(reasoning: Reasoning) -> bool:
+    return bool(reasoning.exclude) or reasoning.display == "omitted"
+
+
+def _off(family: Family) -> Json:
+    if family.levels:
+        return {"thinkingLevel": family.levels[0]}
+    return {"thinkingBudget": 0 if family.stops else family.least}
+
+
+def _how_much(want: Wanted, request: Request, family: Family, losses: Losses) -> Json:
+    if want.budget is not None and want.budget < 0:
+        return {"thinkingBudget": -1}
+    if want.budget is not None:
+        budget = _within(want.budget, family)
+        if budget != want.budget:
+            losses.add("reasoning.max_tokens", "more or less than the model may think: the nearest that it may")
+        return {"thinkingBudget": budget}
+    if want.effort is None:
+        return {} if family.levels else {"thinkingBudget": -1}
+    if family.levels:
+        return {"thinkingLevel": _level(want.effort, family.levels)}
+    budget, most = budget_of(want.effort, request.max_output), request.max_output
+    if most is not None and budget >= most:  # thoughts are part of the output, and something must be left to say
+        budget = int(most * RATIOS.get(want.effort, RATIOS["medium"]))
+    return {"thinkingBudget": _within(budget, family)}
+
+
+def _within(budget: int, family: Family) -> int:
+    return max(min(budget, family.most or budget), family.least) if not family.levels else budget
+
+
+def _level(effort: str, levels: tuple[str, ...]) -> str:
+    """The one of *levels* that is nearest to *effort*, the higher one of two."""
+    at = ORDER.index(effort) if effort in ORDER else len(ORDER) - 1
+    return min(levels, key=lambda level: (abs(ORDER.index(level) - at), -ORDER.index(level)))

@@ -1,0 +1,242 @@
+"""A chat client's own request, written again field by field: nothing differs from what it sent. See `read`."""
+
+from typing import Any
+
+from trunkline.dialects.common import cache_control
+from trunkline.dialects.openai_chat.request_decoder import REASONING, SAME, SAMPLING, THOUGHTS
+from trunkline.dialects.openai_chat.response_decoder import FORMS
+from trunkline.model.request import (
+    AudioPart,
+    FilePart,
+    ImagePart,
+    Message,
+    OpaquePart,
+    Part,
+    Reasoning,
+    ReasoningPart,
+    RefusalPart,
+    Request,
+    ResponseFormat,
+    TextPart,
+    Tool,
+    ToolCallPart,
+    ToolChoice,
+    VideoPart,
+)
+
+DETAILS = {form: (kind, key) for kind, (form, key) in FORMS.items()} | {"plain": ("reasoning.text", "text")}
+"""A form of reasoning → its detail's type, and the key its text is under."""
+
+
+def to_wire(request: Request) -> dict[str, Any]:
+    """The top level of a chat body, what it is before what may be long: some servers look at its beginning."""
+    body: dict[str, Any] = {} if request.model is None else {"model": request.model}
+    spelling = request.spelling
+    if request.stream or "stream" in spelling:
+        body["stream"] = request.stream
+    body.update(request.extra)
+    body["messages"] = [_message(message) for message in request.messages]
+    sampling = {key: getattr(request.sampling, key) for key in SAMPLING}
+    plain = {key: getattr(request, key) for key in ("model", "metadata", *SAME)}
+    body.update({key: value for key, value in (sampling | plain).items() if value is not None})
+    if request.sampling.stop is not None:
+        body["stop"] = request.sampling.stop[0] if spelling.get("stop") == "string" else list(request.sampling.stop)
+    if request.max_output is not None:
+        body[spelling.get("max_output", "max_completion_tokens")] = request.max_output
+    if request.modalities is not None:
+        body["modalities"] = list(request.modalities)
+    if request.cache is not None:
+        body = {**cache_control.put(request.cache), **body}
+    _offered(body, request)
+    if request.response_format is not None:
+        body["response_format"] = shape(request.response_format)
+    if request.reasoning is not None:
+        _thinking(body, request.reasoning, spelling.get("reasoning"))
+    return body
+
+
+def some(**fields: Any) -> dict[str, Any]:
+    """Those of *fields* that are not None."""
+    return {key: value for key, value in fields.items() if value is not None}
+
+
+def _offered(body: dict[str, Any], request: Request) -> None:
+    old = request.spelling.get("tools") == "functions"
+    if request.tools is not None:
+        tools = [_tool(tool) for tool in request.tools]
+        body["functions" if old else "tools"] = [tool["function"] for tool in tools] if old else tools
+    if request.tool_choice is not None:
+        old = request.spelling.get("tool_choice") == "function_call"
+        said = _choice(request.tool_choice)
+        body["function_call" if old else "tool_choice"] = said["function"] if old and isinstance(said, dict) else said
+
+
+def _message(message: Message) -> dict[str, Any]:
+    old = message.extra.get("role", "") is None
+    body: dict[str, Any] = {"role": "function" if old else message.role}
+    content: list[dict[str, Any]] = []
+    listed: dict[str, list[dict[str, Any]]] = {"tool_calls": [], "reasoning_details": [], "images": []}
+    thought = "".join(
+        part.text for part in message.parts if isinstance(part, ReasoningPart) and part.form != "encrypted"
+    )
+    for part in message.parts:
+        match part:
+            case ToolCallPart(extra={"function_call": None, **rest}):
+                body["function_call"] = {"name": part.name, "arguments": part.arguments, **rest}
+            case ToolCallPart():
+                listed["tool_calls"].append(_call(part))
+            case ReasoningPart():
+                _reasoning(part, thought, body, listed["reasoning_details"])
+            case RefusalPart(text=text, extra={"refusal": None}):
+                body["refusal"] = text
+            case TextPart(extra={"transcript": None}):
+                pass
+            case ImagePart(extra={"images": None}):
+                listed["images"].append(_said_image(part))
+            case OpaquePart(body={"tool_call": dict(found), **rest}) if not rest:
+                listed["tool_calls"].append(found)
+            case OpaquePart(body={"reasoning_detail": dict(found), **rest}) if not rest:
+                listed["reasoning_details"].append(found)
+            case _:
+                content.append(_part(part))
+                if isinstance(part, TextPart) and part.citations:
+                    body["annotations"] = [citation.native for citation in part.citations]
+    if message.plain and len(content) == 1:
+        body["content"] = content[0]["text"]
+    elif content:
+        body["content"] = content
+    body.update(some(name=message.name, tool_call_id=None if old else message.tool_call_id))
+    body.update({key: values for key, values in listed.items() if values})
+    return {**body, **cache_control.put(message.cache), **{k: v for k, v in message.extra.items() if k != "role" or v}}
+
+
+def _reasoning(part: ReasoningPart, whole: str, body: dict[str, Any], details: list[dict[str, Any]]) -> None:
+    """Reasoning under each name that it had; *whole* is the text of all of the message's."""
+    places = [key for key in THOUGHTS if part.extra.get(key, "") is None]
+    if part.form == "plain":
+        body.update(dict.fromkeys(places or THOUGHTS[:1], part.text))
+        return
+    details.append(_detail(part, {key: said for key, said in part.extra.items() if key not in places}))
+    body.update(dict.fromkeys(places, whole))
+
+
+def _within(body: dict[str, Any], extra: dict[str, Any], key: str) -> dict[str, Any]:
+    """*body* with *extra* put back, of which the entry *key* goes inside the object of that name."""
+    for name, value in extra.items():
+        if name == key and isinstance(value, dict) and isinstance(body.get(key), dict):
+            body[key] = {**body[key], **value}
+        else:
+            body[name] = value
+    return body
+
+
+def _part(part: Part) -> dict[str, Any]:
+    match part:
+        case TextPart(text=text, cache=cache, extra=extra):
+            return {"type": "text", "text": text, **cache_control.put(cache), **extra}
+        case RefusalPart(text=text, extra=extra):
+            return {"type": "refusal", "refusal": text, **extra}
+        case ImagePart(cache=cache, extra=extra):
+            body = {"type": "image_url", "image_url": _image_url(part), **cache_control.put(cache)}
+            return _within(body, extra, "image_url")
+        case AudioPart(data=data, format=format_, cache=cache, extra=extra):
+            body = {"type": "input_audio", "input_audio": {"data": data, "format": format_}, **cache_control.put(cache)}
+            return _within(body, extra, "input_audio")
+        case VideoPart(url=url, spelling=spelling, cache=cache, extra=extra):
+            return _within(
+                {"type": spelling, "video_url": {"url": url}, **cache_control.put(cache)}, extra, "video_url"
+            )
+        case FilePart(data=data, file_id=file_id, filename=filename, cache=cache, extra=extra):
+            file = some(filename=filename, file_data=data, file_id=file_id)
+            return _within({"type": "file", "file": file, **cache_control.put(cache)}, extra, "file")
+        case OpaquePart(body=body):
+            return body
+        case _:
+            raise AssertionError(part)
+
+
+def _image_url(part: ImagePart) -> dict[str, Any]:
+    return {"url": part.url, **some(detail=part.detail)}
+
+
+def _said_image(part: ImagePart) -> dict[str, Any]:
+    """An image that an assistant made."""
+    extra = {key: value for key, value in part.extra.items() if key != "images"}
+    body = _within(
+        {"type": "image_url", "image_url": _image_url(part), **cache_control.put(part.cache)}, extra, "image_url"
+    )
+    if "type" in extra and extra["type"] is None:
+        del body["type"]
+    return body
+
+
+def _detail(part: ReasoningPart, extra: dict[str, Any]) -> dict[str, Any]:
+    kind, key = DETAILS.get(part.form, ("reasoning.server_tool_call", "text"))
+    body: dict[str, Any] = {"type": kind}
+    if part.text:
+        body[key] = part.text
+    body.update(some(signature=part.signature, format=part.format, id=part.id))
+    return {**body, **extra}
+
+
+def _call(part: ToolCallPart) -> dict[str, Any]:
+    kind = "custom" if part.custom else "function"
+    said = {"name": part.name, "input" if part.custom else "arguments": part.arguments}
+    body = _within({"id": part.id, "type": kind, kind: said}, part.extra, kind)
+    if body["type"] is None:
+        del body["type"]
+    return body
+
+
+def _tool(tool: Tool) -> dict[str, Any]:
+    if not tool.name:
+        return {"type": tool.kind, **cache_control.put(tool.cache), **tool.extra}
+    inner = some(name=tool.name, description=tool.description)
+    if tool.kind == "custom":
+        inner |= some(format=grammar(tool.format))
+    else:
+        inner |= some(parameters=tool.parameters, strict=tool.strict)
+    body = _within({"type": tool.kind, tool.kind: inner, **cache_control.put(tool.cache)}, tool.extra, tool.kind)
+    if body["type"] is None:
+        del body["type"]
+    return body
+
+
+def grammar(found: dict[str, Any] | None) -> dict[str, Any] | None:
+    """The format of a custom tool as chat has it: a grammar stands inside."""
+    if found is not None and set(found) == {"type", "syntax", "definition"}:
+        inner = {"syntax": found["syntax"], "definition": found["definition"]}
+        return {"type": found["type"], "grammar": inner}
+    return found
+
+
+def _choice(choice: ToolChoice) -> Any:
+    match choice.mode:
+        case "opaque":
+            return {"type": choice.kind, **choice.extra}
+        case "tool":
+            return _within({"type": choice.kind, choice.kind: {"name": choice.name}}, choice.extra, choice.kind)
+        case "allowed":
+            tools = [{"type": "function", "function": {"name": name}} for name in choice.names]
+            inner = {"mode": "required" if choice.required else "auto", "tools": tools}
+            return {"type": "allowed_tools", "allowed_tools": inner, **choice.extra}
+        case mode:
+            return mode
+
+
+def shape(found: ResponseFormat) -> dict[str, Any]:
+    """The response format as it came."""
+    if found.kind != "json_schema" or found.name is None:
+        return {"type": found.kind, **found.extra}
+    inner = some(name=found.name, description=found.description, schema=found.schema, strict=found.strict)
+    return _within({"type": "json_schema", "json_schema": inner}, found.extra, "json_schema")
+
+
+def _thinking(body: dict[str, Any], reasoning: Reasoning, spelling: str | None) -> None:
+    inner = {key: value for key in REASONING if (value := getattr(reasoning, key)) is not None}
+    if spelling is not None:
+        body["reasoning_effort"] = reasoning.effort
+    if spelling == "beside":
+        del inner["effort"]
+    if spelling != "reasoning_effort":
+        body["reasoning"] = {**inner, **reasoning.extra}

@@ -1,0 +1,211 @@
+"""A request of another dialect in chat's words, and what of it chat has no words for. Source: wire-chat §1–§6.
+
+The messages are `turns`' matter. Where a provider takes less than chat can say, its quirks tell.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from trunkline.dialects.common import cache_control
+from trunkline.dialects.common.ids import pseudonym
+from trunkline.dialects.common.json_schema import subset
+from trunkline.dialects.common.tool_names import Names, fit
+from trunkline.dialects.interfaces import Quirks
+from trunkline.dialects.openai_chat import request_thinking
+from trunkline.dialects.openai_chat.request_content import NO_MARK
+from trunkline.dialects.openai_chat.request_decoder import SAMPLING
+from trunkline.dialects.openai_chat.request_messages import Writer
+from trunkline.dialects.openai_chat.request_native import grammar, some
+from trunkline.model.endpoint import Endpoint
+from trunkline.model.loss import Losses
+from trunkline.model.request import Request, ResponseFormat, Tool
+
+MAX_STOPS = 4
+NO_WORD = "chat has no word for it"
+FREE_INPUT = {"type": "object", "properties": {"input": {"type": "string"}}, "required": ["input"]}
+"""The parameters of a tool of free-form input, for providers that know functions alone."""
+
+TIERS = {"standard": "default", "standard_only": "default", "fast": "priority"}
+"""Service tiers that chat spells otherwise. Source: openrouter-semantics §8."""
+KNOWN_TIERS = frozenset({"auto", "default", "flex", "priority", "scale", "ultrafast"})
+
+SHARED = ("safety_identifier", "prompt_cache_retention", "prompt_cache_options")
+"""Fields of Responses that chat has under the same name."""
+NOT_THEIRS = frozenset(
+    {"models", "fallbacks", "route", "provider", "plugins", "preset", "session_id", "trace", "debug", "transforms",
+     "usage", "stop_server_tools_when", "deferred_tools", "max_tool_calls", "gateway", "speed", "x_search_filter",
+     "store", "stream", "stream_options", "include", "background", "previous_response_id"}
+)  # fmt: skip
+"""Fields that tell us what to do, or how to answer: nothing of them is the provider's."""
+
+
+def to_wire(request: Request, endpoint: Endpoint, quirks: Quirks, losses: Losses) -> dict[str, Any]:
+    """The top level of a chat body."""
+    names = Names(request.tools or ())
+    body: dict[str, Any] = {} if request.model is None else {"model": request.model}
+    if request.stream:
+        body["stream"] = True
+    body["messages"] = Writer(request.dialect, names, quirks, losses).messages(request.messages)
+    body.update(_sampling(request, losses))
+    if request.max_output is not None:
+        body["max_completion_tokens"] = min(request.max_output, endpoint.max_output or request.max_output)
+    user = None if request.user is None else pseudonym(request.user)
+    body.update(some(user=user, verbosity=request.verbosity, prompt_cache_key=request.prompt_cache_key))
+    body.update(some(metadata=request.metadata, service_tier=_tier(request.service_tier, losses)))
+    if request.modalities:
+        body["modalities"] = list(request.modalities)
+    body.update(_offered(request, names, quirks, losses))
+    if request.response_format is not None:
+        body.update(_shape(request.response_format, quirks, losses))
+    if request.reasoning is not None:
+        body.update(request_thinking.words(request.reasoning, quirks, request.max_output, losses))
+        losses.extra("reasoning", request.reasoning.extra, NO_WORD)
+    if request.cache is not None:
+        _mark(body, request, quirks, losses)
+    _rest(body, request, quirks, losses)
+    return body
+
+
+def _sampling(request: Request, losses: Losses) -> dict[str, Any]:
+    sampling = request.sampling
+    said = {key: value for key in SAMPLING if (value := getattr(sampling, key)) is not None}
+    if sampling.stop:
+        said["stop"] = list(sampling.stop[:MAX_STOPS])
+        for at in range(MAX_STOPS, len(sampling.stop)):
+            losses.add(f"stop[{at}]", f"chat takes {MAX_STOPS} stop sequences")
+    return said
+
+
+def _tier(tier: str | None, losses: Losses) -> str | None:
+    if tier is None:
+        return None
+    said = TIERS.get(tier, tier)
+    if said not in KNOWN_TIERS:
+        losses.add("service_tier", "chat has no such tier")
+        return None
+    return said
+
+
+def _mark(body: dict[str, Any], request: Request, quirks: Quirks, losses: Losses) -> None:
+    """The mark of the whole prompt. OpenAI's own caching is that without being told."""
+    assert request.cache is not None
+    if quirks.cache_marks == "cache_control":
+        body["cache_control"] = cache_control.body(request.cache, "cache_control")
+    elif quirks.cache_marks is None:
+        losses.add(request.cache.spelling, NO_MARK)
+
+
+def _rest(body: dict[str, Any], request: Request, quirks: Quirks, losses: Losses) -> None:
+    """What the other dialect says beyond the vocabulary; what the provider keeps has one name in all of them."""
+    shared = (*(SHARED if request.dialect == "responses" else ()), *quirks.keep)
+    for key in shared:
+        if request.extra.get(key) is not None:
+            body.setdefault(key, request.extra[key])
+    losses.extra("", request.extra, NO_WORD, but=NOT_THEIRS.union(shared))
+
+
+def _offered(request: Request, names: Names, quirks: Quirks, losses: Losses) -> dict[str, Any]:
+    """The tools, and which of them is wanted."""
+    if not request.tools:
+        return {}
+    choice = request.tool_choice
+    allowed = choice.names if choice is not None and choice.mode == "allowed" else None
+    tools = [
+        body
+        for at, tool in enumerate(request.tools)
+        if allowed is None or tool.name in allowed
+        if (body := _tool(tool, f"tools[{at}]", names, quirks, losses)) is not None
+    ]
+    if not tools:
+        if choice is not None and choice.mode not in ("none", "auto"):
+            losses.add("tool_choice", "none of the tools could be offered")
+        return {}
+    said: dict[str, Any] = {"tools": tools}
+    if choice is not None:
+        said.update(_choice(request, names, quirks, losses))
+    return {**said, **some(parallel_tool_calls=request.parallel_tool_calls)}
+
+
+def _choice(request: Request, names: Names, quirks: Quirks, losses: Losses) -> dict[str, Any]:
+    choice = request.tool_choice
+    assert choice is not None
+    losses.extra("tool_choice", {} if choice.mode == "opaque" else choice.extra, NO_WORD)
+    match choice.mode:
+        case "opaque":
+            losses.add("tool_choice", "a choice that only its own dialect knows")
+            return {}
+        case "allowed":  # the others are not offered
+            return {"tool_choice": "required" if choice.required else "auto"}
+        case "tool":
+            space = next((tool.namespace for tool in request.tools or () if tool.name == choice.name), None)
+            kind = "custom" if choice.kind == "custom" and quirks.custom_tools else "function"
+            if not any(tool.name == choice.name for tool in request.tools or () if tool.kind in TOOLS):
+                losses.add("tool_choice", "a tool that could not be offered")
+                return {}
+            return {"tool_choice": {"type": kind, kind: {"name": names.of(space, choice.name or "")}}}
+        case mode:
+            return {"tool_choice": mode}
+
+
+def _tool(tool: Tool, path: str, names: Names, quirks: Quirks, losses: Losses) -> dict[str, Any] | None:
+    writer = TOOLS.get(tool.kind)
+    if writer is None or not tool.name:
+        losses.add(path, "a tool that only its own dialect knows")
+        return None
+    losses.extra(path, tool.extra, NO_WORD)
+    body = writer(tool, path, names.of(tool.namespace, tool.name), quirks, losses)
+    if tool.cache is not None:
+        if quirks.cache_marks == "cache_control":
+            body["cache_control"] = cache_control.body(tool.cache, "cache_control")
+        else:
+            losses.add(f"{path}.{tool.cache.spelling}", NO_MARK)
+    return body
+
+
+def _function(tool: Tool, path: str, name: str, quirks: Quirks, losses: Losses) -> dict[str, Any]:
+    parameters = tool.parameters
+    if parameters is not None:
+        parameters = _schema(parameters, f"{path}.parameters", tool.strict, quirks, losses)
+    inner = some(name=name, description=tool.description, parameters=parameters, strict=tool.strict)
+    return {"type": "function", "function": inner}
+
+
+def _custom(tool: Tool, path: str, name: str, quirks: Quirks, losses: Losses) -> dict[str, Any]:
+    if quirks.custom_tools:
+        inner = some(name=name, description=tool.description, format=grammar(tool.format))
+        return {"type": "custom", "custom": inner}
+    if tool.format is not None and tool.format.get("type") != "text":
+        losses.add(f"{path}.format", "the provider knows functions alone, whose input has no grammar")
+    return {"type": "function", "function": some(name=name, description=tool.description, parameters=FREE_INPUT)}
+
+
+TOOLS: dict[str, Callable[[Tool, str, str, Quirks, Losses], dict[str, Any]]] = {
+    "function": _function,
+    "custom": _custom,
+}
+"""A tool's kind → what writes it. Others are run by a provider of their own dialect."""
+
+
+def _schema(schema: dict[str, Any], path: str, strict: bool | None, quirks: Quirks, losses: Losses) -> dict[str, Any]:
+    """*schema* as the provider takes it; OpenAI is strict only where it is told to be."""
+    if quirks.schema == "openai_strict" and not strict:
+        return schema
+    taken, left_out = subset(schema, quirks.schema)
+    for place in left_out:
+        losses.add(f"{path}.{place}", "the provider's subset of JSON Schema has no word for it")
+    return taken
+
+
+def _shape(found: ResponseFormat, quirks: Quirks, losses: Losses) -> dict[str, Any]:
+    losses.extra("response_format", found.extra, NO_WORD)
+    if found.kind in ("text", "json_object"):
+        return {"response_format": {"type": found.kind}}
+    if found.kind != "json_schema":
+        losses.add("response_format", "a format that only its own dialect knows")
+        return {}
+    schema = None
+    if found.schema is not None:
+        schema = _schema(found.schema, "response_format.schema", found.strict, quirks, losses)
+    name = fit(found.name or "response")
+    inner = some(name=name, description=found.description, schema=schema, strict=found.strict)
+    return {"response_format": {"type": "json_schema", "json_schema": inner}}

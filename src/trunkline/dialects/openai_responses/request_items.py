@@ -1,0 +1,134 @@
+"""Pieces of a Responses request as the wire spells them. Source: wire-responses §2, §4."""
+
+from collections.abc import Iterable
+from itertools import groupby
+from typing import Any
+
+from trunkline.dialects.common import cache_control
+from trunkline.model.request import (
+    AudioPart,
+    FilePart,
+    ImagePart,
+    OpaquePart,
+    Part,
+    ReasoningPart,
+    RefusalPart,
+    TextPart,
+    Tool,
+    ToolCallPart,
+    ToolChoice,
+    VideoPart,
+)
+
+Body = dict[str, Any]
+
+
+def some(fields: Body) -> Body:
+    """*fields* without those that are None."""
+    return {key: said for key, said in fields.items() if said is not None}
+
+
+def tools(found: Iterable[Tool]) -> list[Body]:
+    """Tools on the wire, those of one namespace together."""
+    out: list[Body] = []
+    for space, group in groupby(found, key=lambda tool: (tool.namespace, tool.namespace_description)):
+        one = list(group)
+        if space[0] is None:
+            out += [_tool(tool) for tool in one]
+        else:
+            told = one[0].extra.get("~item")
+            head = {"type": "namespace", "name": space[0], **some({"description": space[1]})}
+            out.append({**head, **(told if isinstance(told, dict) else {}), "tools": [_tool(tool) for tool in one]})
+    return out
+
+
+def _tool(tool: Tool) -> Body:
+    extra = {key: said for key, said in tool.extra.items() if key[:1] != "~"}
+    if tool.kind not in ("function", "custom"):
+        return {"type": tool.kind, **extra}
+    named = {"name": tool.name, "description": tool.description, "parameters": tool.parameters}
+    told = some({**named, "strict": tool.strict, "format": tool.format})
+    body = {"type": tool.kind, **told, **cache_control.put(tool.cache), **extra}
+    if tool.kind == "function" and tool.namespace is None:
+        body.setdefault("parameters", None)
+    return body
+
+
+def choice(found: ToolChoice) -> Any:
+    """`tool_choice` on the wire."""
+    match found.mode:
+        case "opaque":
+            return {"type": found.kind, **found.extra}
+        case "tool":
+            return {"type": found.kind, "name": found.name, **found.extra}
+        case "allowed":
+            mode = "required" if found.required else "auto"
+            listed = [{"type": "function", "name": name} for name in found.names]
+            return {"type": "allowed_tools", "mode": mode, "tools": listed, **found.extra.get("~item", {})}
+        case _:
+            return found.mode
+
+
+def call(part: ToolCallPart, known: Body) -> Body:
+    """A call as an item; *known* is the item as the client sent it, if it did."""
+    kind, key = ("custom_tool_call", "input") if part.custom else ("function_call", "arguments")
+    said: Body = {"call_id": part.id, "name": part.name, key: part.arguments, **some({"namespace": part.namespace})}
+    return {"type": kind, **known, **said}
+
+
+def thought(parts: Iterable[ReasoningPart]) -> list[Body]:
+    """Reasoning that this dialect's providers can read, as an item."""
+    found = list(parts)
+    body: Body = {"type": "reasoning", **some({"id": next((part.id for part in found if part.id), None)})}
+    body["summary"] = [{"type": "summary_text", "text": part.text} for part in found if part.form == "summary"]
+    for part in found:
+        if part.form == "encrypted":
+            body["encrypted_content"] = part.text
+    return [body]
+
+
+def signed_thought(parts: Iterable[ReasoningPart]) -> Body:
+    """Reasoning of whosever model as OpenRouter spells it: with its signature and its format."""
+    found = list(parts)
+    (body,) = thought(found)
+    texts = [{"type": "reasoning_text", "text": part.text} for part in found if part.form in ("text", "plain")]
+    if any(text["text"] for text in texts):
+        body["content"] = texts
+    signature = next((part.signature for part in found if part.signature is not None), None)
+    format_ = next((part.format for part in found if part.format is not None), None)
+    return {**body, **some({"signature": signature, "format": format_})}
+
+
+def part_out(part: Part, usual: str) -> Body:
+    """A part of the content, with what its client said of it."""
+    if isinstance(part, OpaquePart):
+        return part.body
+    extra: Body = {key: said for key, said in part.extra.items() if key[:1] != "~"}
+    body = bare(part, part.extra.get("~spelled") or usual)
+    for key in part.extra.get("~empty", ()):
+        body[key] = []
+    inner = extra.get("input_audio")
+    if isinstance(inner, dict):
+        extra["input_audio"] = {**body["input_audio"], **inner}
+    return {**body, **cache_control.put(getattr(part, "cache", None)), **extra}
+
+
+def bare(part: Part, text_type: str) -> Body:
+    """A part of the content, and nothing of what its client said beside it."""
+    match part:
+        case TextPart(text=text, citations=citations):
+            notes = [citation.native for citation in citations]
+            return {"type": text_type, "text": text, **({"annotations": notes} if notes else {})}
+        case RefusalPart(text=text):
+            return {"type": "refusal", "refusal": text}
+        case ImagePart(url=url, detail=detail, file_id=file_id):
+            return {"type": "input_image", **some({"detail": detail, "image_url": url or None, "file_id": file_id})}
+        case FilePart(data=data, file_id=file_id, filename=filename):
+            key = "file_url" if data is not None and data.startswith(("http://", "https://")) else "file_data"
+            return {"type": "input_file", **some({"filename": filename, key: data, "file_id": file_id})}
+        case AudioPart(data=data, format=format_):
+            return {"type": "input_audio", "input_audio": {"data": data, "format": format_}}
+        case VideoPart(url=url):
+            return {"type": "input_video", "video_url": url}
+        case _:
+            raise AssertionError(part)

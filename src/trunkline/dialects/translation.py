@@ -1,0 +1,142 @@
+"""Any dialect to any dialect: a decoder of the one, an encoder of the other, and nothing between them but events."""
+
+from typing import Any
+
+from msgspec.structs import replace
+
+from trunkline.dialects.common.signatures import Collector, Thoughts
+from trunkline.dialects.common.tool_renaming import renamed
+from trunkline.dialects.common.tool_validation import Calls, offered
+from trunkline.dialects.interfaces import Call, Decoder, Encoder, Outcome
+from trunkline.model.errors import TrunklineError, UpstreamFailed
+from trunkline.model.events import ChoiceEnded, Delta, Event, Finished, PartStarted, Reported, Started
+from trunkline.model.usage import Cost, Usage
+
+AT_ONCE = frozenset({"tool_call", "server_tool_call", "server_tool_result", "image"})
+"""Kinds of parts whose beginning is content by itself."""
+
+
+class Translation:
+    """A `Converter` over events. *call*: whose tools are called by the client's names, whatever the upstream says."""
+
+    __slots__ = (
+        "_call",
+        "_calls",
+        "_collector",
+        "_committed",
+        "_decoder",
+        "_encoder",
+        "_ended",
+        "_names",
+        "_out",
+        "_streamed",
+        "outcome",
+    )
+
+    def __init__(self, decoder: Decoder, encoder: Encoder, *, streamed: bool, call: Call | None = None) -> None:
+        self.outcome = Outcome()
+        self._decoder = decoder
+        self._encoder = encoder
+        self._streamed = streamed
+        self._call = call
+        self._names: dict[str, str] | None = None
+        self._calls = Calls() if call is not None and "tools" in call.envelope else None
+        self._collector = Collector()
+        self._out: list[bytes] = []
+        self._committed = False
+        self._ended = False
+
+    @property
+    def committed(self) -> bool:
+        """As `Converter.committed`; one JSON body commits when it is whole."""
+        return self._committed and self._streamed
+
+    @property
+    def ended(self) -> bool:
+        """As `Converter.ended`."""
+        return self._ended
+
+    @property
+    def thoughts(self) -> dict[str, Thoughts]:
+        """The signed thoughts so far, by the id of the tool call that they led to."""
+        return self._collector.found
+
+    def feed(self, chunk: bytes) -> bytes:
+        """As `Converter.feed`."""
+        for event in self._decoder.feed(chunk):
+            self._on(event)
+        return self._take()
+
+    def close(self) -> bytes:
+        """As `Converter.close`."""
+        for event in self._decoder.close():
+            self._on(event)
+        if not self._committed:
+            raise UpstreamFailed("the provider sent an empty answer")
+        return self._take()
+
+    def finish(self, usage: Usage, cost: Cost, metadata: dict[str, Any] | None = None) -> bytes:
+        """As `Converter.finish`."""
+        return self._encoder.finish(usage, cost, metadata)
+
+    def fail(self, error: TrunklineError, usage: Usage | None, cost: Cost | None) -> bytes:
+        """As `Converter.fail`; what was ready before the error came is said first."""
+        return self._take() + self._encoder.fail(error, usage, cost)
+
+    def _take(self) -> bytes:
+        if not self._committed or not self._out:
+            return b""
+        out = self._out[0] if len(self._out) == 1 else b"".join(self._out)
+        self._out = []
+        return out
+
+    def _named(self, part: PartStarted, call: Call) -> PartStarted:
+        """*part*, a call, by the client's name for its tool; the names are looked up once."""
+        if self._names is None:
+            self._names = renamed(call.envelope)
+        name = self._names.get(part.name or "")
+        return part if name is None else replace(part, name=name)
+
+    def _on(self, event: Event) -> None:
+        outcome = self.outcome
+        match event:
+            case Delta(text=text, citations=citations):
+                if citations:
+                    outcome.pieces += 1
+                    self._committed = True
+                if self._collector.open:
+                    self._collector.delta(event)
+                if self._calls is not None:
+                    self._calls.delta(event.index, text)
+                if text:
+                    outcome.content_bytes += len(text) if text.isascii() else len(text.encode())
+                    self._committed = True
+            case PartStarted(kind=kind, extra=extra):
+                if kind in AT_ONCE or (kind == "opaque" and any(extra.values())):
+                    self._committed = True
+                if kind == "tool_call" and self._call is not None:
+                    event = self._named(event, self._call)
+                    if self._calls is not None:
+                        self._calls.part(event)
+                self._collector.part(event)
+            case Started(id=id_, usage=usage):
+                outcome.upstream_id = id_ or None
+                outcome.usage = usage
+            case Reported(usage=usage):
+                outcome.usage = usage
+            case ChoiceEnded(reason=reason, native=native):
+                outcome.finish_reason, outcome.native_finish_reason = reason, native
+                if reason == "error" and not self._committed:
+                    raise UpstreamFailed("the provider ended its answer with an error")
+                self._committed = True
+            case Finished():
+                self._ended = True
+                if self._calls is not None and self._call is not None:
+                    outcome.tools_valid = self._calls.valid(offered(self._call.envelope["tools"]))
+            case _:
+                pass
+        out = self._encoder.encode(event)
+        if out:
+            self._out.append(out)
+        if self._ended:
+            outcome.losses = self._encoder.losses

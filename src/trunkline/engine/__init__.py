@@ -1,0 +1,1 @@
+"""A generation, carried out: plans, attempts, credentials, records."""

@@ -1,1 +1,0 @@
-"""What accompanies one request on its way."""

@@ -1,0 +1,297 @@
+"""One request of a client and its answer, as the routes see them. `server.http.protocol` has its connection."""
+
+import asyncio
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any, Protocol
+from urllib.parse import unquote
+
+from trunkline.dialects.common.sse import KEEP_ALIVE
+from trunkline.model.errors import InvalidRequest, PayloadTooLarge, TrunklineError
+from trunkline.ports import JSON, Listener
+from trunkline.server.http.request_head import NO_HEAD, Refused, RequestHead
+
+if TYPE_CHECKING:
+    from trunkline.server.http.protocol import Connection
+
+COMMON = (
+    b"access-control-allow-origin: *\r\naccess-control-expose-headers: X-Generation-Id,X-Provider-Name,request-id\r\n"
+)
+
+_REASONS = {status.value: status.phrase.encode() for status in HTTPStatus} | {413: b"Content Too Large"}
+_STATUS_LINES = {code: b"HTTP/1.1 %d %s\r\n" % (code, phrase) for code, phrase in _REASONS.items()}
+
+
+def status_line(status: int) -> bytes:
+    """`HTTP/1.1 200 OK` and its line end."""
+    return _STATUS_LINES.get(status) or b"HTTP/1.1 %d Unknown\r\n" % status
+
+
+class Cancellable(Protocol):
+    """What answers an exchange: a task, or what goes without one."""
+
+    def cancel(self) -> object:
+        """Break it off."""
+        ...
+
+
+class Exchange:
+    """One request and its answer.
+
+    An answer is either `respond`, or `start` and any number of `write`, the last with `last=True`. Writes after the
+    client has gone are dropped. `listener` is told what the client does meanwhile.
+    """
+
+    # What most exchanges never change stands in the class: making one costs the few fields that differ.
+    head: RequestHead = NO_HEAD
+    keep_alive = True
+    """Whether the connection takes another request after the answer."""
+    expects_continue = False
+    body_size = 0
+    body_complete = False
+    too_large = False
+    started = False
+    finished = False
+    gone = False
+    last_write = 0.0
+    stream_headers: bytes | None = None
+    """Set by a route whose client waits for a stream: while nothing flows it is sent comments, under these."""
+    comment: bytes = KEEP_ALIVE
+    """What those comments are."""
+    refused: Refused | None = None
+    """Where what came is no request: why. It waits for its turn to be told."""
+    task: "Cancellable | None" = None
+    listener: Listener | None = None
+    _head = b""
+    _chunked = False
+    _waiter: "asyncio.Future[None] | None" = None
+
+    def __init__(self, connection: "Connection") -> None:
+        self._connection = connection
+        self._body: list[bytes] = []
+
+    def begin(self, head: RequestHead) -> None:
+        """The head is whole, the body follows."""
+        self.head = head
+        self.keep_alive = head.keep_alive
+        self.expects_continue = head.expects_continue
+        if head.content_length is not None:
+            self.too_large = head.content_length > self._connection.site.settings.max_body_bytes
+
+    def repeated(self, head: RequestHead, body: bytes) -> None:
+        """The request has a *head* that was read before, and this *body*."""
+        self.head = head
+        self.feed(body)
+        self.body_complete = True
+
+    @property
+    def path(self) -> bytes:
+        """The request's path, as it was sent."""
+        return self.head.path
+
+    @property
+    def query(self) -> bytes:
+        """What stands behind the path's question mark."""
+        return self.head.query
+
+    @property
+    def fields(self) -> dict[bytes, bytes]:
+        """The headers by name, the last of several. Not to be changed."""
+        return self.head.fields
+
+    @property
+    def client(self) -> str:
+        """The client's address, as the socket has it; empty where it has none."""
+        peer = self._connection.peer
+        return peer[0] if peer else ""
+
+    async def body(self) -> bytes:
+        """The whole request body.
+
+        Raises:
+            PayloadTooLarge: it is longer than `max_body_bytes`, by what it says or by what came.
+            RequestTimeout: it made no progress for `body_timeout_s`.
+            InvalidRequest: the client closed inside it.
+        """
+        while not self.body_complete and not self.too_large and not self.gone:
+            connection = self._connection
+            connection.expect_continue(self)
+            self._waiter = connection.loop.create_future()
+            await self._waiter
+        if self.too_large:
+            limit = self._connection.site.settings.max_body_bytes
+            raise PayloadTooLarge(f"the body is larger than {limit} bytes")
+        if not self.body_complete:
+            raise InvalidRequest("the connection closed inside the body")
+        return self.whole()
+
+    def whole(self) -> bytes:
+        """The request body, where it is complete."""
+        body = self._body
+        return body[0] if len(body) == 1 else b"".join(body)
+
+    def feed(self, data: bytes) -> None:
+        """A piece of the body came."""
+        self.body_size += len(data)
+        if self.body_size > self._connection.site.settings.max_body_bytes:
+            self.too_large = True
+            self._body.clear()
+            self._wake()
+        elif not self.too_large:
+            self._body.append(data)
+
+    def complete(self) -> None:
+        """The request is whole."""
+        self.body_complete = True
+        self._wake()
+
+    def fail(self, error: TrunklineError) -> None:
+        """The body will never be whole because of *error*, which `body` raises."""
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_exception(error)
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    def start(self, status: int, content_type: bytes, headers: bytes = b"") -> None:
+        """Begin a streamed answer; its head leaves with the first write. *headers* are whole lines."""
+        assert not self.started
+        self.started = True
+        self._chunked = not self.head.http_1_0
+        if self._chunked:
+            framing = b"transfer-encoding: chunked\r\n"
+        else:
+            framing = b""
+            self.keep_alive = False
+        self._head = b"%s%scontent-type: %s\r\ncache-control: no-cache\r\nx-accel-buffering: no\r\n%s%s%s%s\r\n" % (
+            status_line(status),
+            self._connection.site.date,
+            content_type,
+            COMMON,
+            headers,
+            framing,
+            b"" if self.keep_alive else b"connection: close\r\n",
+        )
+
+    def write(self, data: bytes, *, last: bool = False) -> None:
+        """Send *data* (may be empty) of a streamed answer; with *last* the answer is complete."""
+        if self.gone or self.finished:
+            return
+        self.last_write = self._connection.clock()
+        if self._chunked:
+            if data and last:
+                out = b"%s%x\r\n%s\r\n0\r\n\r\n" % (self._head, len(data), data)
+            elif data:
+                out = b"%s%x\r\n%s\r\n" % (self._head, len(data), data)
+            else:
+                out = self._head + b"0\r\n\r\n" if last else self._head
+        else:
+            out = self._head + data
+        self._head = b""
+        if out:
+            self._connection.send(out)
+        if last:
+            self.finished = True
+            self._connection.answered(self)
+
+    def respond(self, status: int, body: bytes, content_type: bytes = JSON, headers: bytes = b"") -> None:
+        """Send a whole answer."""
+        if self.gone or self.finished:
+            return
+        assert not self.started
+        self.started = self.finished = True
+        if not self.body_complete:
+            self.keep_alive = False  # what is left of the body cannot be told from a next request
+        self._connection.send(
+            b"%s%scontent-type: %s\r\ncontent-length: %d\r\n%s%s%s\r\n%s"
+            % (
+                status_line(status),
+                self._connection.site.date,
+                content_type,
+                len(body),
+                COMMON,
+                headers,
+                b"" if self.keep_alive else b"connection: close\r\n",
+                b"" if self.head.method == b"HEAD" else body,
+            )
+        )
+        self._connection.answered(self)
+
+    def abort(self) -> None:
+        """Close the connection in the middle of the answer, so that the client sees that it is not whole."""
+        self._connection.flush()
+        self._connection.transport.abort()
+
+    def lost(self) -> None:
+        """The client has gone away."""
+        if self.gone:
+            return
+        self.gone = True
+        self._wake()
+        if not self.finished and self.listener is not None:
+            self.listener.client_gone()
+        self.task = None
+
+    # ASGI, for what Starlette serves.
+
+    def scope(self) -> dict[str, Any]:
+        """The ASGI scope of this request."""
+        connection, head = self._connection, self.head
+        headers = head.headers
+        if self.body_size and not head.chunked and b"content-length" not in head.fields:  # a repeated head has none
+            headers = [*headers, (b"content-length", b"%d" % self.body_size)]
+        return {
+            "type": "http",
+            "asgi": {"version": "3.0", "spec_version": "2.4"},
+            "http_version": "1.0" if self.head.http_1_0 else "1.1",
+            "server": connection.local,
+            "client": connection.peer,
+            "scheme": "http",
+            "method": self.head.method.decode("ascii", "replace"),
+            "path": unquote(self.path.decode("ascii", "replace")),
+            "raw_path": self.path,
+            "query_string": self.query,
+            "headers": headers,
+            "root_path": "",
+        }
+
+    async def receive(self) -> dict[str, Any]:
+        """ASGI's receive: the whole body at once, then the disconnect."""
+        if self.gone or self.finished:
+            return {"type": "http.disconnect"}
+        try:
+            body = await self.body()
+        except TrunklineError as error:
+            if not self.started:
+                self.keep_alive = False
+                self.respond(error.http_status, self._connection.site.error(self.path, error, None))
+            return {"type": "http.disconnect"}
+        if self._body is _TAKEN:
+            self._waiter = self._connection.loop.create_future()
+            await self._waiter
+            return {"type": "http.disconnect"}
+        self._body = _TAKEN
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    async def send(self, message: dict[str, Any]) -> None:
+        """ASGI's send. An answer is small here: it is sent whole where it comes whole."""
+        if message["type"] == "http.response.start":
+            lines = [b"%s: %s\r\n" % (bytes(name), bytes(value)) for name, value in message["headers"]]
+            self._head = status_line(message["status"]) + self._connection.site.date + b"".join(lines)
+            length = any(bytes(name).lower() == b"content-length" for name, _ in message["headers"])
+            self._chunked = not length and not self.head.http_1_0 and message["status"] not in (204, 304)
+            if self._chunked:
+                self._head += b"transfer-encoding: chunked\r\n"
+            if not length and self.head.http_1_0:
+                self.keep_alive = False
+            if not self.body_complete:
+                self.keep_alive = False
+            self._head += b"\r\n" if self.keep_alive else b"connection: close\r\n\r\n"
+            self.started = True
+        elif message["type"] == "http.response.body":
+            body = b"" if self.head.method == b"HEAD" else message.get("body", b"")
+            self.write(body, last=not message.get("more_body", False))
+
+
+_TAKEN: list[bytes] = []
+"""Stands in for a body that ASGI's receive has handed out."""

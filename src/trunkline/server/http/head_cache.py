@@ -1,0 +1,99 @@
+"""Cache of parsed request heads: clients repeat the same headers on every request of a connection.
+
+Only the digits of `content-length` differ from one request of such a client to the next. `learn` parses the bytes of a
+head with a parser of its own, so what is cached (the key a client shows among it) depends on those bytes and on nothing
+else: not on the connection's parser, nor on what came before. `CachedHead.body_at` then compares bytes: the same head
+but for those digits, and behind it a body of just that length and not a byte more. Everything else is parsed.
+
+When the cache may be asked at all is the reader's to say: between two messages, never inside one (`request_reader`).
+"""
+
+import re
+
+import httptools
+from msgspec import Struct
+
+from trunkline.server.http.request_head import MAX_HEAD_BYTES, Refused, RequestHead, read_head
+
+_LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*([0-9]{1,18})\r\n", re.IGNORECASE)
+_SPECIAL = (b"upgrade", b"expect")
+"""Headers after which a body is read in a way of its own."""
+
+
+class CachedHead(Struct, frozen=True, gc=False):
+    """A head: the bytes around the digits of its length, and what it says.
+
+    `head` stands without that length: `content_length` is None, and neither `headers` nor `fields` has it.
+    """
+
+    before: bytes
+    after: bytes
+    head: RequestHead
+
+    def body_at(self, data: bytes) -> int:
+        """Where the body begins, if *data* is exactly one request with this head and a body; else 0."""
+        before, after = self.before, self.after
+        if not data.startswith(before):
+            return 0
+        start = len(before)
+        end = data.find(b"\r", start, start + 19)
+        if end < 0 or not data.startswith(after, end):
+            return 0
+        digits, at = data[start:end], end + len(after)
+        return at if len(data) > at and digits.isdigit() and int(digits) == len(data) - at else 0
+
+
+def learn(data: bytes) -> CachedHead | None:
+    """The head of *data*, if that is exactly one request with a body whose length a header tells; else None."""
+    end = data.find(b"\r\n\r\n", 0, MAX_HEAD_BYTES) + 4
+    if end < 4:
+        return None
+    raw = data[:end]
+    length = _LENGTH.search(raw)
+    if length is None or not 0 < int(length[1]) == len(data) - end or raw.count(b"\n") != raw.count(b"\r\n"):
+        return None
+    head = _HeadParser().parse(raw)
+    if head is None or head.http_1_0 or not head.keep_alive:
+        return None
+    if head.content_length is None or head.chunked or any(name in head.fields for name in _SPECIAL):
+        return None
+    others = [(name, value) for name, value in head.headers if name != b"content-length"]
+    if len(others) != len(head.headers) - 1:
+        return None
+    plain = RequestHead(
+        method=head.method, path=head.path, query=head.query, headers=others, fields=dict(others)
+    )  # fmt: skip
+    return CachedHead(raw[: length.start(1)], raw[length.end(1) :], plain)
+
+
+class _HeadParser:
+    """Reads one head, and nothing else."""
+
+    def __init__(self) -> None:
+        self._parser = httptools.HttpRequestParser(self)
+        self._url = b""
+        self._headers: list[tuple[bytes, bytes]] = []
+        self._head: RequestHead | None = None
+
+    def parse(self, raw: bytes) -> RequestHead | None:
+        """What *raw* says; None where it is no head that is served."""
+        try:
+            self._parser.feed_data(raw)
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade):
+            return None
+        return self._head
+
+    def on_url(self, url: bytes) -> None:
+        """As httptools."""
+        self._url += url
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """As httptools."""
+        self._headers.append((name.lower(), value))
+
+    def on_headers_complete(self) -> None:
+        """As httptools."""
+        try:
+            self._head = read_head(self._parser, self._url, self._headers)
+        except Refused:
+            self._head = None

@@ -1,0 +1,143 @@
+"""The head of one HTTP/1.1 request: what the parser read, checked once.
+
+`read_head` is the only way from parsed lines to a `RequestHead`, so that a head from the cache (`head_cache`) and one
+from the wire obey the same rules.
+
+Sources: RFC 9110, RFC 9112.
+"""
+
+from typing import Protocol
+
+import httptools
+from msgspec import Struct
+
+from trunkline.engine.context import Told
+
+MAX_HEAD_BYTES = 32 * 1024
+MAX_HEADERS = 100
+MAX_URL_BYTES = 8 * 1024
+
+
+class Refused(Exception):
+    """Bytes that are not a request which is served here. `status` is the HTTP status of the answer."""
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+        self.message = message
+
+
+class RequestHead(Struct, kw_only=True, gc=False):
+    """A request line and its headers. Not to be changed, but for `told`: the cache shares one among exchanges."""
+
+    method: bytes
+    path: bytes
+    query: bytes = b""
+    headers: list[tuple[bytes, bytes]] = []
+    """Names are lower-case; in the order of the wire."""
+    fields: dict[bytes, bytes] = {}
+    """The headers by name, the last of several."""
+    http_1_0: bool = False
+    keep_alive: bool = True
+    """Whether the client allows another request on this connection."""
+    content_length: int | None = None
+    """None where the request has no such header."""
+    chunked: bool = False
+    expects_continue: bool = False
+    upgrades: bool = False
+    """The client asks for another protocol. It is not taken up (RFC 9110 §7.8)."""
+    told: Told | None = None
+    """What the headers tell, once somebody has read them."""
+
+
+NO_HEAD = RequestHead(method=b"", path=b"")
+"""Of a request that is refused before its head is whole."""
+
+
+class Parser(Protocol):
+    """What is asked of `httptools.HttpRequestParser` when a head is whole."""
+
+    def get_method(self) -> bytes:
+        """The method, upper-case."""
+        ...
+
+    def get_http_version(self) -> str:
+        """Such as `1.1`."""
+        ...
+
+    def should_keep_alive(self) -> bool:
+        """Whether another request may follow."""
+        ...
+
+    def should_upgrade(self) -> bool:
+        """Whether the parser takes this for a change of protocol, and will stop behind the head."""
+        ...
+
+
+def read_head(parser: Parser, url: bytes, headers: list[tuple[bytes, bytes]]) -> RequestHead:
+    """The head that *parser* has read to its end. *headers* have lower-case names.
+
+    Raises:
+        Refused: it is over a bound, or of a kind that is not served.
+    """
+    version = parser.get_http_version()
+    if version not in ("1.1", "1.0"):
+        raise Refused(505, "only HTTP/1.1 is spoken here")
+    if len(headers) > MAX_HEADERS:
+        raise Refused(431, f"more than {MAX_HEADERS} headers")
+    if len(url) + sum(len(name) + len(value) + 4 for name, value in headers) > MAX_HEAD_BYTES:
+        raise too_long()
+    method = parser.get_method()
+    fields = dict(headers)
+    coding = fields.get(b"transfer-encoding")
+    if coding is not None:
+        _check_coding(coding, headers, http_1_0=version == "1.0")
+    upgrades = parser.should_upgrade()
+    if method == b"CONNECT" or (upgrades and coding is not None):
+        raise Refused(400, "upgrades and tunnels are not served here")
+    length = fields.get(b"content-length")
+    path, _, query = _target(url).partition(b"?")
+    return RequestHead(
+        method=method,
+        path=path,
+        query=query,
+        headers=headers,
+        fields=fields,
+        http_1_0=version == "1.0",
+        keep_alive=parser.should_keep_alive(),
+        content_length=None if length is None else _length(length),
+        chunked=coding is not None,
+        expects_continue=fields.get(b"expect", b"").lower() == b"100-continue",
+        upgrades=upgrades,
+    )
+
+
+def too_long() -> Refused:
+    """A head over its bound."""
+    return Refused(431, f"the request's head is longer than {MAX_HEAD_BYTES} bytes")
+
+
+def _check_coding(coding: bytes, headers: list[tuple[bytes, bytes]], *, http_1_0: bool) -> None:
+    """Chunked, once, in HTTP/1.1: everything else could be read in two ways. Source: RFC 9112 §6.1."""
+    if http_1_0:
+        raise Refused(400, "a request of HTTP/1.0 has no transfer-encoding")
+    several = sum(name == b"transfer-encoding" for name, _ in headers) > 1
+    if several or coding.lower() != b"chunked":
+        raise Refused(400, "the only transfer-encoding that is taken is chunked")
+
+
+def _length(value: bytes) -> int:
+    if not value.isdigit() or len(value) > 18:
+        raise Refused(400, "content-length: not a length")
+    return int(value)
+
+
+def _target(url: bytes) -> bytes:
+    """Path and query. A target with scheme and host (RFC 9112 §3.2.2) is taken without them."""
+    if url[:1] == b"/":
+        return url
+    try:
+        parsed = httptools.parse_url(url)
+    except httptools.HttpParserInvalidURLError as error:
+        raise Refused(400, "the URL cannot be read") from error
+    return (parsed.path or b"/") + (b"?" + parsed.query if parsed.query else b"")

@@ -1,0 +1,66 @@
+"""A request's body, parsed with what a preset adds to it. Source: openrouter-semantics §9."""
+
+import msgspec
+
+from trunkline.dialects.common.json_input import envelope, printable
+from trunkline.dialects.common.request_fields import value
+from trunkline.dialects.interfaces import Call, Client
+from trunkline.model.errors import InvalidRequest, NotFound
+from trunkline.model.preset import Preset, PresetUse
+from trunkline.presets.merge import MARK, merge, reference
+from trunkline.presets.names import CACHE_ENABLED, CACHE_TTL
+from trunkline.presets.to_dialect import Said, said
+from trunkline.storage.presets import PresetStore
+
+ONCE = (b'"model"', b'"messages"', b'"provider"', b'"preset"')
+LEAST_TTL_S, MOST_TTL_S = 1, 86_400
+"""Of a kept answer. Source: openrouter-semantics §15."""
+
+_encoder = msgspec.json.Encoder()
+
+
+def parse(client: Client, presets: PresetStore, body: bytes) -> tuple[Call, PresetUse | None]:
+    """What *client*'s dialect makes of *body* merged with the preset that it refers to, and which one that is.
+
+    Raises:
+        NotFound: there is no such preset.
+        InvalidRequest: as `Client.parse`.
+    """
+    try:
+        call = client.parse(body)
+    except InvalidRequest:
+        if b"preset" not in body:
+            raise
+    else:
+        if "preset" not in call.envelope and (call.model is None or MARK not in call.model):
+            return call, None
+    found = reference(envelope(body, ONCE))
+    if found is None:
+        return client.parse(body), None
+    preset = presets.find(found.slug)
+    if preset is None:
+        raise NotFound(f"{found.param}: there is no preset {printable(found.slug)!r}", param=found.param)
+    told = said(preset.version, client.name)
+    merged = _encoder.encode(merge(found.rest, told.fields, preset.version.system, client.name))
+    try:
+        call = client.parse(merged)
+    except InvalidRequest as error:
+        error.message = f"{error.message} (with the preset {preset.slug!r})"
+        raise
+    return call, _use(preset, told, len(merged) - len(body))
+
+
+def _use(preset: Preset, told: Said, grown: int) -> PresetUse:
+    config = preset.version.config
+    enabled = value(config[CACHE_ENABLED]) if CACHE_ENABLED in config else None
+    ttl = value(config[CACHE_TTL]) if CACHE_TTL in config else None
+    return PresetUse(
+        id=preset.id,
+        slug=preset.slug,
+        version_id=preset.version.id,
+        version=preset.version.version,
+        cache_enabled=enabled,
+        cache_ttl_s=None if ttl is None else min(max(ttl, LEAST_TTL_S), MOST_TTL_S),
+        grown=max(grown, 0),
+        losses=told.losses,
+    )

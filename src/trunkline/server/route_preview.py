@@ -1,0 +1,117 @@
+"""`POST /route`: who would be asked for a request, in which order, and who would not be. Nobody is called. Ours.
+
+It takes the body of any of the three inference routes. Which one it is, `?dialect=` says, or else the body: `input` is
+Responses', fields or headers that only Anthropic has are Messages', anything else is chat.
+"""
+
+import logging
+from typing import Any
+
+import msgspec
+
+from trunkline.dialects.interfaces import Client
+from trunkline.dialects.registry import CLIENTS
+from trunkline.engine.expressible import says_all
+from trunkline.engine.router import Route
+from trunkline.model.endpoint import Endpoint
+from trunkline.model.errors import Internal, InvalidRequest, TrunklineError
+from trunkline.routing.plan import filtered
+from trunkline.routing.pool import blended
+from trunkline.routing.statistics import DOWN, STABLE, UNSTABLE, Percentiles
+from trunkline.server import request_parsing
+from trunkline.server.http.exchange import Exchange
+from trunkline.server.inference import accepted, refuse
+from trunkline.server.state import State
+
+PATH = "/route"
+_MESSAGES = ("system", "stop_sequences", "thinking", "output_config", "anthropic_version")
+_STANDINGS = {STABLE: "stable", UNSTABLE: "unstable", DOWN: "down"}
+
+logger = logging.getLogger(__name__)
+
+
+class Routing:
+    """The route."""
+
+    def __init__(self, state: State) -> None:
+        self._state = state
+
+    async def __call__(self, exchange: Exchange) -> None:
+        """Answer *exchange*."""
+        state = self._state
+        id_ = state.new_id(state.clock.now())
+        client: Client = CLIENTS["chat"]
+        try:
+            key, body = await accepted(state, exchange)
+            client = _client(exchange, body)
+            call, preset = request_parsing.parse(client, state.presets, body)
+            session = call.session_id or exchange.fields.get(b"x-session-id", b"").decode("latin-1") or None
+            world = state.exchanges
+            route = world.router.route(
+                client,
+                call,
+                key,
+                body_bytes=len(body) + (0 if preset is None else preset.grown),
+                session_id=session,
+                says_all=lambda endpoint: says_all(world, client, call, endpoint),
+            )
+            answer = msgspec.json.encode(self._told(route, client))
+        except TrunklineError as error:
+            refuse(state, client, exchange, id_, error)
+            return
+        except Exception:
+            logger.exception("request %s failed", id_)
+            refuse(state, client, exchange, id_, Internal("internal error"))
+            return
+        exchange.respond(200, answer)
+
+    def _told(self, route: Route, client: Client) -> dict[str, Any]:
+        plan = route.plan
+        return {
+            "dialect": client.name,
+            "requested": route.requested,
+            "strategy": route.strategy,
+            "sticky": None if plan.sticky is None else plan.sticky.tag,
+            "plan": [self._endpoint(endpoint) for endpoint in plan.endpoints],
+            "filtered": filtered(plan.removed),
+        }
+
+    def _endpoint(self, endpoint: Endpoint) -> dict[str, Any]:
+        vitals = self._state.exchanges.router.statistics(endpoint).vitals
+        price = blended(endpoint.price)
+        return {
+            "model": endpoint.model,
+            "provider": endpoint.provider_name,
+            "tag": endpoint.tag,
+            "price": price / 1e6 if endpoint.price.known else None,
+            "standing": _STANDINGS[vitals.standing],
+            "latency": _percentiles(vitals.latency),
+            "throughput": _percentiles(vitals.throughput),
+        }
+
+
+def _percentiles(found: Percentiles | None) -> dict[str, float] | None:
+    return None if found is None else {name: round(value, 3) for name, value in msgspec.structs.asdict(found).items()}
+
+
+def _client(exchange: Exchange, body: bytes) -> Client:
+    """Whose dialect *body* is in.
+
+    Raises:
+        InvalidRequest: `dialect` is none that we speak.
+    """
+    for name, value in (pair.partition(b"=")[::2] for pair in exchange.query.split(b"&")):
+        if name == b"dialect":
+            client = CLIENTS.get(value.decode("latin-1"))
+            if client is None:
+                raise InvalidRequest(f"dialect: expected one of {', '.join(CLIENTS)}", param="dialect")
+            return client
+    try:
+        fields = msgspec.json.decode(body, type=dict[str, msgspec.Raw])
+    except msgspec.DecodeError:
+        return CLIENTS["chat"]  # which says what is wrong with it
+    if "input" in fields and "messages" not in fields:
+        return CLIENTS["responses"]
+    if b"anthropic-version" in exchange.fields or any(name in fields for name in _MESSAGES):
+        return CLIENTS["messages"]
+    return CLIENTS["chat"]

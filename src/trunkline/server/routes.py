@@ -1,0 +1,117 @@
+"""What is served under which path: the inference routes by themselves, everything else by Starlette."""
+
+import logging
+from collections.abc import Iterator
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Mount, Route
+
+from trunkline.dialects.openai_chat.errors import error_body
+from trunkline.dialects.registry import CLIENTS
+from trunkline.model.errors import Internal, NotFound, TrunklineError
+from trunkline.server.api import account, catalog, generations, health, presets
+from trunkline.server.config import ServerSettings
+from trunkline.server.http.protocol import AsgiApp, Connection, Direct, Handler
+from trunkline.server.inference import Inference
+from trunkline.server.route_preview import PATH, Routing
+from trunkline.server.state import State
+from trunkline.server.token_count import Counting
+
+PREFIXES = ("/api/v1", "/v1")
+INFERENCE = {"chat": "/chat/completions", "messages": "/messages", "responses": "/responses"}
+"""A client dialect → its path."""
+COUNTING = {"messages": "/messages/count_tokens", "responses": "/responses/input_tokens"}
+"""A client dialect → where it has its input counted."""
+LENIENT = ("/api/v1/v1", "/v1/v1")
+"""Where Anthropic's clients end up if their base URL has the version in it, which they add themselves."""
+
+logger = logging.getLogger(__name__)
+
+
+class GatewaySite:
+    """The routes of one gateway: a `server.http.protocol.Site`."""
+
+    def __init__(self, state: State, settings: ServerSettings) -> None:
+        self.settings = settings
+        self.date = b""
+        self.connections: set[Connection] = set()
+        self.turns = state.exchanges.turns
+        self.routes = dict(_inference(state))
+        self.at_once: dict[bytes, Direct] = {
+            path: route.at_once for path, route in self.routes.items() if isinstance(route, Inference)
+        }
+        self._dialects = {path: CLIENTS[dialect] for path, dialect in _paths()}
+        routing = Routing(state)
+        self.routes |= {f"{prefix}{PATH}".encode(): routing for prefix in PREFIXES}
+        self.asgi: AsgiApp = starlette(state)
+
+    def error(self, path: bytes, error: TrunklineError, request_id: str | None) -> bytes:
+        """As `Site.error`; paths of no dialect speak chat's envelope."""
+        return self._dialects.get(path, CLIENTS["chat"]).error(error, request_id)
+
+
+def _paths() -> Iterator[tuple[bytes, str]]:
+    """Each raw path that a client dialect owns, and that dialect."""
+    for table in (INFERENCE, COUNTING):
+        for dialect, path in table.items():
+            prefixes = (*PREFIXES, *LENIENT) if dialect == "messages" else PREFIXES
+            yield from ((f"{prefix}{path}".encode(), dialect) for prefix in prefixes)
+
+
+def _inference(state: State) -> Iterator[tuple[bytes, Handler]]:
+    """The routes that Starlette does not see."""
+    answers = {dialect: Inference(state, CLIENTS[dialect]) for dialect in INFERENCE}
+    counts = {dialect: Counting(state, CLIENTS[dialect]) for dialect in COUNTING}
+    for path, dialect in _paths():
+        counting = path.endswith(COUNTING.get(dialect, "\0").encode())
+        yield path, counts[dialect] if counting else answers[dialect]
+
+
+def starlette(state: State) -> Starlette:
+    """Everything but inference."""
+    # POST of these never comes here; with them, other methods are answered with 405.
+    inference = [Route(path, _root, methods=["POST"]) for path in (*INFERENCE.values(), *COUNTING.values(), PATH)]
+    api = [*account.ROUTES, *catalog.ROUTES, *generations.ROUTES, *presets.ROUTES, *inference]
+    cors = Middleware(CORSMiddleware, allow_origins=["*"], allow_methods=["*"], allow_headers=["*"])
+    app = Starlette(
+        routes=[*health.ROUTES, *(Mount(prefix, routes=api) for prefix in PREFIXES), Route("/", _root)],
+        exception_handlers={TrunklineError: _on_error, HTTPException: _on_http_error, Exception: _on_bug},
+        middleware=[cors],
+    )
+    app.state.gateway = state
+    return app
+
+
+async def _root(request: Request) -> Response:
+    """Somebody opened the address in a browser."""
+    del request
+    return Response("Trunkline. The API is under /api/v1.\n", media_type="text/plain")
+
+
+async def _on_error(request: Request, error: Exception) -> Response:
+    del request
+    assert isinstance(error, TrunklineError)
+    return Response(error_body(error, None), error.http_status, media_type="application/json")
+
+
+async def _on_http_error(request: Request, error: Exception) -> Response:
+    """Starlette's own: an unknown path, a wrong method."""
+    assert isinstance(error, HTTPException)
+    if error.status_code == 405:
+        problem: TrunklineError = NotFound(f"{request.method} is not allowed here")
+    else:
+        problem = NotFound("Resource not found") if error.status_code == 404 else Internal(error.detail)
+    problem.http_status = error.status_code
+    return Response(
+        error_body(problem, None), error.status_code, dict(error.headers or {}), media_type="application/json"
+    )
+
+
+async def _on_bug(request: Request, error: Exception) -> Response:
+    logger.error("%s %s failed", request.method, request.url.path, exc_info=error)
+    return Response(error_body(Internal("internal error"), None), 500, media_type="application/json")

@@ -1,0 +1,86 @@
+"""How many tokens a prompt has, without asking for an answer: Anthropic's `count_tokens`, OpenAI's `input_tokens`.
+
+The endpoints that would answer are asked in their order, those whose provider counts; where none does, or none answers
+in time, the tokens are estimated and the answer says so. It costs nothing and leaves no record.
+"""
+
+import logging
+from collections.abc import Sequence
+
+from trunkline.dialects.common.token_estimate import request_tokens
+from trunkline.dialects.interfaces import Client
+from trunkline.dialects.registry import COUNTERS
+from trunkline.engine.targets import Target
+from trunkline.model.endpoint import Endpoint
+from trunkline.model.errors import Internal, TrunklineError
+from trunkline.model.request import Request
+from trunkline.ports import Timeouts
+from trunkline.server import request_parsing
+from trunkline.server.http.exchange import Exchange
+from trunkline.server.inference import accepted, refuse
+from trunkline.server.state import State
+
+MAX_COUNT_BYTES = 64 * 1024
+MAX_ASKED = 2
+"""Endpoints asked before we estimate: a client waits for this before it asks its question."""
+TIMEOUTS = Timeouts(
+    connect_s=3, first_byte_s=10, first_content_s=10, idle_s=10, content_idle_s=10, total_s=15, pool_wait_s=1
+)
+ESTIMATED = b"X-Trunkline-Estimated: true\r\n"
+
+logger = logging.getLogger(__name__)
+
+
+class Counting:
+    """One counting route, for clients of one dialect."""
+
+    def __init__(self, state: State, client: Client) -> None:
+        self._state = state
+        self._client = client
+
+    async def __call__(self, exchange: Exchange) -> None:
+        """Answer *exchange*."""
+        state = self._state
+        id_ = state.new_id(state.clock.now())
+        try:
+            key, body = await accepted(state, exchange)
+            call, _ = request_parsing.parse(self._client, state.presets, body)
+            request = self._client.decode(call)
+            route = state.exchanges.router.route(self._client, call, key, body_bytes=len(body))
+            tokens = await self._ask(request, route.plan.endpoints)
+        except TrunklineError as error:
+            refuse(state, self._client, exchange, id_, error)
+            return
+        except Exception:
+            logger.exception("request %s failed", id_)
+            refuse(state, self._client, exchange, id_, Internal("internal error"))
+            return
+        estimated = tokens is None
+        counted = self._client.counted(request_tokens(request) if tokens is None else tokens, estimated=estimated)
+        exchange.respond(200, counted, headers=ESTIMATED if estimated else b"")
+
+    async def _ask(self, request: Request, endpoints: Sequence[Endpoint]) -> int | None:
+        """What the first of *endpoints* that counts says; None where none does."""
+        counting = [target for target in map(self._target, endpoints) if target.counts]
+        for target in counting[:MAX_ASKED]:
+            try:
+                return await self._count(request, target)
+            except TrunklineError as error:
+                logger.info("%s did not count tokens: %s", target.provider.slug, type(error).__name__)
+        return None
+
+    def _target(self, endpoint: Endpoint) -> Target:
+        world = self._state.exchanges
+        return world.targets.of(endpoint, world.providers[endpoint.provider], self._client.name)
+
+    async def _count(self, request: Request, target: Target) -> int:
+        world = self._state.exchanges
+        provider = target.provider
+        counter = COUNTERS[target.dialect.name]
+        credential = world.credentials.pick(provider)
+        encoded = counter.encode(request, target.endpoint, target.quirks)
+        response = await target.send(world.transport, credential, encoded, TIMEOUTS, "count")
+        body = await response.read(MAX_COUNT_BYTES)
+        if response.status != 200:
+            raise target.dialect.error(response.status, response.headers, body, world.clock.now())
+        return counter.decode(body)

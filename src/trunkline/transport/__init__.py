@@ -1,0 +1,1 @@
+"""The network client: how requests leave for providers."""
