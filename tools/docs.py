@@ -32,7 +32,7 @@ from msgspec.inspect import (
 
 from trunkline.dialects.openai_chat.errors import error_object
 from trunkline.model.errors import TrunklineError
-from trunkline.model.record import Generation
+from trunkline.model.record import GenerationRecord
 from trunkline.observe.metrics import Metrics
 from trunkline.providers.compatible import Compatible, compatible
 from trunkline.settings import Configuration, in_order
@@ -351,7 +351,7 @@ def error_classes(root: type[TrunklineError]) -> "list[type[TrunklineError]]":
 def metrics() -> str:
     """The table of `docs/metrics.md`: every metric, with its labels."""
     counted = Metrics()
-    done = Generation(
+    done = GenerationRecord(
         id="", created=0, key_id="", status="completed", api_type="chat", model="", requested="", first_token_ms=1
     )
     counted.generation(done)

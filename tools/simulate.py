@@ -5,7 +5,7 @@ writes the tables of docs/routing-simulation.md. `--json FILE` keeps the figures
 `--before FILE`. Discrete events on a clock of its own and seeded randomness: the same seed, the same day.
 
 What decides is the gateway's own code: catalog, `Router`, statistics, rests of credentials, all with default settings.
-Made up are the endpoints (`World`) and, in a few lines, what the network and `Answer` do (`Run`). The day is lived
+Made up are the endpoints (`World`) and, in a few lines, what the network and `Generation` do (`Run`). The day is lived
 four times, for each of `POLICIES` with its troubles and without, with the same requests at the same prices.
 """
 
@@ -466,7 +466,7 @@ class Run:
         self._attempt(Asked(route, usage, bucket, counts, best, law, self.now))
 
     def _attempt(self, asked: Asked) -> None:
-        """What `Answer._carry_out` and `_attempt` do."""
+        """What `Generation._carry_out` and `_attempt` do."""
         endpoint = asked.route.plan.candidates[0].endpoints[asked.tried]
         asked.tried += 1
         self.result.attempts += 1

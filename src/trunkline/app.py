@@ -30,9 +30,9 @@ from trunkline.catalog.probe import PROBE_TIMEOUTS, answering
 from trunkline.catalog.refresh import fetch_with, probe, refresh
 from trunkline.engine.credentials import Credentials
 from trunkline.engine.error_scrubbing import Scrubber
-from trunkline.engine.generation import Exchanges
+from trunkline.engine.generation import EngineContext
 from trunkline.engine.router import Memory, Router, memory
-from trunkline.engine.signature_memory import ThoughtMemory
+from trunkline.engine.signature_memory import SignatureMemory
 from trunkline.engine.targets import Targets
 from trunkline.ledger.budget import Budgets
 from trunkline.model.errors import TrunklineError
@@ -43,7 +43,7 @@ from trunkline.providers.authority import Authority
 from trunkline.routing.order import Draw
 from trunkline.server.http.protocol import Connection, Timekeeper
 from trunkline.server.inference import Ids
-from trunkline.server.routes import GatewaySite
+from trunkline.server.routes import GatewayServer
 from trunkline.server.state import State
 from trunkline.server.workers import Workers
 from trunkline.settings import ConfigError, Settings, load, with_server
@@ -59,7 +59,7 @@ from trunkline.storage.shared import SharedFacts
 from trunkline.transport.demo import DemoTransport, Switch
 from trunkline.transport.http1 import Http1Transport
 from trunkline.transport.proxy import Proxies
-from trunkline.transport.write_batching import Turns
+from trunkline.transport.write_batching import WriteBatcher
 
 REFRESH_MODELS_S = 600.0
 SWEEP_S = 3600.0
@@ -93,29 +93,29 @@ class Parts(Struct, frozen=True, kw_only=True):
     store: GenerationStore
     journal: FileJournal
     flusher: Flusher
-    thoughts: ThoughtMemory
+    signatures: SignatureMemory
     memory: Memory
     draw: Draw
     metrics: Metrics
-    turns: Turns
+    batcher: WriteBatcher
     shared: SharedFacts | None = None
 
 
 class App:
-    """A running gateway: its state, its site, and what may change while it runs."""
+    """A running gateway: its state, its server, and what may change while it runs."""
 
     def __init__(
         self,
         settings: Settings,
         *,
         state: State,
-        site: GatewaySite,
+        server: GatewayServer,
         parts: "Parts",
         environ: Mapping[str, str],
     ) -> None:
         self.settings = settings
         self.state = state
-        self.site = site
+        self.server = server
         self._parts = parts
         self._environ = environ
         self._lists: Lists = {}
@@ -150,7 +150,7 @@ class App:
             logger.warning("shared_state has changed; that needs a restart")
         self.settings = settings
         declare(self._parts.keys, settings)
-        self.site.settings = settings.server
+        self.server.settings = settings.server
         self.state.auth_required = settings.auth.required
         cache = settings.response_cache
         self.state.max_answer_bytes = cache.max_answer_bytes
@@ -160,7 +160,7 @@ class App:
     def _rebuild(self) -> None:
         catalog = self.settings.catalog(self._lists, now=self.state.clock.now())
         self.state.catalog = catalog
-        self.state.exchanges = exchanges(self.settings, catalog, self._parts)
+        self.state.engine = engine_context(self.settings, catalog, self._parts)
 
     def reload(self) -> None:
         """Read the configuration file again. A wrong one is refused, loudly, and the old one stays."""
@@ -196,7 +196,7 @@ class App:
         fetch = fetch_with(self._parts.transport, PROBE_TIMEOUTS)
         while True:
             await asyncio.sleep(self.settings.routing.probe_s or REFRESH_MODELS_S)
-            router = self.state.exchanges.router
+            router = self.state.engine.router
             troubled = router.troubled() if self.settings.routing.probe_s else []
             if not troubled:
                 continue
@@ -261,7 +261,7 @@ def declare(keys: KeyRing, settings: Settings) -> None:
     keys.declare([(key.name, key.secret, key.limit, key.routing.policy("key")) for key in settings.keys])
 
 
-def exchanges(settings: Settings, catalog: Catalog, parts: Parts) -> Exchanges:
+def engine_context(settings: Settings, catalog: Catalog, parts: Parts) -> EngineContext:
     """The part of the gateway that a reload makes anew."""
     providers = dict(catalog.providers)
     metrics = parts.metrics
@@ -277,7 +277,7 @@ def exchanges(settings: Settings, catalog: Catalog, parts: Parts) -> Exchanges:
     )
     secrets = [secret for credential in credentials for secret in credential.secrets]
     secrets += [key.secret for key in settings.keys]
-    return Exchanges(
+    return EngineContext(
         transport=parts.transport,
         clock=parts.clock,
         journal=parts.journal,
@@ -286,9 +286,9 @@ def exchanges(settings: Settings, catalog: Catalog, parts: Parts) -> Exchanges:
         providers=providers,
         timeouts=settings.timeouts,
         scrubber=Scrubber(frozenset(secrets)),
-        thoughts=parts.thoughts,
+        signatures=parts.signatures,
         relay=settings.server.relay == "auto",
-        turns=parts.turns,
+        batcher=parts.batcher,
         settled=metrics.generation,
         attempt_failed=lambda provider, error: metrics.upstream_error(provider, type(error).__name__),
         router=router,
@@ -298,10 +298,12 @@ def exchanges(settings: Settings, catalog: Catalog, parts: Parts) -> Exchanges:
 
 
 @contextlib.asynccontextmanager
-async def open_transport(clock: Clock | None = None, turns: Turns | None = None) -> AsyncGenerator[DirectTransport]:
+async def open_transport(
+    clock: Clock | None = None, batcher: WriteBatcher | None = None
+) -> AsyncGenerator[DirectTransport]:
     """The network and the demo provider, with proxies from the usual environment variables."""
     clock = clock or SystemClock()
-    at_end = None if turns is None else turns.send
+    at_end = None if batcher is None else batcher.send
     network = Http1Transport(clock=clock, proxies=Proxies.from_environ(os.environ), at_end=at_end)
     transport = Switch(network, DemoTransport(clock))
     try:
@@ -350,9 +352,9 @@ async def build(
         answers = MemoryAnswerCache(clock.monotonic, max_bytes=cache.max_bytes, max_answers=cache.max_answers)
         budgets = Budgets()
         await store.refresh(budgets)
-        turns = Turns(journal.write)
+        batcher = WriteBatcher(journal.write)
         if transport is None:
-            transport = await stack.enter_async_context(open_transport(clock, turns))
+            transport = await stack.enter_async_context(open_transport(clock, batcher))
         shared, kept = open_shared(settings, clock, answers)
         parts = Parts(
             clock=clock,
@@ -365,11 +367,11 @@ async def build(
             store=store,
             journal=journal,
             flusher=flusher,
-            thoughts=ThoughtMemory(clock.monotonic),
+            signatures=SignatureMemory(clock.monotonic),
             memory=memory(),
             draw=draw,
             metrics=Metrics(),
-            turns=turns,
+            batcher=batcher,
             shared=shared,
         )
         catalog = settings.catalog(now=clock.now())
@@ -385,13 +387,13 @@ async def build(
             metrics=parts.metrics,
             new_id=Ids(),
             catalog=catalog,
-            exchanges=exchanges(settings, catalog, parts),
+            engine=engine_context(settings, catalog, parts),
             auth_required=settings.auth.required,
             unready=lambda: None if journal.healthy else "the server cannot record usage now",
         )
-        site = GatewaySite(state, settings.server)
+        server = GatewayServer(state, settings.server)
         parts.metrics.gauges += [
-            ("trunkline_connections", "Client connections.", lambda: len(site.connections)),
+            ("trunkline_connections", "Client connections.", lambda: len(server.connections)),
             ("trunkline_journal_pending", "Records that wait for the database.", lambda: journal.pending),
             ("trunkline_journal_healthy", "1 where the journal can be written.", lambda: int(journal.healthy)),
             ("trunkline_database_failing", "1 while the database takes nothing.", lambda: int(flusher.failing)),
@@ -406,7 +408,7 @@ async def build(
         if shared is not None:
             stack.push_async_callback(shared.close)
             await share(shared, state, parts)
-        app = App(settings, state=state, site=site, parts=parts, environ=os.environ if environ is None else environ)
+        app = App(settings, state=state, server=server, parts=parts, environ=os.environ if environ is None else environ)
         app.start()
         stack.push_async_callback(app.stop)
         yield app
@@ -430,7 +432,7 @@ async def share(shared: SharedFacts, state: State, parts: Parts) -> None:
         if isinstance(fact, Rested):
             parts.credentials.learn(fact)
         else:
-            state.exchanges.router.learn(fact, age_s)
+            state.engine.router.learn(fact, age_s)
 
     parts.credentials.tell = shared.tell
     state.sharing = lambda: shared.up
@@ -445,7 +447,7 @@ async def share(shared: SharedFacts, state: State, parts: Parts) -> None:
     await shared.open(learn)
 
 
-class GatewayServer(uvicorn.Server):
+class UvicornServer(uvicorn.Server):
     """uvicorn's server, with the gateway opened before it listens and closed after its last connection."""
 
     def __init__(self, settings: Settings, *, banner: Callable[[Settings, int], None] | None = None) -> None:
@@ -472,13 +474,13 @@ class GatewayServer(uvicorn.Server):
 
     def _protocol(self, **_: Any) -> Connection:
         assert self._app is not None
-        return Connection(self._app.site, asyncio.get_running_loop())
+        return Connection(self._app.server, asyncio.get_running_loop())
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Open the gateway, then listen."""
         self._app = app = await self._stack.enter_async_context(build(self._settings))
-        self.server_state.connections = app.site.connections  # type: ignore[assignment]  # our own protocol class
-        self._keeper = Timekeeper(app.site, asyncio.get_running_loop())
+        self.server_state.connections = app.server.connections  # type: ignore[assignment]  # our own protocol class
+        self._keeper = Timekeeper(app.server, asyncio.get_running_loop())
         self._keeper.start()
         if hasattr(signal, "SIGHUP"):
             asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, app.reload)
@@ -502,7 +504,7 @@ class GatewayServer(uvicorn.Server):
             server.close()
         for listener in sockets or []:
             listener.close()
-        connections = app.site.connections
+        connections = app.server.connections
         for connection in tuple(connections):
             connection.shutdown()
         limit = app.settings.server.drain_s
@@ -559,7 +561,7 @@ def serve(settings: Settings) -> int:
         return 1
     banner = functools.partial(_say_hello, secret)
     if settings.server.workers == 1:
-        server = GatewayServer(settings, banner=banner)
+        server = UvicornServer(settings, banner=banner)
         server.run(sockets=[listener])
         return 0 if server.started else 1
     return _serve_many(settings, banner, listener)
@@ -604,7 +606,7 @@ def _work(settings: Settings, listener: socket.socket) -> None:
             settings = _as_started(load(settings.file, os.environ), settings)
         except ConfigError as error:
             logger.error("a worker starts with the configuration of the first start: %s", error)
-    GatewayServer(settings).run(sockets=[listener])
+    UvicornServer(settings).run(sockets=[listener])
 
 
 def _log_to_stderr() -> None:

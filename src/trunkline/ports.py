@@ -6,7 +6,7 @@ from typing import Protocol
 from msgspec import Struct
 
 from trunkline.model.key import Key
-from trunkline.model.record import Generation
+from trunkline.model.record import GenerationRecord
 
 
 class Clock(Protocol):
@@ -208,7 +208,7 @@ class Sink(Protocol):
 class Journal(Protocol):
     """Where finished generations go before the client sees the end of its answer."""
 
-    def append(self, generation: Generation) -> None:
+    def append(self, generation: GenerationRecord) -> None:
         """Make *generation* survive a killed process; one `write`, no wait.
 
         Raises:
@@ -216,7 +216,7 @@ class Journal(Protocol):
         """
         ...
 
-    def put(self, generation: Generation) -> None:
+    def put(self, generation: GenerationRecord) -> None:
         """As `append`, but the next `write` is what makes it so. No `await` may stand between the two."""
         ...
 

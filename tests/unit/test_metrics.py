@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
-from trunkline.model.record import Generation
+from trunkline.model.record import GenerationRecord
 from trunkline.model.usage import Usage
 from trunkline.observe.metrics import BUCKETS_MS, Metrics
 
@@ -27,7 +27,7 @@ def value(found: Samples, name: str, **labels: str) -> float:
     return found[name, frozenset(labels.items())]
 
 
-def generation(**more: Any) -> Generation:
+def generation(**more: Any) -> GenerationRecord:
     fields: dict[str, Any] = {
         "id": "gen-1",
         "created": 0.0,
@@ -42,7 +42,7 @@ def generation(**more: Any) -> Generation:
         "first_token_ms": 40,
         "total_ms": 900,
     }
-    return Generation(**(fields | more))
+    return GenerationRecord(**(fields | more))
 
 
 def test_nothing_yet() -> None:

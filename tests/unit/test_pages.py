@@ -8,7 +8,7 @@ from urllib.parse import unquote
 import pytest
 
 from trunkline.model.errors import TrunklineError
-from trunkline.model.record import Generation
+from trunkline.model.record import GenerationRecord
 from trunkline.observe.metrics import Metrics
 from trunkline.providers.config import SUPPORTED
 from trunkline.server.config import ServerSettings
@@ -86,7 +86,7 @@ def test_every_decision_is_in_the_index_and_says_what_and_why() -> None:
 def test_every_metric_is_documented() -> None:
     page, metrics = text("docs/metrics.md"), Metrics()
     metrics.generation(
-        Generation(id="", created=0, key_id="", status="completed", api_type="chat", model="m", requested="m")
+        GenerationRecord(id="", created=0, key_id="", status="completed", api_type="chat", model="m", requested="m")
     )
     families = list(metrics.collect())
     assert len(families) >= 8

@@ -7,7 +7,7 @@ from trunkline.model.key import Key
 from trunkline.model.preset import PresetUse
 
 
-class Told(Struct, frozen=True, kw_only=True, gc=False):
+class RequestHeaders(Struct, frozen=True, kw_only=True, gc=False):
     """What the headers of a request say that we look at."""
 
     digest: str | None = None
@@ -26,7 +26,7 @@ class Told(Struct, frozen=True, kw_only=True, gc=False):
     """The answer may have to wait for something: another request's, or a cache."""
 
 
-NOTHING_TOLD = Told()
+NO_HEADERS = RequestHeaders()
 
 
 class Context(Struct, kw_only=True, gc=False):
@@ -42,4 +42,4 @@ class Context(Struct, kw_only=True, gc=False):
     """Merged into the call already."""
     session_id: str | None = None
     """The client's word for the conversation, in the body or a header."""
-    told: Told = NOTHING_TOLD
+    headers: RequestHeaders = NO_HEADERS

@@ -2,12 +2,12 @@
 
 from trunkline.dialects.interfaces import Call, Client
 from trunkline.dialects.registry import RELAYS
-from trunkline.engine.generation import Exchanges
+from trunkline.engine.generation import EngineContext
 from trunkline.model.endpoint import Endpoint
 from trunkline.routing.demand import lacking
 
 
-def says_all(world: Exchanges, client: Client, call: Call, endpoint: Endpoint) -> bool:
+def says_all(world: EngineContext, client: Client, call: Call, endpoint: Endpoint) -> bool:
     """Whether nothing of *call* is lost on the way to *endpoint*.
 
     It is written as it would leave, so this is for callers who asked to know.

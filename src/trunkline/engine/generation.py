@@ -30,7 +30,7 @@ from trunkline.engine.error_scrubbing import Scrubber
 from trunkline.engine.hedging import race
 from trunkline.engine.router import Route, Router
 from trunkline.engine.router_metadata import metadata
-from trunkline.engine.signature_memory import ThoughtMemory
+from trunkline.engine.signature_memory import SignatureMemory
 from trunkline.engine.targets import Kind, Target, Targets
 from trunkline.ledger.budget import Reservation
 from trunkline.ledger.cost import billable
@@ -49,11 +49,11 @@ from trunkline.model.errors import (
     UpstreamTruncated,
 )
 from trunkline.model.loss import Loss
-from trunkline.model.record import Generation, Status
+from trunkline.model.record import GenerationRecord, Status
 from trunkline.model.usage import FREE, Cost, Usage
 from trunkline.ports import EVENT_STREAM, Clock, DirectTransport, Journal, Response, Sink, Timeouts
 from trunkline.providers.base import Credential, Provider
-from trunkline.transport.write_batching import Turns, Written
+from trunkline.transport.write_batching import WriteBatcher, Written
 
 MAX_ERROR_BYTES = 64 * 1024
 """Of an error's body that is read. Source: reliability §5, U17."""
@@ -63,7 +63,7 @@ BYTES_PER_TOKEN = 4
 logger = logging.getLogger(__name__)
 
 
-class Exchanges(Struct, frozen=True, kw_only=True):
+class EngineContext(Struct, frozen=True, kw_only=True):
     """What carrying out a plan needs of the world; one of these serves all requests until the configuration changes.
 
     `settled` is told of every record, after the journal has it.
@@ -77,11 +77,11 @@ class Exchanges(Struct, frozen=True, kw_only=True):
     providers: dict[str, Provider]
     timeouts: Timeouts
     scrubber: Scrubber
-    thoughts: ThoughtMemory
+    signatures: SignatureMemory
     relay: bool
     """Whether bytes may pass untranslated where both sides speak one dialect."""
-    turns: Turns
-    settled: Callable[[Generation], None]
+    batcher: WriteBatcher
+    settled: Callable[[GenerationRecord], None]
     attempt_failed: Callable[[str, TrunklineError], None]
     router: Router
     max_attempts: int
@@ -89,13 +89,13 @@ class Exchanges(Struct, frozen=True, kw_only=True):
     hedge_after_s: float | None = None
 
 
-class Answer:
+class Generation:
     """One generation. `run` it once; it answers on the sink, settles the reservation and leaves one record."""
 
     # What most answers never change stands in the class.
     error: TrunklineError | None = None
     """What it ended in, where that was no success."""
-    record: Generation | None = None
+    record: GenerationRecord | None = None
     """What it came to; there once the journal has it."""
     _endpoint: Endpoint | None = None
     _target: Target | None = None
@@ -132,7 +132,7 @@ class Answer:
     _content_at = 0.0
     _said = (0, 0)
 
-    def __init__(self, world: Exchanges, ctx: Context, route: Route, sink: Sink, reservation: Reservation) -> None:
+    def __init__(self, world: EngineContext, ctx: Context, route: Route, sink: Sink, reservation: Reservation) -> None:
         self._world = world
         self._ctx = ctx
         self._route = route
@@ -176,7 +176,7 @@ class Answer:
         if self._finished:
             self._served()
         elif whole:
-            self._world.turns.add(self._close_up)
+            self._world.batcher.add(self._close_up)
         elif self._cancelled or (isinstance(self._aborting, ClientGone) and self._converter is None):
             assert self._aborting is not None
             self._fail(self._aborting)
@@ -420,7 +420,7 @@ class Answer:
             self._way = "relay"
             return relay.request(ctx.call, target.endpoint, target.quirks)
         self._way = "translate"
-        request = restore(ctx.client.decode(ctx.call), partial(self._world.thoughts.find, ctx.key.id))
+        request = restore(ctx.client.decode(ctx.call), partial(self._world.signatures.find, ctx.key.id))
         return target.dialect.encode(request, target.endpoint, target.quirks)
 
     def _make_converter(self, *, sse: bool) -> Converter:
@@ -503,14 +503,14 @@ class Answer:
             self._append(record)
             self._conclude(converter, out, record, usage, charge)
 
-    def _conclude(self, converter: Converter, out: bytes, record: Generation, usage: Usage, charge: Cost) -> None:
+    def _conclude(self, converter: Converter, out: bytes, record: GenerationRecord, usage: Usage, charge: Cost) -> None:
         """The journal has the record."""
         self._settle(record)
         self._finished = True
         self._report(converter.outcome, usage)
         if isinstance(converter, Translation) and converter.thoughts:
-            self._world.thoughts.keep(self._ctx.key.id, converter.thoughts)
-        closing = converter.finish(usage, charge, self._metadata() if self._ctx.told.metadata else None)
+            self._world.signatures.keep(self._ctx.key.id, converter.thoughts)
+        closing = converter.finish(usage, charge, self._metadata() if self._ctx.headers.metadata else None)
         sink = self._sink
         if self._ctx.call.stream:
             if not sink.started:
@@ -641,7 +641,7 @@ class Answer:
         except TrunklineError as worse:
             error = worse
         self.error = error
-        if self._ctx.told.metadata:
+        if self._ctx.headers.metadata:
             error.routing = self._metadata()
         if not gone:
             self._tell(error, usage, charge)
@@ -686,12 +686,12 @@ class Answer:
         charge: Cost,
         http_status: int,
         error: TrunklineError | None,
-    ) -> Generation:
+    ) -> GenerationRecord:
         """The record."""
         world, ctx, endpoint = self._world, self._ctx, self._endpoint
         outcome = Outcome() if self._converter is None else self._converter.outcome
         now = world.clock.monotonic()
-        record = Generation(
+        record = GenerationRecord(
             id=ctx.id,
             created=ctx.created,
             key_id=ctx.key.id,
@@ -713,9 +713,9 @@ class Answer:
             total_ms=round((now - ctx.begun) * 1000),
             session_id=ctx.session_id,
             user=ctx.call.user,
-            http_referer=ctx.told.http_referer,
-            app_title=ctx.told.app_title,
-            user_agent=ctx.told.user_agent,
+            http_referer=ctx.headers.http_referer,
+            app_title=ctx.headers.app_title,
+            user_agent=ctx.headers.user_agent,
         )
         if error is not None or self._attempts or self._losses or outcome.losses or ctx.preset is not None:
             record = replace(
@@ -730,7 +730,7 @@ class Answer:
             record = replace(record, cost_known=charge.known, upstream_cost=charge.upstream)
         return record
 
-    def _append(self, record: Generation) -> None:
+    def _append(self, record: GenerationRecord) -> None:
         """Write the record.
 
         Raises:
@@ -741,7 +741,7 @@ class Answer:
         except OSError as problem:
             raise unrecorded(problem) from problem
 
-    def _settle(self, record: Generation) -> None:
+    def _settle(self, record: GenerationRecord) -> None:
         """Charge what the record says; with no `await` since it went to the journal."""
         self.record = record
         self._reservation.settle(record.cost)

@@ -11,7 +11,7 @@ MAX_BYTES = 64 * 1024 * 1024
 """Of all thoughts together; the oldest go first."""
 
 
-class ThoughtMemory:
+class SignatureMemory:
     """Thoughts by key and tool call. *monotonic* gives seconds. Those of one key are never another's."""
 
     def __init__(self, monotonic: Callable[[], float], max_bytes: int = MAX_BYTES) -> None:

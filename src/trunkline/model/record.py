@@ -14,7 +14,7 @@ Status = Literal["completed", "partial", "failed", "cancelled"]
 nothing else; cancelled: it went away. Every accepted request ends in exactly one of these."""
 
 
-class Generation(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+class GenerationRecord(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """One answered call. Times are Unix seconds (`created`) or milliseconds (`*_ms`); money is pico-dollars.
 
     `key_id` is the hex SHA-256 of the key. `model` is the concrete model that served, or the one asked for where none

@@ -12,7 +12,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from trunkline.model.record import Generation
+from trunkline.model.record import GenerationRecord
 
 FOLD = 32
 """Generations that wait to be counted together: one after the other costs a third of each by itself."""
@@ -58,7 +58,7 @@ class Metrics(Collector):
 
     def __init__(self) -> None:
         self._rows: dict[tuple[str, str], _Row] = {}
-        self._done: list[Generation] = []
+        self._done: list[GenerationRecord] = []
         """Not counted yet."""
         self._upstream_errors: dict[tuple[str, str], int] = {}
         self._refused: dict[str, int] = {}
@@ -69,7 +69,7 @@ class Metrics(Collector):
         self._registry = CollectorRegistry(auto_describe=False)
         self._registry.register(self)
 
-    def generation(self, done: Generation) -> None:
+    def generation(self, done: GenerationRecord) -> None:
         """Count one finished generation."""
         self._done.append(done)
         if len(self._done) >= FOLD:
@@ -80,7 +80,7 @@ class Metrics(Collector):
         for done in waiting:
             self._count(done)
 
-    def _count(self, done: Generation) -> None:
+    def _count(self, done: GenerationRecord) -> None:
         key = (done.model, done.provider or "")
         row = self._rows.get(key)
         if row is None:

@@ -9,9 +9,9 @@ from os import urandom
 from msgspec.structs import replace
 
 from trunkline.dialects.interfaces import Call, Client
-from trunkline.engine.context import Context, Told
+from trunkline.engine.context import Context, RequestHeaders
 from trunkline.engine.expressible import says_all
-from trunkline.engine.generation import Answer, error_headers, id_header
+from trunkline.engine.generation import Generation, error_headers, id_header
 from trunkline.engine.router_metadata import of_failure
 from trunkline.ledger.cost import worst_case
 from trunkline.model.errors import Internal, InvalidRequest, NoEndpoint, Overloaded, TrunklineError
@@ -22,7 +22,7 @@ from trunkline.routing.plan import Candidates, Plan
 from trunkline.server import idempotency, request_parsing, response_cache
 from trunkline.server.auth import authenticate
 from trunkline.server.http.exchange import Exchange
-from trunkline.server.http.request_headers import told
+from trunkline.server.http.request_headers import request_headers
 from trunkline.server.recording_sink import Answering
 from trunkline.server.state import State
 from trunkline.storage.idempotency import Entry
@@ -73,7 +73,7 @@ class Inference:
         self._client = client
 
     async def __call__(self, exchange: Exchange) -> None:
-        """Answer *exchange*. Errors before acceptance are answered here and counted; later ones by `Answer`."""
+        """Answer *exchange*. Errors before acceptance are answered here and counted; later ones by `Generation`."""
         state = self._state
         now = state.clock.now()
         id_ = state.new_id(now)
@@ -100,7 +100,7 @@ class Inference:
 
         The body of *exchange* is whole.
         """
-        said = told(exchange)
+        said = request_headers(exchange)
         if said.waits:
             return False
         state = self._state
@@ -134,9 +134,9 @@ class Inference:
         """Who asks for what, and the body."""
         begun = self._state.clock.monotonic()
         key, body = await accepted(self._state, exchange)
-        return self._context(told(exchange), key, body, id_, now, begun), body
+        return self._context(request_headers(exchange), key, body, id_, now, begun), body
 
-    def _context(self, said: Told, key: Key, body: bytes, id_: str, now: float, begun: float) -> Context:
+    def _context(self, said: RequestHeaders, key: Key, body: bytes, id_: str, now: float, begun: float) -> Context:
         call, preset = request_parsing.parse(self._client, self._state.presets, body)
         if said.betas:
             call = replace(call, betas=said.betas)
@@ -149,35 +149,35 @@ class Inference:
             call=call,
             preset=preset,
             session_id=call.session_id or said.session_id,
-            told=said,
+            headers=said,
         )
 
-    def _accept(self, ctx: Context, body_bytes: int, exchange: Exchange, sink: Sink) -> Answer:
+    def _accept(self, ctx: Context, body_bytes: int, exchange: Exchange, sink: Sink) -> Generation:
         """Who is asked, and whether there is money for it."""
         state, call = self._state, ctx.call
         body_bytes += 0 if ctx.preset is None else ctx.preset.grown
         try:
-            route = state.exchanges.router.route(
+            route = state.engine.router.route(
                 self._client,
                 call,
                 ctx.key,
                 body_bytes=body_bytes,
                 session_id=ctx.session_id,
-                says_all=partial(says_all, state.exchanges, self._client, call)
+                says_all=partial(says_all, state.engine, self._client, call)
                 if call.preferences.require_parameters
                 else None,
             )
         except NoEndpoint as error:
             self._afford(ctx, body_bytes)
-            if ctx.told.metadata:
+            if ctx.headers.metadata:
                 error.routing = of_failure(call.model or "", error)
             raise
         reservation = state.budgets.reserve(ctx.key, upper_bound(call, route.plan, body_bytes, ctx.key))
-        state.exchanges.router.begin(route)
+        state.engine.router.begin(route)
         if call.stream:
             exchange.stream_headers = id_header(ctx.id)
             exchange.comment = self._client.keep_alive
-        return Answer(state.exchanges, ctx, route, sink, reservation)
+        return Generation(state.engine, ctx, route, sink, reservation)
 
     def _afford(self, ctx: Context, body_bytes: int) -> None:
         """Whether there would be money for it, were there an endpoint: that is said first. Source: semantics §1.
@@ -202,10 +202,10 @@ class Inference:
 
 async def accepted(state: State, exchange: Exchange) -> tuple[Key, bytes]:
     """Whose request *exchange* is, and its body. Raises what `admitted` raises, and `Exchange.body`."""
-    return admitted(state, told(exchange)), await exchange.body()
+    return admitted(state, request_headers(exchange)), await exchange.body()
 
 
-def admitted(state: State, said: Told) -> Key:
+def admitted(state: State, said: RequestHeaders) -> Key:
     """Whose request it is whose headers *said* this.
 
     Raises:

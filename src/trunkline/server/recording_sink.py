@@ -8,7 +8,7 @@ from trunkline.ports import EVENT_STREAM, JSON, Listener, Sink
 
 
 class Answering(Protocol):
-    """What answers one request: an `engine.generation.Answer`, or what stands before one."""
+    """What answers one request: an `engine.generation.Generation`, or what stands before one."""
 
     @property
     def error(self) -> TrunklineError | None:

@@ -21,9 +21,9 @@ import msgspec
 from msgspec import Struct
 
 from trunkline.engine.context import Context
-from trunkline.engine.generation import Answer, id_header, unrecorded
+from trunkline.engine.generation import Generation, id_header, unrecorded
 from trunkline.model.errors import Attempt, TrunklineError
-from trunkline.model.record import Generation
+from trunkline.model.record import GenerationRecord
 from trunkline.ports import EVENT_STREAM, JSON, Sink
 from trunkline.server.http.exchange import Exchange
 from trunkline.server.recording_sink import Answering, Recorder
@@ -134,7 +134,7 @@ def within(
     ctx: Context,
     body: bytes,
     exchange: Exchange,
-    make: Callable[[Sink], Answer],
+    make: Callable[[Sink], Generation],
 ) -> Callable[[Sink], Answering]:
     """*make*, or what asks the cache before it, where the request or its preset wants that."""
     preset = ctx.preset
@@ -149,7 +149,7 @@ def within(
 
 
 class FromCache:
-    """One answer: out of the cache, or by *make* and into it. Stands where an `Answer` stands."""
+    """One answer: out of the cache, or by *make* and into it. Stands where an `Generation` stands."""
 
     error: TrunklineError | None = None
     attempts: tuple[Attempt, ...] = ()
@@ -161,7 +161,7 @@ class FromCache:
         caching: Caching,
         key: bytes,
         exchange: Exchange,
-        make: Callable[[Sink], Answer],
+        make: Callable[[Sink], Generation],
         sink: Sink,
     ) -> None:
         self._state = state
@@ -181,7 +181,7 @@ class FromCache:
             TrunklineError: what *make* raises; the hit cannot be recorded.
         """
         state, ctx = self._state, self._ctx
-        state.exchanges.router.named(ctx.call)
+        state.engine.router.named(ctx.call)
         state.budgets.reserve(ctx.key, 0).release()
         if self._caching.clear:
             await state.answers.delete(self._key)
@@ -212,10 +212,10 @@ class FromCache:
         state, sink = self._state, self._sink
         record = self._record(kept)
         try:
-            state.exchanges.journal.append(record)
+            state.engine.journal.append(record)
         except OSError as problem:
             raise unrecorded(problem) from problem
-        state.exchanges.settled(record)
+        state.engine.settled(record)
         state.metrics.looked_up(hit=True)
         headers = id_header(record.id) + _EXPOSED + _hit(kept, age_s)
         if record.streamed:
@@ -224,10 +224,10 @@ class FromCache:
         else:
             sink.respond(200, body, headers=headers)
 
-    def _record(self, kept: Kept) -> Generation:
+    def _record(self, kept: Kept) -> GenerationRecord:
         ctx, call = self._ctx, self._ctx.call
         spent_ms = round((self._state.clock.monotonic() - ctx.begun) * 1000)
-        return Generation(
+        return GenerationRecord(
             id=ctx.id,
             created=ctx.created,
             key_id=ctx.key.id,
@@ -244,9 +244,9 @@ class FromCache:
             response_cache_source_id=kept.source,
             session_id=ctx.session_id,
             user=call.user,
-            http_referer=ctx.told.http_referer,
-            app_title=ctx.told.app_title,
-            user_agent=ctx.told.user_agent,
+            http_referer=ctx.headers.http_referer,
+            app_title=ctx.headers.app_title,
+            user_agent=ctx.headers.user_agent,
         )
 
     async def _answered(self) -> None:
@@ -264,7 +264,7 @@ class FromCache:
         finally:
             recorder.release()
 
-    def _whole(self, answer: Answer, recorder: Recorder) -> Kept | None:
+    def _whole(self, answer: Generation, recorder: Recorder) -> Kept | None:
         """What is kept of *answer*; None where it is an error, not whole, or too long."""
         record, body = answer.record, recorder.body
         if answer.error is not None or record is None or record.status != "completed" or recorder.status != 200:

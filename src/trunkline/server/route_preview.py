@@ -46,7 +46,7 @@ class Routing:
             client = _client(exchange, body)
             call, preset = request_parsing.parse(client, state.presets, body)
             session = call.session_id or exchange.fields.get(b"x-session-id", b"").decode("latin-1") or None
-            world = state.exchanges
+            world = state.engine
             route = world.router.route(
                 client,
                 call,
@@ -77,7 +77,7 @@ class Routing:
         }
 
     def _endpoint(self, endpoint: Endpoint) -> dict[str, Any]:
-        vitals = self._state.exchanges.router.statistics(endpoint).vitals
+        vitals = self._state.engine.router.statistics(endpoint).vitals
         price = blended(endpoint.price)
         return {
             "model": endpoint.model,

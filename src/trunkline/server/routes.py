@@ -33,14 +33,14 @@ LENIENT = ("/api/v1/v1", "/v1/v1")
 logger = logging.getLogger(__name__)
 
 
-class GatewaySite:
-    """The routes of one gateway: a `server.http.protocol.Site`."""
+class GatewayServer:
+    """The routes of one gateway: a `server.http.protocol.Server`."""
 
     def __init__(self, state: State, settings: ServerSettings) -> None:
         self.settings = settings
         self.date = b""
         self.connections: set[Connection] = set()
-        self.turns = state.exchanges.turns
+        self.batcher = state.engine.batcher
         self.routes = dict(_inference(state))
         self.at_once: dict[bytes, Direct] = {
             path: route.at_once for path, route in self.routes.items() if isinstance(route, Inference)
@@ -51,7 +51,7 @@ class GatewaySite:
         self.asgi: AsgiApp = starlette(state)
 
     def error(self, path: bytes, error: TrunklineError, request_id: str | None) -> bytes:
-        """As `Site.error`; paths of no dialect speak chat's envelope."""
+        """As `Server.error`; paths of no dialect speak chat's envelope."""
         return self._dialects.get(path, CLIENTS["chat"]).error(error, request_id)
 
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from msgspec import Struct
 
 from trunkline.catalog.models import Catalog
-from trunkline.engine.generation import Exchanges
+from trunkline.engine.generation import EngineContext
 from trunkline.ledger.budget import Budgets
 from trunkline.observe.metrics import Metrics
 from trunkline.ports import AnswerCache, Clock, KeyStore
@@ -31,7 +31,7 @@ class State(Struct, kw_only=True):
     new_id: Callable[[float], str]
     """A generation's id, given Unix seconds."""
     catalog: Catalog
-    exchanges: Exchanges
+    engine: EngineContext
     auth_required: bool
     draining: bool = False
     unready: Callable[[], str | None] = lambda: None

@@ -46,7 +46,7 @@ class Counting:
             key, body = await accepted(state, exchange)
             call, _ = request_parsing.parse(self._client, state.presets, body)
             request = self._client.decode(call)
-            route = state.exchanges.router.route(self._client, call, key, body_bytes=len(body))
+            route = state.engine.router.route(self._client, call, key, body_bytes=len(body))
             tokens = await self._ask(request, route.plan.endpoints)
         except TrunklineError as error:
             refuse(state, self._client, exchange, id_, error)
@@ -70,11 +70,11 @@ class Counting:
         return None
 
     def _target(self, endpoint: Endpoint) -> Target:
-        world = self._state.exchanges
+        world = self._state.engine
         return world.targets.of(endpoint, world.providers[endpoint.provider], self._client.name)
 
     async def _count(self, request: Request, target: Target) -> int:
-        world = self._state.exchanges
+        world = self._state.engine
         provider = target.provider
         counter = COUNTERS[target.dialect.name]
         credential = world.credentials.pick(provider)

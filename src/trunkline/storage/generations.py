@@ -11,7 +11,7 @@ from sqlalchemy import func, select
 
 from trunkline.ledger.budget import Budgets
 from trunkline.model.money import Pico
-from trunkline.model.record import Generation
+from trunkline.model.record import GenerationRecord
 from trunkline.ports import Clock
 from trunkline.storage.database import Database
 from trunkline.storage.flusher import Flusher
@@ -23,7 +23,7 @@ _MILLION: Final = 10**6
 _PAUSES_S: Final = (0.02, 0.05, 0.1, 0.2, 0.3, 0.4)
 """Between looks for a generation that another worker may still have in its journal; 1.07 s together."""
 
-_decoder = msgspec.json.Decoder(Generation)
+_decoder = msgspec.json.Decoder(GenerationRecord)
 
 
 class Spend(msgspec.Struct, frozen=True, kw_only=True):
@@ -57,7 +57,7 @@ class GenerationStore:
         self._flusher = flusher
         self._pauses_s = _PAUSES_S if siblings else ()
 
-    async def find(self, generation_id: str) -> Generation | None:
+    async def find(self, generation_id: str) -> GenerationRecord | None:
         """The record, at once after the answer ended; None where there is none.
 
         With siblings, None takes about a second.

@@ -30,7 +30,7 @@ from typing import Final, TypeAlias
 import msgspec
 
 from trunkline.model.money import MAX_PICO, Pico
-from trunkline.model.record import Generation
+from trunkline.model.record import GenerationRecord
 
 ROTATE_BYTES: Final = 8 * 2**20
 """Size at which a segment gets a successor; some ten thousand records, read back in well under a second."""
@@ -50,7 +50,7 @@ DATA: Final = 9
 
 _log = logging.getLogger(__name__)
 _encoder = msgspec.json.Encoder()
-_decoder = msgspec.json.Decoder(Generation)
+_decoder = msgspec.json.Decoder(GenerationRecord)
 
 
 class Segment:
@@ -109,7 +109,7 @@ class FileJournal:
         self._segments.clear()
         self._current = None
 
-    def append(self, generation: Generation) -> None:
+    def append(self, generation: GenerationRecord) -> None:
         """Make *generation* survive a killed process. A second record with a pending one's id is dropped.
 
         Raises:
@@ -125,7 +125,7 @@ class FileJournal:
         if failure is not None:
             raise failure
 
-    def put(self, generation: Generation) -> None:
+    def put(self, generation: GenerationRecord) -> None:
         """As `Journal.put`. Its id is new."""
         data = _encode(generation)
         self._put.append((_row(generation, data), data))
@@ -178,7 +178,7 @@ class FileJournal:
                 sums[row[KEY]] = sums.get(row[KEY], 0) + row[COST]
         return {key_id: amount for key_id, amount in sums.items() if amount}
 
-    def find(self, generation_id: str) -> Generation | None:
+    def find(self, generation_id: str) -> GenerationRecord | None:
         """The record among those in memory, or None."""
         for segment in self._segments:
             found = segment.rows.get(generation_id)
@@ -400,12 +400,12 @@ def _sync_folder(folder: Path) -> None:
         os.close(fd)
 
 
-def _encode(generation: Generation) -> bytes:
+def _encode(generation: GenerationRecord) -> bytes:
     try:
         return _encoder.encode(generation)
     except (UnicodeEncodeError, TypeError, ValueError, OverflowError):
         # A lone surrogate in a client's header or a provider's field must not cost the record.
-        return _encoder.encode(msgspec.convert(_plain(msgspec.to_builtins(generation)), Generation))
+        return _encoder.encode(msgspec.convert(_plain(msgspec.to_builtins(generation)), GenerationRecord))
 
 
 def _plain(value: object) -> object:
@@ -421,7 +421,7 @@ def _plain(value: object) -> object:
             return value
 
 
-def _row(generation: Generation, data: bytes) -> Row:
+def _row(generation: GenerationRecord, data: bytes) -> Row:
     usage = generation.usage
     return (
         generation.id,

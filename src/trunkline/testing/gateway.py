@@ -23,7 +23,7 @@ import msgspec
 from sqlalchemy import make_url
 
 from trunkline.app import App, Parts, SystemClock, build
-from trunkline.model.record import Generation
+from trunkline.model.record import GenerationRecord
 from trunkline.server.http.protocol import Connection, Timekeeper
 from trunkline.settings import Settings, StorageSettings, parse
 from trunkline.storage.database import open_database
@@ -66,16 +66,16 @@ class RunningGateway:
     @property
     def connections(self) -> set[Connection]:
         """Those of clients that are open."""
-        return self.app.site.connections
+        return self.app.server.connections
 
-    async def records(self) -> list[Generation]:
+    async def records(self) -> list[GenerationRecord]:
         """Every record there is, oldest first, as the database has them when the journal is empty."""
         await self.parts.flusher.flush()
         path = make_url(self.app.settings.storage.url).database or ""
         # Not through `open_database`: tests of many answers ask before and after each, and opening is most of it.
         with contextlib.closing(sqlite3.connect(path)) as database:
             rows = database.execute("SELECT data FROM generations ORDER BY created").fetchall()
-        return [msgspec.json.decode(row, type=Generation) for (row,) in rows]
+        return [msgspec.json.decode(row, type=GenerationRecord) for (row,) in rows]
 
 
 def settings_for(
@@ -129,9 +129,9 @@ async def running_gateway(
     network = Http1Transport(clock=clock, ssl_context=ssl_context or _authorities())
     transport = Switch(network, DemoTransport(clock))
     async with build(settings, clock=clock, transport=transport, environ={}) as app:
-        keeper = Timekeeper(app.site, loop)
+        keeper = Timekeeper(app.server, loop)
         keeper.start()
-        server = await loop.create_server(lambda: Connection(app.site, loop), "127.0.0.1", 0)
+        server = await loop.create_server(lambda: Connection(app.server, loop), "127.0.0.1", 0)
         port = server.sockets[0].getsockname()[1]
         try:
             yield RunningGateway(app, f"http://127.0.0.1:{port}", network)
@@ -144,12 +144,12 @@ async def running_gateway(
 
 async def _part(app: App) -> None:
     """Break off what clients still wait for; where that is nothing, there is nothing to wait for either."""
-    if not app.site.connections and not app.state.metrics.in_flight:
+    if not app.server.connections and not app.state.metrics.in_flight:
         return
-    for connection in tuple(app.site.connections):
+    for connection in tuple(app.server.connections):
         connection.cancel()
     await asyncio.sleep(0)
-    for connection in tuple(app.site.connections):
+    for connection in tuple(app.server.connections):
         connection.abort()
     await asyncio.sleep(0.01)
 

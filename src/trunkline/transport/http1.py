@@ -791,7 +791,7 @@ class Http1Transport:
             max_connections: per origin; what the origin's first request says counts where it is less.
             keepalive_s: how long a connection may stay idle.
             limits: bounds on what an upstream may send.
-            at_end: `Turns.send`; without it requests leave at once.
+            at_end: `WriteBatcher.send`; without it requests leave at once.
         """
         self._clock = clock
         self._context = ssl_context or default_ssl_context()

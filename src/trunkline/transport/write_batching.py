@@ -21,7 +21,7 @@ Step: TypeAlias = Callable[[], Written | None]
 Send: TypeAlias = Callable[[], None]
 
 
-class Turns:
+class WriteBatcher:
     """Calls what it was given, in order, in the next iteration of the running event loop."""
 
     __slots__ = ("_due", "_sending", "_taking", "_waiting", "_write")

@@ -159,7 +159,7 @@ async def test_a_probe_ends_an_outage(tmp_path: Path) -> None:
         world.states["cheap"] = 500
         for _ in range(5):
             await ask(api, "chat")
-        router = api.gateway.app.state.exchanges.router
+        router = api.gateway.app.state.engine.router
         (cheap,) = [one for one in api.gateway.app.state.catalog.models[0].endpoints if one.tag == "cheap"]
         assert router.statistics(cheap).open_until > 0
         world.states["cheap"] = 200
@@ -265,7 +265,7 @@ async def test_route_decides_and_asks_nobody(dialect: str, tmp_path: Path) -> No
 
 async def test_a_trial_is_taken_by_who_asks_and_not_by_who_looks(tmp_path: Path) -> None:
     async with routed(tmp_path, probe_s=0) as (api, world):
-        router, clock = api.gateway.app.state.exchanges.router, api.gateway.app.state.clock
+        router, clock = api.gateway.app.state.engine.router, api.gateway.app.state.clock
         cheap = next(slot for slot in router.pools["acme/small"] if slot.endpoint.provider == "cheap")
         for _ in range(IN_A_ROW):  # so long ago that a trial is on offer
             cheap.statistics.failed(clock.monotonic() - OPEN_FIRST_S - 1)

@@ -10,7 +10,7 @@ from typing import Any
 from faults_wire import Answer, Wire
 from msgspec import Struct
 
-from trunkline.model.record import Generation
+from trunkline.model.record import GenerationRecord
 from trunkline.testing.gateway import KEY, MODEL, PROVIDER_KEY, RunningGateway
 from trunkline.testing.scripted import Exchange, Script, ScriptedUpstream
 
@@ -188,7 +188,7 @@ def check_secrets(answer: Answer) -> None:
 
 async def check_record(
     running: RunningGateway, answer: Answer, status: str, *, provider: str | None = None, causes: int | None = None
-) -> Generation:
+) -> GenerationRecord:
     """The only record there is: by the answer's id, through the API as in the database."""
     async with await Wire.open(running.port) as wire:
         request = f"GET /api/v1/generation?id={answer.id} HTTP/1.1\r\nhost: g\r\nauthorization: Bearer {KEY}\r\n\r\n"

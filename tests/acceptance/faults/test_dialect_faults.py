@@ -16,7 +16,7 @@ from faults_wire import Answer, ask
 from msgspec import Struct
 from voices import UPSTREAMS, Speaks, check_broken, check_refusal, check_whole
 
-from trunkline.model.record import Generation
+from trunkline.model.record import GenerationRecord
 from trunkline.settings import Settings, parse
 from trunkline.testing.gateway import KEY, running_gateway
 from trunkline.testing.scripted import Close, Hang, Json, Replay, Rst, Script, ScriptedUpstream, Seen, Send, Status
@@ -195,7 +195,7 @@ async def test_faults(dialect: str, client: str, tmp_path: Path, subtests: pytes
 
 
 def _check(
-    name: str, fault: Fault, client: str, answer: Answer, record: Generation, *, healthy: bool, stream: bool
+    name: str, fault: Fault, client: str, answer: Answer, record: GenerationRecord, *, healthy: bool, stream: bool
 ) -> None:
     if fault.fine:
         check_whole(client, answer, stream=stream)

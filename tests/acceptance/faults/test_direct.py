@@ -12,7 +12,7 @@ from faults_wire import Gateway, Wire, ask, chat, post
 from test_leaving import LONG, MOMENTS
 from test_upstream_faults import FAULTS, Fault
 
-from trunkline.model.record import Generation
+from trunkline.model.record import GenerationRecord
 from trunkline.storage import FileJournal
 from trunkline.testing.gateway import RunningGateway
 from trunkline.testing.scripted import ScriptedUpstream
@@ -24,7 +24,7 @@ WAYS: dict[str, Callable[[Http1Transport], bool]] = {"direct": lambda _: False, 
 BOTH_STREAM = pytest.mark.parametrize("stream", [True, False], ids=["stream", "json"])
 
 
-def told(record: Generation) -> dict[str, Any]:
+def told(record: GenerationRecord) -> dict[str, Any]:
     """What of a record does not depend on the clock."""
     return {
         "status": record.status,
@@ -38,7 +38,7 @@ def told(record: Generation) -> dict[str, Any]:
     }
 
 
-async def last(running: RunningGateway, count: int) -> Generation:
+async def last(running: RunningGateway, count: int) -> GenerationRecord:
     """The newest of *count* records."""
     await eventually(lambda: not running.connections and not running.app.state.metrics.in_flight)
     records = await running.records()

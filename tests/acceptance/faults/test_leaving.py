@@ -29,7 +29,7 @@ from faults_upstream import (
 )
 from faults_wire import Gateway, Wire, ask, chat, post
 
-from trunkline.model.record import Generation
+from trunkline.model.record import GenerationRecord
 from trunkline.testing.gateway import KEY, MODEL, RunningGateway
 from trunkline.testing.scripted import Action, Exchange, Hang, Pause, Replay, ScriptedUpstream, Send, Sse
 
@@ -38,7 +38,7 @@ HALF_JSON = Send(b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-
 LONG = {"first_byte_s": 30.0, "first_content_s": 30.0, "idle_s": 30.0, "content_idle_s": 30.0, "total_s": 60.0}
 
 
-async def one_record(running: RunningGateway) -> Generation:
+async def one_record(running: RunningGateway) -> GenerationRecord:
     await eventually(lambda: not running.connections and not running.app.state.metrics.in_flight)
     (record,) = await running.records()
     return record

@@ -17,7 +17,7 @@ import pytest
 from readers import Ask, Failed, Heard, clients, joined
 from sdk_help import WAYS, Bench, bench
 
-from trunkline.model.record import Generation
+from trunkline.model.record import GenerationRecord
 from trunkline.testing.scripted import Json, Replay, Sse
 
 CLIENTS = ("chat", "messages", "responses")
@@ -142,7 +142,7 @@ async def _judge(capture: Capture, client: str, asker: Ask, all_three: Bench, *,
     compare(capture, client, heard, record)
 
 
-def compare(capture: Capture, client: str, heard: Heard, record: Generation) -> None:
+def compare(capture: Capture, client: str, heard: Heard, record: GenerationRecord) -> None:
     """*heard*, against what the capture holds; what is missing must be in the loss report."""
     wanted = capture.expected["assembled"]
     lost = " ".join(f"{loss.path} {loss.why}" for loss in record.losses).lower()
@@ -221,7 +221,7 @@ def _flat(citation: dict[str, Any]) -> dict[str, Any]:
     return {**citation, **inner} if isinstance(inner, dict) else citation
 
 
-def _compare_finish(capture: Capture, client: str, heard: Heard, record: Generation) -> None:
+def _compare_finish(capture: Capture, client: str, heard: Heard, record: GenerationRecord) -> None:
     native = capture.expected["assembled"]["finish_reason"]
     if native is None:
         return
@@ -237,7 +237,7 @@ def _compare_finish(capture: Capture, client: str, heard: Heard, record: Generat
         assert heard.finish in allowed, (heard.finish, native)
 
 
-def _compare_usage(capture: Capture, client: str, heard: Heard, record: Generation) -> None:
+def _compare_usage(capture: Capture, client: str, heard: Heard, record: GenerationRecord) -> None:
     expected = capture.expected["usage"]
     if not expected or expected["prompt_total"] is None:
         return  # the provider reported none: ours is an estimate
@@ -250,7 +250,7 @@ def _compare_usage(capture: Capture, client: str, heard: Heard, record: Generati
     assert heard.cost is None or heard.cost >= 0
 
 
-def _compare_broken(capture: Capture, heard: Heard, record: Generation) -> None:
+def _compare_broken(capture: Capture, heard: Heard, record: GenerationRecord) -> None:
     assert heard.raised is not None, capture.name
     assert isinstance(heard.raised, openai.APIError | anthropic.APIError | Failed)
     assert record.status in ("failed", "partial")

@@ -36,7 +36,7 @@ def redis(tmp_path: Path) -> Generator[RedisServer, None, None]:
 
 def standing(running: RunningGateway, slug: str) -> int:
     """What the replica thinks of the provider's endpoint."""
-    router = running.app.state.exchanges.router
+    router = running.app.state.engine.router
     endpoint = next(one.endpoint for one in router.pools[MODEL].slots if one.endpoint.provider == slug)
     return router.statistics(endpoint).refresh(time.monotonic()).standing
 

@@ -17,15 +17,15 @@ from sqlalchemy.exc import OperationalError
 
 from trunkline.ledger import Budgets
 from trunkline.model.key import Key
-from trunkline.model.record import Generation
+from trunkline.model.record import GenerationRecord
 from trunkline.model.usage import Usage
 from trunkline.ports import Clock
 from trunkline.storage import Database, FileJournal, Flusher, GenerationStore, open_database
 from trunkline.storage.tables import GENERATIONS, KEY_SPEND
 
 
-def generation(number: int, *, key_id: str = "k", created: float = 1.7e9, cost: int = 3) -> Generation:
-    return Generation(
+def generation(number: int, *, key_id: str = "k", created: float = 1.7e9, cost: int = 3) -> GenerationRecord:
+    return GenerationRecord(
         id=f"gen-{number}",
         created=created,
         key_id=key_id,
@@ -187,14 +187,14 @@ CHILD = """
 import sys
 from pathlib import Path
 from trunkline.storage.journal import FileJournal
-from trunkline.model.record import Generation
+from trunkline.model.record import GenerationRecord
 journal = FileJournal(Path(sys.argv[1]), rotate_bytes=20_000)
 journal.open()
 number = 0
 while True:
     name = f"{sys.argv[2]}-{number}"
-    journal.append(Generation(id=name, created=1.7e9, key_id="k", status="completed", api_type="chat", model="a/m",
-                              requested="a/m", cost=3, error="x" * (number % 900)))
+    journal.append(GenerationRecord(id=name, created=1.7e9, key_id="k", status="completed", api_type="chat",
+                                    model="a/m", requested="a/m", cost=3, error="x" * (number % 900)))
     sys.stdout.write(name + "\\n")
     sys.stdout.flush()
     number += 1

@@ -4,7 +4,7 @@ from msgspec.structs import replace
 
 from trunkline.dialects.common.reasoning import ANTHROPIC, GEMINI, pack, unpack
 from trunkline.dialects.common.signatures import Collector, Thoughts, restore
-from trunkline.engine.signature_memory import KEPT_S, ThoughtMemory
+from trunkline.engine.signature_memory import KEPT_S, SignatureMemory
 from trunkline.model.events import Delta, Event, PartEnded, PartStarted
 from trunkline.model.request import Message, ReasoningPart, Request, TextPart, ToolCallPart
 
@@ -82,7 +82,7 @@ def test_what_is_not_known_is_left_alone() -> None:
 
 
 def test_each_key_has_its_own() -> None:
-    memory = ThoughtMemory(lambda: 0.0)
+    memory = SignatureMemory(lambda: 0.0)
     memory.keep("a", {"call_1": (SIGNED,)})
     assert memory.find("a", "call_1") == (SIGNED,)
     assert memory.find("b", "call_1") is None
@@ -90,7 +90,7 @@ def test_each_key_has_its_own() -> None:
 
 def test_they_are_forgotten() -> None:
     now = 0.0
-    memory = ThoughtMemory(lambda: now)
+    memory = SignatureMemory(lambda: now)
     memory.keep("a", {"call_1": (SIGNED,)})
     now = KEPT_S
     assert memory.find("a", "call_1") is None
@@ -99,7 +99,7 @@ def test_they_are_forgotten() -> None:
 
 
 def test_there_is_a_bound() -> None:
-    memory = ThoughtMemory(lambda: 0.0, max_bytes=50)
+    memory = SignatureMemory(lambda: 0.0, max_bytes=50)
     for number in range(10):
         memory.keep("a", {f"call_{number}": (SIGNED,)})
     assert memory.size <= 50

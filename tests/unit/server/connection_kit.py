@@ -10,7 +10,7 @@ from trunkline.model.errors import TrunklineError
 from trunkline.server.config import ServerSettings
 from trunkline.server.http.exchange import Exchange
 from trunkline.server.http.protocol import Connection
-from trunkline.server.http.request_headers import told
+from trunkline.server.http.request_headers import request_headers
 from trunkline.server.http.request_reader import MAX_UNLIKE
 
 AT_ONCE = b"/api/v1/chat/completions"
@@ -18,7 +18,7 @@ ROUTED = b"/api/v1/route"
 
 
 class Steps:
-    """Stands in for `Turns`."""
+    """Stands in for `WriteBatcher`."""
 
     def __init__(self) -> None:
         self.waiting: list[Callable[[], object]] = []
@@ -68,7 +68,7 @@ class Socket:
 def seen(exchange: Exchange, body: bytes) -> dict[str, Any]:
     """All of a request that a route could look at, its length's header apart."""
     head = exchange.head
-    digest = told(exchange).digest
+    digest = request_headers(exchange).digest
     return {
         "as": None if digest is None else digest[:12],
         "method": head.method.decode(),
@@ -95,7 +95,7 @@ class EchoSite:
         self.at_once = {AT_ONCE: self.answer}
         self.asgi = self.served
         self.seen: list[dict[str, Any]] = []
-        self.turns = Steps()
+        self.batcher = Steps()
         self.connections: set[Connection] = set()
 
     def answer(self, exchange: Exchange) -> bool:
@@ -148,8 +148,8 @@ class Client:
     """A connection to a site of its own, on the running event loop."""
 
     def __init__(self, site: EchoSite | None = None, *, cached: bool = True) -> None:
-        self.site, self.socket = site or EchoSite(), Socket()
-        self.connection = Connection(cast("Any", self.site), asyncio.get_running_loop())
+        self.server, self.socket = site or EchoSite(), Socket()
+        self.connection = Connection(cast("Any", self.server), asyncio.get_running_loop())
         self.connection.connection_made(cast("asyncio.Transport", self.socket))
         if not cached:
             self.connection._reader._unlike = MAX_UNLIKE  # it learns nothing then
@@ -170,9 +170,9 @@ class Client:
     async def settle(self) -> None:
         """Let everything happen that needs no more bytes."""
         for _ in range(12):
-            self.site.turns.take()
+            self.server.batcher.take()
             await asyncio.sleep(0)
-            if not self.site.turns.waiting and self.connection._current is None:
+            if not self.server.batcher.waiting and self.connection._current is None:
                 return
 
     async def leave(self) -> None:

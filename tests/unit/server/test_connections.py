@@ -127,7 +127,7 @@ async def alone(said: list[bytes]) -> tuple[list[object], bytes]:
     for one in said:
         client = Client(cached=False)
         await client.send(one)
-        found += client.site.seen
+        found += client.server.seen
         sent += client.socket.sent
         whole = client.socket.open and client.connection._reader.state == 0 and client.connection._current is None
         await client.leave()
@@ -142,7 +142,7 @@ async def together(pieces: Iterator[bytes] | list[bytes], *, cached: bool) -> tu
     await client.settle()
     known = client.cached
     await client.leave()
-    return list(client.site.seen), client.socket.sent.replace(CONTINUE, b""), known
+    return list(client.server.seen), client.socket.sent.replace(CONTINUE, b""), known
 
 
 @pytest.mark.parametrize("shard", range(SHARDS))
@@ -176,7 +176,7 @@ def post(key: bytes, *lines: bytes, body: bytes = b"{}") -> bytes:
 
 
 def who(client: Client) -> list[object]:
-    return [one["as"] for one in client.site.seen]
+    return [one["as"] for one in client.server.seen]
 
 
 def digest(key: bytes) -> str:
@@ -200,7 +200,7 @@ async def test_the_rest_of_a_head_is_no_head() -> None:
     assert client.cached
     rest = post(b"sk-alpha")
     await client.send(b"GET", rest)
-    assert len(client.site.seen) == 2
+    assert len(client.server.seen) == 2
     assert b"400" in client.socket.sent
 
 
@@ -209,7 +209,7 @@ async def test_a_cut_method_is_put_together() -> None:
     await client.send(post(b"sk-alpha"))
     one = post(b"sk-alpha")
     await client.send(b"GET /api/v1/key HTTP/1.1\r\nHost: a\r\nX-A: b", b"\r\n\r\n" + one)
-    assert [found["method"] for found in client.site.seen] == ["POST", "GET", "POST"]
+    assert [found["method"] for found in client.server.seen] == ["POST", "GET", "POST"]
 
 
 async def test_trailers_are_no_headers() -> None:
@@ -218,8 +218,8 @@ async def test_trailers_are_no_headers() -> None:
     trailers = b"Authorization: Bearer sk-alpha\r\nX-Api-Key: sk-alpha\r\n\r\n"
     await client.send(head % (b"POST " + AT_ONCE) + trailers)
     await client.send(head % b"GET /api/v1/key" + trailers)
-    assert client.site.seen[0]["as"] is None
-    names = [name for name, _ in client.site.seen[1]["fields"]]
+    assert client.server.seen[0]["as"] is None
+    names = [name for name, _ in client.server.seen[1]["fields"]]
     assert "authorization" not in names
     assert "x-api-key" not in names
 
@@ -235,7 +235,7 @@ async def test_trailers_have_a_bound(in_one_value: bool) -> None:
         await client.send(piece)
     assert client.socket.sent.startswith(b"HTTP/1.1 400 ")
     assert not client.socket.open
-    assert client.site.seen == []
+    assert client.server.seen == []
 
 
 @pytest.mark.parametrize("extension", [b";" + b"a" * 40_000, b";" + b"a" * 300])
@@ -246,7 +246,7 @@ async def test_chunk_extensions_have_a_bound(extension: bytes) -> None:
         data = b"1" + extension + b"\r\na\r\n"
         await client.send(*(data[at : at + 10_000] for at in range(0, len(data), 10_000)))
     assert client.socket.sent.startswith(b"HTTP/1.1 400 ")
-    assert client.site.seen == []
+    assert client.server.seen == []
 
 
 async def test_chunks_of_one_byte_are_taken() -> None:
@@ -255,7 +255,7 @@ async def test_chunks_of_one_byte_are_taken() -> None:
     for _ in range(40):
         await client.send(b"1\r\na\r\n" * 100)
     await client.send(b"0\r\n\r\n")
-    assert [found["size"] for found in client.site.seen] == [4000]
+    assert [found["size"] for found in client.server.seen] == [4000]
 
 
 async def test_a_good_request_before_junk_is_answered() -> None:
@@ -289,7 +289,7 @@ async def test_nothing_is_taken_while_an_answer_is_not_read() -> None:
     client.connection.pause_writing()
     await client.send(post(b"sk-alpha"))
     await client.send(post(b"sk-beta"))
-    assert client.site.seen == []
+    assert client.server.seen == []
     assert not client.socket.reading
     client.connection.resume_writing()
     await client.settle()
@@ -301,5 +301,5 @@ async def test_a_client_that_never_reads_is_let_go() -> None:
     client = Client()
     await client.send(post(b"sk-alpha"))
     client.connection.pause_writing()
-    client.connection.tick(asyncio.get_running_loop().time() + client.site.settings.write_stall_s + 1)
+    client.connection.tick(asyncio.get_running_loop().time() + client.server.settings.write_stall_s + 1)
     assert not client.socket.open

@@ -32,7 +32,7 @@ class Site:
         self.routes: dict[bytes, Any] = {}
         self.seen: list[Seen] = []
         self.known = 0
-        self.turns = Steps()
+        self.batcher = Steps()
         self.connections: set[Connection] = set()
         self.at_once = {PATH: self.answer}
 
@@ -67,15 +67,15 @@ class Client:
     """A connection to a site of its own."""
 
     def __init__(self) -> None:
-        self.site, self.socket = Site(), Socket()
-        self._connection = Connection(cast("Any", self.site), cast("asyncio.AbstractEventLoop", Loop()))
+        self.server, self.socket = Site(), Socket()
+        self._connection = Connection(cast("Any", self.server), cast("asyncio.AbstractEventLoop", Loop()))
         self._connection.connection_made(cast("asyncio.Transport", self.socket))
 
     def send(self, *pieces: bytes) -> None:
         for piece in pieces:
             if self.socket.open:
                 self._connection.data_received(piece)
-        self.site.turns.take()
+        self.server.batcher.take()
 
 
 def request(*lines: bytes, body: bytes, version: bytes = b"1.1", length: bytes | None = None) -> bytes:
@@ -121,8 +121,8 @@ def test_a_head_that_is_known_means_what_the_parser_makes_of_it(said: list[bytes
     for one in said:
         whole.send(one)
         sliced.send(one[:1], one[1:])  # begins in the middle: for the parser
-    assert sliced.site.known == 0
-    assert whole.site.seen == sliced.site.seen
+    assert sliced.server.known == 0
+    assert whole.server.seen == sliced.server.seen
     assert whole.socket.sent == sliced.socket.sent
     assert whole.socket.open == sliced.socket.open
 
@@ -131,9 +131,9 @@ def test_the_second_request_of_a_client_is_known_whatever_its_length() -> None:
     client = Client()
     for body in (b"{}", b'{"a": 1}', b"x" * 100):
         client.send(request(b"Host: a", b"Content-Length: LENGTH", b"X-Title: t", body=body))
-    assert client.site.known == 2
-    assert [seen[4] for seen in client.site.seen] == [b"{}", b'{"a": 1}', b"x" * 100]
-    assert [seen[6] for seen in client.site.seen] == [2, 8, 100]
+    assert client.server.known == 2
+    assert [seen[4] for seen in client.server.seen] == [b"{}", b'{"a": 1}', b"x" * 100]
+    assert [seen[6] for seen in client.server.seen] == [2, 8, 100]
 
 
 def test_one_byte_of_a_head_makes_it_another() -> None:
@@ -141,8 +141,8 @@ def test_one_byte_of_a_head_makes_it_another() -> None:
     keys = [b"Bearer sk-one", b"Bearer sk-two", b"Bearer sk-two"]
     for key in keys:
         client.send(request(b"Authorization: " + key, b"Content-Length: LENGTH", body=b"{}"))
-    assert [seen[3][b"authorization"] for seen in client.site.seen] == keys
-    assert client.site.known == 1
+    assert [seen[3][b"authorization"] for seen in client.server.seen] == keys
+    assert client.server.known == 1
 
 
 def test_heads_that_always_differ_are_not_learned_for_ever() -> None:
@@ -151,16 +151,16 @@ def test_heads_that_always_differ_are_not_learned_for_ever() -> None:
         client.send(request(b"Traceparent: %d" % number, b"Content-Length: LENGTH", body=b"{}"))
     for _ in range(3):
         client.send(request(b"Traceparent: same", b"Content-Length: LENGTH", body=b"{}"))
-    assert client.site.known == 0
-    assert len(client.site.seen) == MAX_UNLIKE + 6
+    assert client.server.known == 0
+    assert len(client.server.seen) == MAX_UNLIKE + 6
 
 
 def test_a_body_over_the_limit_is_one_for_the_parser() -> None:
     client = Client()
     client.send(request(b"Content-Length: LENGTH", body=b"{}"))
     client.send(request(b"Content-Length: LENGTH", body=b"x" * 1001))
-    assert client.site.known == 0
-    assert len(client.site.seen) == 1
+    assert client.server.known == 0
+    assert len(client.server.seen) == 1
 
 
 @pytest.mark.parametrize(

@@ -7,16 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from trunkline.model.record import Generation
+from trunkline.model.record import GenerationRecord
 from trunkline.model.usage import Usage
 from trunkline.storage.journal import FileJournal, claim, read_rows
 
 Write = Callable[[int, bytes], int]
 
 
-def generation(number: int, **fields: object) -> Generation:
+def generation(number: int, **fields: object) -> GenerationRecord:
     given = {"id": f"gen-{number}", "created": 1.7e9, "key_id": "k", "status": "completed", "api_type": "chat"}
-    return Generation(**(given | {"model": "a/m", "requested": "a/m", "cost": 3} | fields))  # type: ignore[arg-type]
+    return GenerationRecord(**(given | {"model": "a/m", "requested": "a/m", "cost": 3} | fields))  # type: ignore[arg-type]
 
 
 @pytest.fixture

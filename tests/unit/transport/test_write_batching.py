@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable
 
-from trunkline.transport.write_batching import Turns, Written
+from trunkline.transport.write_batching import WriteBatcher, Written
 
 
 class Log:
@@ -11,7 +11,7 @@ class Log:
 
     def __init__(self, failure: OSError | None = None) -> None:
         self.said: list[str] = []
-        self.turns = Turns(self.write)
+        self.batcher = WriteBatcher(self.write)
         self._failure = failure
 
     def write(self) -> OSError | None:
@@ -22,20 +22,20 @@ class Log:
         def step() -> Written | None:
             self.said.append(name)
             if sends:
-                self.turns.send(lambda: self.said.append(f"{name} sent"))
+                self.batcher.send(lambda: self.said.append(f"{name} sent"))
             return (lambda failure: self.answer(name, failure)) if records else None
 
         return step
 
     def answer(self, name: str, failure: OSError | None) -> None:
         self.said.append(f"{name} {'answered' if failure is None else 'failed'}")
-        self.turns.send(lambda: self.said.append(f"{name} told"))
+        self.batcher.send(lambda: self.said.append(f"{name} told"))
 
 
 async def test_what_steps_send_leaves_when_all_are_done() -> None:
     log = Log()
     for name in "ab":
-        log.turns.add(log.step(name, sends=True))
+        log.batcher.add(log.step(name, sends=True))
     assert log.said == []
     await asyncio.sleep(0)
     assert log.said == ["a", "b", "a sent", "b sent"]
@@ -43,36 +43,36 @@ async def test_what_steps_send_leaves_when_all_are_done() -> None:
 
 async def test_answers_wait_for_the_one_write_and_leave_together() -> None:
     log = Log()
-    log.turns.add(log.step("a", records=True))
-    log.turns.add(log.step("b", sends=True))
-    log.turns.add(log.step("c", records=True))
+    log.batcher.add(log.step("a", records=True))
+    log.batcher.add(log.step("b", sends=True))
+    log.batcher.add(log.step("c", records=True))
     await asyncio.sleep(0)
     assert log.said == ["a", "b", "c", "b sent", "write", "a answered", "c answered", "a told", "c told"]
 
 
 async def test_a_write_that_failed_is_told_to_each() -> None:
     log = Log(OSError("full"))
-    log.turns.add(log.step("a", records=True))
+    log.batcher.add(log.step("a", records=True))
     await asyncio.sleep(0)
     assert log.said == ["a", "write", "a failed", "a told"]
 
 
 async def test_what_is_sent_outside_of_a_step_leaves_once_what_came_with_it_is_read() -> None:
     log = Log()
-    log.turns.send(lambda: log.said.append("first"))
-    log.turns.send(lambda: log.said.append("second"))
-    log.turns.add(log.step("a", sends=True))
+    log.batcher.send(lambda: log.said.append("first"))
+    log.batcher.send(lambda: log.said.append("second"))
+    log.batcher.add(log.step("a", sends=True))
     assert log.said == []
     await asyncio.sleep(0)
     assert log.said == ["a", "first", "second", "a sent"]
-    log.turns.send(lambda: log.said.append("third"))
+    log.batcher.send(lambda: log.said.append("third"))
     await asyncio.sleep(0)
     assert log.said[-1] == "third"
 
 
 async def test_a_step_that_adds_one_does_not_starve_the_loop() -> None:
     log = Log()
-    log.turns.add(lambda: log.turns.add(log.step("later")))
+    log.batcher.add(lambda: log.batcher.add(log.step("later")))
     await asyncio.sleep(0)
     assert log.said == []
     await asyncio.sleep(0)

@@ -32,7 +32,7 @@ async def model(request: Request) -> Response:
 async def endpoints(request: Request) -> Response:
     """One model and where it can be had."""
     state = state_of(request)
-    router, now = state.exchanges.router, state.clock.monotonic()
+    router, now = state.engine.router, state.clock.monotonic()
 
     def stats(endpoint: Endpoint) -> public.EndpointStats:
         found = router.statistics(endpoint)

@@ -10,7 +10,7 @@ from starlette.routing import Route
 from trunkline.dialects.common.json_input import printable
 from trunkline.model.errors import InvalidRequest, NotFound
 from trunkline.model.money import to_json
-from trunkline.model.record import Generation
+from trunkline.model.record import GenerationRecord
 from trunkline.server.api.common import json, key_of, state_of
 
 API_TYPES = {"chat": "completions"}
@@ -29,7 +29,7 @@ async def generation(request: Request) -> Response:
     return json({"data": generation_object(found)})
 
 
-def generation_object(done: Generation) -> dict[str, Any]:
+def generation_object(done: GenerationRecord) -> dict[str, Any]:
     """The wire form of a record. Times are milliseconds, money USD."""
     usage = done.usage
     return {
@@ -105,7 +105,7 @@ def generation_object(done: Generation) -> dict[str, Any]:
     }
 
 
-def _served(done: Generation) -> dict[str, Any]:
+def _served(done: GenerationRecord) -> dict[str, Any]:
     return {
         "provider_name": done.provider,
         "model_permaslug": done.model,

@@ -75,7 +75,7 @@ class Exchange:
         self.keep_alive = head.keep_alive
         self.expects_continue = head.expects_continue
         if head.content_length is not None:
-            self.too_large = head.content_length > self._connection.site.settings.max_body_bytes
+            self.too_large = head.content_length > self._connection.server.settings.max_body_bytes
 
     def repeated(self, head: RequestHead, body: bytes) -> None:
         """The request has a *head* that was read before, and this *body*."""
@@ -118,7 +118,7 @@ class Exchange:
             self._waiter = connection.loop.create_future()
             await self._waiter
         if self.too_large:
-            limit = self._connection.site.settings.max_body_bytes
+            limit = self._connection.server.settings.max_body_bytes
             raise PayloadTooLarge(f"the body is larger than {limit} bytes")
         if not self.body_complete:
             raise InvalidRequest("the connection closed inside the body")
@@ -132,7 +132,7 @@ class Exchange:
     def feed(self, data: bytes) -> None:
         """A piece of the body came."""
         self.body_size += len(data)
-        if self.body_size > self._connection.site.settings.max_body_bytes:
+        if self.body_size > self._connection.server.settings.max_body_bytes:
             self.too_large = True
             self._body.clear()
             self._wake()
@@ -165,7 +165,7 @@ class Exchange:
             self.keep_alive = False
         self._head = b"%s%scontent-type: %s\r\ncache-control: no-cache\r\nx-accel-buffering: no\r\n%s%s%s%s\r\n" % (
             status_line(status),
-            self._connection.site.date,
+            self._connection.server.date,
             content_type,
             COMMON,
             headers,
@@ -206,7 +206,7 @@ class Exchange:
             b"%s%scontent-type: %s\r\ncontent-length: %d\r\n%s%s%s\r\n%s"
             % (
                 status_line(status),
-                self._connection.site.date,
+                self._connection.server.date,
                 content_type,
                 len(body),
                 COMMON,
@@ -264,7 +264,7 @@ class Exchange:
         except TrunklineError as error:
             if not self.started:
                 self.keep_alive = False
-                self.respond(error.http_status, self._connection.site.error(self.path, error, None))
+                self.respond(error.http_status, self._connection.server.error(self.path, error, None))
             return {"type": "http.disconnect"}
         if self._body is _TAKEN:
             self._waiter = self._connection.loop.create_future()
@@ -277,7 +277,7 @@ class Exchange:
         """ASGI's send. An answer is small here: it is sent whole where it comes whole."""
         if message["type"] == "http.response.start":
             lines = [b"%s: %s\r\n" % (bytes(name), bytes(value)) for name, value in message["headers"]]
-            self._head = status_line(message["status"]) + self._connection.site.date + b"".join(lines)
+            self._head = status_line(message["status"]) + self._connection.server.date + b"".join(lines)
             length = any(bytes(name).lower() == b"content-length" for name, _ in message["headers"])
             self._chunked = not length and not self.head.http_1_0 and message["status"] not in (204, 304)
             if self._chunked:

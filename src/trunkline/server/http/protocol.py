@@ -24,7 +24,7 @@ from trunkline.server.config import ServerSettings
 from trunkline.server.http.exchange import Exchange
 from trunkline.server.http.request_head import Refused, RequestHead
 from trunkline.server.http.request_reader import BETWEEN, CLOSED, HEAD, RequestReader
-from trunkline.transport.write_batching import Turns
+from trunkline.transport.write_batching import WriteBatcher
 
 MAX_PIPELINED = 16
 LINGER_S = 2.0
@@ -37,7 +37,7 @@ Direct = Callable[[Exchange], bool]
 AsgiApp = Callable[[dict[str, Any], Callable[..., Awaitable[Any]], Callable[..., Awaitable[None]]], Awaitable[None]]
 
 
-class Site(Protocol):
+class Server(Protocol):
     """What is served: the routes, and how an error before any route looks."""
 
     date: bytes
@@ -50,7 +50,7 @@ class Site(Protocol):
     """Raw path → who answers POST there without a task, given an exchange whose body is whole; False: a route must."""
     asgi: AsgiApp
     """Everything else."""
-    turns: Turns
+    batcher: WriteBatcher
     connections: "set[Connection]"
 
     def error(self, path: bytes, error: TrunklineError, request_id: str | None) -> bytes:
@@ -77,12 +77,12 @@ class Connection(asyncio.Protocol):
         "local",
         "loop",
         "peer",
-        "site",
+        "server",
         "transport",
     )
 
-    def __init__(self, site: Site, loop: asyncio.AbstractEventLoop) -> None:
-        self.site = site
+    def __init__(self, server: Server, loop: asyncio.AbstractEventLoop) -> None:
+        self.server = server
         self.loop = loop
         self.clock = loop.time
         self.transport: asyncio.Transport = cast("asyncio.Transport", None)
@@ -113,14 +113,14 @@ class Connection(asyncio.Protocol):
         self.peer = _address(transport.get_extra_info("peername"))
         self.local = _address(transport.get_extra_info("sockname"))
         self._idle_since = self.clock()
-        connections = self.site.connections
+        connections = self.server.connections
         connections.add(self)
-        if len(connections) > self.site.settings.max_connections:
+        if len(connections) > self.server.settings.max_connections:
             self.transport.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The client has gone, or we have closed."""
-        self.site.connections.discard(self)
+        self.server.connections.discard(self)
         self._reader.close()
         for exchange in (self._current, *self._queue):
             if exchange is not None:
@@ -139,7 +139,7 @@ class Connection(asyncio.Protocol):
         self._reader.feed(data, self.clock())
         if self._deferred is not None and not self._put_off:
             self._put_off = True
-            self.site.turns.add(self._take_up)
+            self.server.batcher.add(self._take_up)
         if self._queue and self._reading:
             self._reading = False
             self.transport.pause_reading()
@@ -214,7 +214,7 @@ class Connection(asyncio.Protocol):
         head = exchange.head
         if exchange.refused is not None:
             self._refuse(exchange, exchange.refused)
-        elif head.method == b"POST" and head.path in self.site.at_once:
+        elif head.method == b"POST" and head.path in self.server.at_once:
             self._deferred = exchange
         else:
             self._answer(exchange)
@@ -230,25 +230,25 @@ class Connection(asyncio.Protocol):
         self._begin(exchange)
         if self._deferred is not None and not self._put_off:
             self._put_off = True
-            self.site.turns.add(self._take_up)
+            self.server.batcher.add(self._take_up)
 
     def _take_up(self) -> None:
         """Answer what was put off while its first bytes were read."""
         exchange, self._deferred, self._put_off = self._deferred, None, False
         if exchange is None or exchange.finished or exchange.gone:
             return
-        if not exchange.body_complete or exchange.too_large or not self.site.at_once[exchange.head.path](exchange):
+        if not exchange.body_complete or exchange.too_large or not self.server.at_once[exchange.head.path](exchange):
             self._answer(exchange)
 
     def _answer(self, exchange: Exchange) -> None:
         head = exchange.head
-        handler = self.site.routes.get(head.path) if head.method == b"POST" else None
+        handler = self.server.routes.get(head.path) if head.method == b"POST" else None
         coroutine = self._asgi(exchange) if handler is None else handler(exchange)
         exchange.task = self.loop.create_task(coroutine)
 
     async def _asgi(self, exchange: Exchange) -> None:
         try:
-            await self.site.asgi(exchange.scope(), exchange.receive, exchange.send)
+            await self.server.asgi(exchange.scope(), exchange.receive, exchange.send)
         finally:
             if not exchange.finished:
                 exchange.abort()
@@ -278,7 +278,7 @@ class Connection(asyncio.Protocol):
     def send(self, data: bytes) -> None:
         """Send *data* at the end of this turn, with what else there is then."""
         if not self._out:
-            self.site.turns.send(self.flush)
+            self.server.batcher.send(self.flush)
         self._out.append(data)
 
     def flush(self) -> None:
@@ -318,7 +318,7 @@ class Connection(asyncio.Protocol):
 
     def tick(self, now: float) -> None:
         """Look whether anything takes too long."""
-        settings = self.site.settings
+        settings = self.server.settings
         if self._lingers_since:
             if now - self._lingers_since > LINGER_S:
                 self.transport.abort()
@@ -353,7 +353,7 @@ class Connection(asyncio.Protocol):
         exchange.keep_alive = exchange.body_complete = False
         error = InvalidRequest(refused.message)
         error.http_status = refused.status
-        exchange.respond(refused.status, self.site.error(exchange.head.path, error, None))
+        exchange.respond(refused.status, self.server.error(exchange.head.path, error, None))
 
 
 def _address(found: Any) -> tuple[str, int] | None:
@@ -365,14 +365,14 @@ class Timekeeper:
 
     INTERVAL_S = 0.5
 
-    def __init__(self, site: Site, loop: asyncio.AbstractEventLoop) -> None:
-        self._site = site
+    def __init__(self, server: Server, loop: asyncio.AbstractEventLoop) -> None:
+        self._server = server
         self._loop = loop
         self._handle: asyncio.TimerHandle | None = None
 
     def start(self) -> None:
         """Begin to tick."""
-        self._site.date = b"date: %s\r\n" % formatdate(usegmt=True).encode()
+        self._server.date = b"date: %s\r\n" % formatdate(usegmt=True).encode()
         self._handle = self._loop.call_later(self.INTERVAL_S, self._tick)
 
     def stop(self) -> None:
@@ -382,6 +382,6 @@ class Timekeeper:
 
     def _tick(self) -> None:
         now = self._loop.time()
-        for connection in tuple(self._site.connections):
+        for connection in tuple(self._server.connections):
             connection.tick(now)
         self.start()

@@ -11,7 +11,7 @@ from typing import Protocol
 import httptools
 from msgspec import Struct
 
-from trunkline.engine.context import Told
+from trunkline.engine.context import RequestHeaders
 
 MAX_HEAD_BYTES = 32 * 1024
 MAX_HEADERS = 100
@@ -28,7 +28,7 @@ class Refused(Exception):
 
 
 class RequestHead(Struct, kw_only=True, gc=False):
-    """A request line and its headers. Not to be changed, but for `told`: the cache shares one among exchanges."""
+    """A request line and its headers. Not to be changed, but for `parsed`: the cache shares one among exchanges."""
 
     method: bytes
     path: bytes
@@ -46,7 +46,7 @@ class RequestHead(Struct, kw_only=True, gc=False):
     expects_continue: bool = False
     upgrades: bool = False
     """The client asks for another protocol. It is not taken up (RFC 9110 §7.8)."""
-    told: Told | None = None
+    parsed: RequestHeaders | None = None
     """What the headers tell, once somebody has read them."""
 
 

@@ -4,7 +4,7 @@ import re
 from functools import lru_cache
 
 from trunkline.dialects.common.json_input import printable
-from trunkline.engine.context import Told
+from trunkline.engine.context import RequestHeaders
 from trunkline.server.auth import Headers, digest_of
 from trunkline.server.http.exchange import Exchange
 from trunkline.server.idempotency import HEADER as IDEMPOTENCY
@@ -16,19 +16,19 @@ _METADATA_LEGACY = b"x-openrouter-experimental-metadata"
 _NAME = re.compile(r"[A-Za-z0-9._-]{1,128}")
 
 
-def told(exchange: Exchange) -> Told:
+def request_headers(exchange: Exchange) -> RequestHeaders:
     """What the headers of *exchange* tell: read once, and for all exchanges with one head."""
     head = exchange.head
-    found = head.told
+    found = head.parsed
     if found is None:
-        found = head.told = read(head.fields)
+        found = head.parsed = read(head.fields)
     return found
 
 
-def read(headers: Headers) -> Told:
+def read(headers: Headers) -> RequestHeaders:
     """What *headers* tell."""
     betas = headers.get(b"anthropic-beta") or headers.get(b"x-anthropic-beta")
-    return Told(
+    return RequestHeaders(
         digest=digest_of(headers),
         session_id=_text(headers.get(b"x-session-id")),
         http_referer=_text(headers.get(b"http-referer") or headers.get(b"referer")),
