@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import unquote
 
 from trunkline.dialects.sse import KEEP_ALIVE
-from trunkline.model.errors import InvalidRequest, PayloadTooLarge, TrunklineError
+from trunkline.model.errors import InvalidRequest, PayloadTooLarge, TrunklineError, stripped
 from trunkline.pipeline.context import Told
 from trunkline.ports import JSON, Listener
 from trunkline.server.heads import Head
@@ -95,7 +95,10 @@ class Exchange:
             connection = self._connection
             connection.expect_continue(self)
             self._waiter = connection.loop.create_future()
-            await self._waiter
+            try:
+                await self._waiter
+            finally:
+                self._waiter = None  # it may hold an error, whose frames refer to this exchange
         if self.too_large:
             limit = self._connection.site.settings.max_body_bytes
             raise PayloadTooLarge(f"the body is larger than {limit} bytes")
@@ -238,6 +241,7 @@ class Exchange:
         try:
             body = await self.body()
         except TrunklineError as error:
+            stripped(error)
             if not self.started:
                 self.keep_alive = False
                 self.respond(error.http_status, self._connection.site.error(self.path, error, None))
