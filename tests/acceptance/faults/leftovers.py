@@ -22,6 +22,7 @@ _LASTING = (
     "trunkline.app",
     "trunkline.catalog",
     "trunkline.ledger.",
+    "trunkline.model.record",
     "trunkline.observe",
     "trunkline.providers",
     "trunkline.routing",
@@ -38,8 +39,8 @@ _LASTING = (
 """Modules whose objects may come to stay with a call: counts, averages, connections of a pool."""
 
 
-_OF_A_CONNECTION = ("Connection", "Told")
-"""Types whose objects belong to a client's connection, or to one of a pool: what was read once for many requests."""
+_SHARED = ("Attempt", "Connection", "Told")
+"""Types whose objects belong to a record, to a client's connection or to one of a pool."""
 
 
 def _file(code: Any) -> bool:
@@ -60,7 +61,7 @@ def of_a_call(thing: object) -> bool:
         return sys.getsizeof(thing) >= BIG
     kind = type(thing)
     module = kind.__module__
-    return module.startswith("trunkline.") and not module.startswith(_LASTING) and kind.__name__ not in _OF_A_CONNECTION
+    return module.startswith("trunkline.") and not module.startswith(_LASTING) and kind.__name__ not in _SHARED
 
 
 def name_of(thing: object) -> str:
@@ -103,8 +104,7 @@ class Leftovers:
     def __exit__(self, *_: object) -> None:
         gc.set_debug(0)
         gc.garbage.clear()
-        gc.unfreeze()
-        gc.enable()
+        gc.enable()  # what is frozen stays so, as the suite's own tests are
 
     def left(self) -> Counter[str]:
         """What of calls is there now, by name."""
