@@ -6,8 +6,11 @@ be one of ours, by its prompts.
 
 import asyncio
 import errno
+import gc
 import itertools
 import json
+import sys
+import tracemalloc
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -15,9 +18,10 @@ from typing import Any
 
 import msgspec
 import pytest
-from faults_upstream import STREAM_HEAD, Good, blackhole, by_mode, eventually, good, refused
+from faults_upstream import JSON, STREAM_HEAD, Good, blackhole, by_mode, chunk, eventually, good, refused
 from faults_wire import Answer, Gateway, Wire, ask, chat, post
 from leftovers import Leftovers
+from msgspec import Struct
 from test_dialect_faults import CLIENTS, LIMITS
 from test_direct import without_begin
 from test_leaving import LONG, MOMENTS
@@ -27,17 +31,7 @@ from trunkline.dialects.openai_chat import relay
 from trunkline.settings import parse
 from trunkline.storage import FileJournal
 from trunkline.testing.gateway import KEY, MODEL, PRICE, RunningGateway, running_gateway
-from trunkline.testing.scripted import (
-    Close,
-    Hang,
-    Pause,
-    Rst,
-    Script,
-    ScriptedUpstream,
-    Seen,
-    Send,
-    Status,
-)
+from trunkline.testing.scripted import Close, Hang, Pause, Rst, Script, ScriptedUpstream, Seen, Send, Status
 
 MODES = (True, False)
 ALL_CLIENTS = pytest.mark.parametrize("client", CLIENTS)
@@ -329,7 +323,6 @@ def refusals(running: RunningGateway, client: str, stream: bool) -> list[Awaitab
         *(ask(running.port, each, f"idempotency-key: r{at}", path=path) for at, each in enumerate(spoiled)),
         ask(running.port, body, "idempotency-key: " + "x" * 300, path=path),
         ask(running.port, body, "content-encoding: gzip", path=path),
-        ask(running.port, wrong, "x-api-key: sk-wrong", path=path),
         ask(running.port, wrong, "authorization: Bearer sk-wrong", path=path),
     ]
 
@@ -534,3 +527,157 @@ async def test_a_shutdown_leaves_nothing(gateway: Gateway, monkeypatch: pytest.M
             await asyncio.gather(*asking)
 
         await check_calls(running, calls)
+
+
+# How much stays, in bytes.
+
+BODY = 256 * 1024
+"""Bytes of a request: what stays of one is seen at once."""
+AT_ONCE = 10
+
+
+class Kind(Struct, frozen=True):
+    """Requests that end alike."""
+
+    script: Script = ()
+    headers: tuple[str, ...] = ()
+    body: bytes | None = None
+    status: int | None = 502
+    stream: bool = False
+    leaves_after_s: float | None = None
+    """The client goes away then."""
+    cut: int = 0
+    """Bytes that the client leaves out at the end of its request."""
+
+
+def large(**more: Any) -> dict[str, Any]:
+    return {**chat(stream=False), "messages": [{"role": "user", "content": "x" * BODY}], **more}
+
+
+KINDS: dict[str, Kind] = {
+    "an answer": Kind([Good()], status=200),
+    "a stream": Kind([Good()], status=200, stream=True),
+    "500": Kind([Status(500, {}, b"{}")]),
+    "500, with a name": Kind([Status(500, {}, b"{}")], headers=("idempotency-key: {n}",)),
+    "500, with the cache": Kind([Status(500, {}, b"{}")], headers=("x-openrouter-cache: true",)),
+    "429": Kind([Status(429, {"retry-after": "0"}, b"{}")], status=429),
+    "400": Kind([Status(400, {}, b'{"error": {"message": "no"}}')], status=400),
+    "reset": Kind([Rst()]),
+    "silence": Kind([Hang()], status=504),
+    "cut": Kind([Send(STREAM_HEAD + CONTENT), Close()], status=200, stream=True),
+    "garbled": Kind([Send(STREAM_HEAD + CONTENT + chunk(b"data: {not json}\n\n")), Close()], status=200, stream=True),
+    "half a body": Kind([Send(b"HTTP/1.1 200 OK\r\ncontent-length: 5000\r\n\r\n" + JSON[:90]), Close()]),
+    "not HTTP": Kind([Send(b"SSH-2.0-OpenSSH_9.6\r\n"), Close()]),
+    "the client leaves before an answer": Kind([Hang()], leaves_after_s=0.2, status=None),
+    "the client leaves a stream": Kind(
+        [Send(STREAM_HEAD + CONTENT), Hang()], leaves_after_s=0.2, status=None, stream=True
+    ),
+    "the client leaves in its body": Kind(leaves_after_s=0.05, status=None, cut=100),
+    "a wrong key": Kind(headers=("authorization: Bearer sk-wrong",), status=401),
+    "no JSON": Kind(body=b"{" + b" " * BODY, status=400),
+    "no such model": Kind(body=json.dumps(large(model="no/such")).encode(), status=400),
+    "compressed": Kind(headers=("content-encoding: gzip",), status=415),
+}
+SOME = ("a stream", "500", "500, with a name", "reset", "cut", "the client leaves a stream", "no JSON", "a wrong key")
+"""Those of `make test`."""
+
+
+def resident() -> int:
+    """Kilobytes of this process that are in memory."""
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith("VmRSS:"):
+            return int(line.split()[1])
+    raise AssertionError("no VmRSS")
+
+
+class Held(Struct, frozen=True):
+    """Kilobytes after so many calls: as they stand, after the collector ran, and of the process."""
+
+    calls: int
+    as_it_stands: int
+    collected: int
+    resident: int
+
+
+async def held(gateway: Gateway, kind: Kind, few: int, many: int) -> tuple[Held, Held]:
+    """What is held after *few* calls, and after *many*; the collector does not run by itself."""
+    numbers = itertools.count()
+    body = kind.body or json.dumps(large(stream=kind.stream)).encode()
+
+    async def one(running: RunningGateway) -> None:
+        headers = [header.format(n=next(numbers)) for header in kind.headers]
+        data = post(body, *headers)
+        async with await Wire.open(running.port) as wire:
+            if kind.leaves_after_s is not None:
+                wire.writer.write(data[: len(data) - kind.cut])
+                await asyncio.sleep(kind.leaves_after_s)
+                wire.reset()
+                return
+            await wire.send(data)
+            answer = await wire.answer()
+            assert answer.status == kind.status, answer.body[:300]
+
+    async with (
+        ScriptedUpstream(kind.script or [Good()]) as upstream,
+        gateway({"a": f"{upstream.origin}/v1"}) as running,
+    ):
+
+        async def calls(count: int) -> None:
+            for at in range(0, count, AT_ONCE):
+                await asyncio.gather(*(one(running) for _ in range(min(AT_ONCE, count - at))))
+                for seen in upstream.seen:
+                    seen.body = b""  # the upstream's own cycles may hold it
+                upstream.seen.clear()
+            await calm(running)
+
+        def look(count: int) -> Held:
+            now = tracemalloc.get_traced_memory()[0]
+            rss = resident()
+            gc.collect()
+            return Held(count, now // 1024, tracemalloc.get_traced_memory()[0] // 1024, rss)
+
+        await calls(AT_ONCE)
+        gc.collect()
+        gc.disable()
+        tracemalloc.start()
+        try:
+            await calls(few)
+            first = look(few)
+            await calls(many - few)
+            return first, look(many)
+        finally:
+            tracemalloc.stop()
+            gc.enable()
+
+
+def check_held(name: str, first: Held, last: Held) -> None:
+    """A call leaves less than a tenth of its body until the collector runs: what libraries keep of its connections.
+
+    After that the same is held as before, but for what grows with the records of a minute.
+    """
+    calls = last.calls - first.calls
+    assert (last.as_it_stands - first.as_it_stands) * 1024 < calls * BODY / 10, f"{name}: {first} {last}"
+    assert (last.collected - first.collected) * 1024 < BODY + calls * 1024, f"{name}: {first} {last}"
+
+
+@pytest.mark.parametrize("name", SOME)
+async def test_memory_does_not_grow_with_calls(gateway: Gateway, name: str) -> None:
+    check_held(name, *await held(gateway, KINDS[name], 20, 100))
+
+
+@pytest.mark.soak
+async def test_memory_after_a_thousand_calls_is_that_after_a_hundred(
+    gateway: Gateway, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lines = [f"{'kB after 100 and 1,000 calls':36} {'as it stands':>16} {'collected':>16} {'resident':>16}"]
+    found = {}
+    for name, kind in KINDS.items():
+        first, last = found[name] = await held(gateway, kind, 100, 1000)
+        pairs = (
+            (first.as_it_stands, last.as_it_stands), (first.collected, last.collected), (first.resident, last.resident),
+        )  # fmt: skip
+        lines.append(f"{name:36} " + " ".join(f"{before:7} {after:8}" for before, after in pairs))
+    with capsys.disabled():
+        sys.stdout.write("\n" + "\n".join(lines) + "\n")
+    for name, (first, last) in found.items():
+        check_held(name, first, last)
