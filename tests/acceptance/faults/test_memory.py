@@ -76,7 +76,7 @@ async def send(running: RunningGateway, client: str, *headers: str, stream: bool
 
 # Providers' faults.
 
-FINE = [Pause(0.3), Good()]
+FINE: Script = [Pause(0.3), Good()]
 """So long that as many connections are made as there are requests."""
 
 
@@ -310,7 +310,7 @@ def refusals(running: RunningGateway, client: str, stream: bool) -> list[Awaitab
     """Requests that are refused before a provider is asked."""
     path, _ = CLIENTS[client]
     body = asked(client, stream=stream)
-    spoiled = [
+    spoiled: list[bytes | dict[str, Any]] = [
         b"{not json", b"", b"\xff", b"[" * 50_000, b"17", {**body, "model": 3}, {**body, "stream": "perhaps"},
         {**body, "provider": {"only": ["nobody"]}}, {**body, "model": "no/such"}, {**body, "model": "@preset/none"},
         {**body, "messages": 17, "input": 17}, {**body, "temperature": []},
