@@ -22,12 +22,15 @@ logger = logging.getLogger(__name__)
 
 
 class _State:
-    __slots__ = ("denials", "error", "until")
+    __slots__ = ("denials", "denied", "status", "until")
 
     def __init__(self) -> None:
         self.until = 0.0
         self.denials = 0
-        self.error: TrunklineError | None = None
+        self.denied = False
+        """Why it rests: it was refused; if not, it was limited."""
+        self.status = 429
+        """The status that said so."""
 
 
 class Credentials:
@@ -53,18 +56,17 @@ class Credentials:
             return credentials[self._next(provider, len(credentials)) if len(credentials) > 1 else 0]
         now = self._monotonic()
         first = self._next(provider, len(credentials))
-        waits: list[tuple[float, TrunklineError | None]] = []
+        waits: list[tuple[float, _State]] = []
         for step in range(len(credentials)):
             credential = credentials[(first + step) % len(credentials)]
             state = self._states.get((provider.slug, credential.id))
             if state is None or state.until <= now:
                 return credential
-            waits.append((state.until - now, state.error))
-        wait, error = min(waits, key=lambda found: found[0])
-        if all(isinstance(error, UpstreamDenied) for _, error in waits):
+            waits.append((state.until - now, state))
+        wait, first_free = min(waits, key=lambda found: found[0])
+        if all(state.denied for _, state in waits):
             raise UpstreamDenied("the provider refuses every credential we have")
-        status = error.upstream_status if error is not None else 429
-        raise UpstreamLimited("rate limited by the provider", retry_after_s=wait, upstream_status=status)
+        raise UpstreamLimited("rate limited by the provider", retry_after_s=wait, upstream_status=first_free.status)
 
     @property
     def resting(self) -> bool:
@@ -82,19 +84,14 @@ class Credentials:
 
     def learn(self, fact: Rested) -> None:
         """Another replica has seen a credential limited or refused."""
-        error: TrunklineError
-        if fact.denied:
-            error = UpstreamDenied("the provider refuses the credential", upstream_status=fact.status)
-        else:
-            error = UpstreamLimited("rate limited by the provider", upstream_status=fact.status)
         state = self._states.setdefault((fact.provider, fact.credential), _State())
-        self._rest(state, fact.seconds, error)
+        self._rest(state, fact.seconds, denied=fact.denied, status=fact.status)
 
-    def _rest(self, state: _State, seconds: float, error: TrunklineError) -> None:
+    def _rest(self, state: _State, seconds: float, *, denied: bool, status: int) -> None:
         # Calls that were under way come back late: a shorter wait does not cut a longer one.
         until = self._monotonic() + min(seconds, MAX_REST_S)
         if until >= state.until:
-            state.until, state.error = until, error
+            state.until, state.denied, state.status = until, denied, status
 
     def _next(self, provider: Provider, count: int) -> int:
         turn = self._turn.get(provider.slug, 0)
@@ -122,9 +119,9 @@ class Credentials:
             )
         else:
             return
-        self._rest(state, wait, error)
+        denied = isinstance(error, UpstreamDenied)
+        self._rest(state, wait, denied=denied, status=error.upstream_status)
         if self.tell is not None:
-            denied = isinstance(error, UpstreamDenied)
             self.tell(Rested(provider.slug, credential.id, min(wait, MAX_REST_S), denied, error.upstream_status))
 
     def served(self, provider: Provider, credential: Credential) -> None:

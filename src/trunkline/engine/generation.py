@@ -47,6 +47,8 @@ from trunkline.model.errors import (
     UpstreamRejected,
     UpstreamTimeout,
     UpstreamTruncated,
+    settled,
+    stripped,
 )
 from trunkline.model.loss import Loss
 from trunkline.model.record import GenerationRecord, Status
@@ -155,7 +157,8 @@ class Generation:
             return
         try:
             self._begin(self._route.plan.first)
-        except TrunklineError:
+        except TrunklineError as error:
+            stripped(error)
             self._direct = False  # it is raised again where it can be dealt with
         if self._direct:
             return
@@ -191,7 +194,7 @@ class Generation:
         try:
             self._close()
         except Exception as error:  # noqa: BLE001 - raised again by `_attempt`
-            self._trouble = error
+            self._trouble = settled(error)
             self._go_on()
             return None
         finally:
@@ -207,7 +210,7 @@ class Generation:
                 raise unrecorded(failure)
             last()
         except Exception as error:  # noqa: BLE001 - raised again by `_attempt`
-            self._trouble = error
+            self._trouble = settled(error)
             self._go_on()
         else:
             self._served()
@@ -236,6 +239,8 @@ class Generation:
         self._reservation.release()
         self._sink.listener = None
         self._task = None
+        if self._trouble is not None:  # nobody asked for it
+            self._trouble = None
         on_over, self._on_over = self._on_over, None
         if on_over is not None:
             on_over()
@@ -247,7 +252,7 @@ class Generation:
         try:
             await self._carry_out()
         except TrunklineError as error:
-            self._fail(error)
+            self._fail(stripped(error))
         except asyncio.CancelledError:
             if self._aborting is None:
                 self._fail(Overloaded("the server is shutting down", retry_after_s=1.0))
@@ -255,9 +260,8 @@ class Generation:
             self._fail(self._aborting)
         except Exception as error:
             logger.exception("generation %s failed", self._ctx.id)
-            internal = Internal("internal error")
-            internal.__cause__ = error
-            self._fail(internal)
+            stripped(error)
+            self._fail(Internal("internal error"))
         finally:
             self._over()
 
@@ -274,7 +278,7 @@ class Generation:
                     await self._attempt(endpoint, following)
                     return
                 except TrunklineError as error:
-                    last = self._failed(self._endpoint or endpoint, error, begun)
+                    last = self._failed(self._endpoint or endpoint, stripped(error), begun)
                 if self._finished or self._committed or self._sink.gone:
                     raise last
                 if not last.another_endpoint:
@@ -377,7 +381,8 @@ class Generation:
         def second() -> Awaitable[Response] | None:
             try:
                 _, _, also = self._send(other)
-            except TrunklineError:
+            except TrunklineError as error:
+                stripped(error)
                 return None
             else:
                 theirs.update({name: getattr(self, name) for name in _OF_AN_ATTEMPT})
@@ -437,7 +442,8 @@ class Generation:
         """What an answer other than 200 means. Its body matters less than its status, so half of one will do."""
         try:
             body = await response.read(MAX_ERROR_BYTES)
-        except TrunklineError:
+        except TrunklineError as error:
+            stripped(error)
             body = b""
         return dialect.error(response.status, response.headers, body, self._world.clock.now())
 
@@ -639,7 +645,7 @@ class Generation:
             self._append(record)
             self._settle(record)
         except TrunklineError as worse:
-            error = worse
+            error = stripped(worse)
         self.error = error
         if self._ctx.headers.metadata:
             error.routing = self._metadata()

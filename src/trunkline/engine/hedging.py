@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 
+from trunkline.model.errors import stripped
 from trunkline.ports import Response
 
 
@@ -49,5 +50,9 @@ def _leave(call: "asyncio.Future[Response]") -> None:
     """Nobody waits for *call* any more."""
     if not call.done():
         call.cancel()
-    elif _answered(call):
+    elif call.cancelled():
+        return
+    elif (error := call.exception()) is not None:
+        stripped(error)
+    else:
         call.result().abort()

@@ -105,7 +105,7 @@ class Authority:
             try:
                 state.token, life = await self._fetch(account)
             except TrunklineError as error:
-                state.error, state.failed_at = error, self._clock.monotonic()
+                state.error, state.failed_at = _again(error), self._clock.monotonic()
                 raise
             state.error = None
             # A life shorter than the margin is used to its half.

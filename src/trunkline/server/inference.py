@@ -14,7 +14,7 @@ from trunkline.engine.expressible import says_all
 from trunkline.engine.generation import Generation, error_headers, id_header
 from trunkline.engine.router_metadata import of_failure
 from trunkline.ledger.cost import worst_case
-from trunkline.model.errors import Internal, InvalidRequest, NoEndpoint, Overloaded, TrunklineError
+from trunkline.model.errors import Internal, InvalidRequest, NoEndpoint, Overloaded, TrunklineError, stripped
 from trunkline.model.key import Key
 from trunkline.model.money import Pico
 from trunkline.ports import Sink
@@ -89,8 +89,9 @@ class Inference:
                 await self._once(ctx, body, exchange, named, make)
         except TrunklineError as error:
             refuse(state, self._client, exchange, id_, error)
-        except Exception:
+        except Exception as error:
             logger.exception("request %s failed", id_)
+            stripped(error)
             refuse(state, self._client, exchange, id_, Internal("internal error"))
         finally:
             state.metrics.in_flight -= 1
@@ -121,8 +122,9 @@ class Inference:
         except TrunklineError as error:
             self._ended()
             refuse(state, self._client, exchange, id_, error)
-        except Exception:
+        except Exception as error:
             logger.exception("request %s failed", id_)
+            stripped(error)
             self._ended()
             refuse(state, self._client, exchange, id_, Internal("internal error"))
         return True
@@ -228,6 +230,7 @@ def admitted(state: State, said: RequestHeaders) -> Key:
 
 def refuse(state: State, client: Client, exchange: Exchange, id_: str, error: TrunklineError) -> None:
     """Answer *exchange* with *error*, which came before anything else did."""
+    stripped(error)
     state.metrics.refused(error.kind)
     if exchange.started or exchange.gone:
         exchange.abort()

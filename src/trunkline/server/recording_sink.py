@@ -50,10 +50,11 @@ class Recorder:
         return None if self._held is None or self._size > self._max_bytes else b"".join(self._pieces)
 
     def release(self) -> None:
-        """Send what was held back, if the client is still there."""
+        """Send what was held back, if the client is still there; the answer is over."""
         held, self._held = self._held, None
         if held is not None:
             held()
+        self._sink.listener = None  # the two refer to each other
 
     def start(self, status: int, content_type: bytes, headers: bytes = b"") -> None:
         """As `Sink.start`."""

@@ -252,10 +252,10 @@ class FromCache:
     async def _answered(self) -> None:
         """Ask, and keep what comes if it is whole."""
         recorder = _Marked(self._sink, self._state.max_answer_bytes, self._caching.ttl_s)
-        answer = self._make(recorder)
-        if self._exchange.stream_headers is not None:
-            self._exchange.stream_headers += recorder.marks(200)
         try:
+            answer = self._make(recorder)
+            if self._exchange.stream_headers is not None:
+                self._exchange.stream_headers += recorder.marks(200)
             await answer.run()
             self.error, self.attempts = answer.error, answer.attempts
             kept = self._whole(answer, recorder)

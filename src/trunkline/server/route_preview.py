@@ -14,7 +14,7 @@ from trunkline.dialects.registry import CLIENTS
 from trunkline.engine.expressible import says_all
 from trunkline.engine.router import Route
 from trunkline.model.endpoint import Endpoint
-from trunkline.model.errors import Internal, InvalidRequest, TrunklineError
+from trunkline.model.errors import Internal, InvalidRequest, TrunklineError, stripped
 from trunkline.routing.plan import filtered
 from trunkline.routing.pool import blended
 from trunkline.routing.statistics import DOWN, STABLE, UNSTABLE, Percentiles
@@ -59,8 +59,9 @@ class Routing:
         except TrunklineError as error:
             refuse(state, client, exchange, id_, error)
             return
-        except Exception:
+        except Exception as error:
             logger.exception("request %s failed", id_)
+            stripped(error)
             refuse(state, client, exchange, id_, Internal("internal error"))
             return
         exchange.respond(200, answer)

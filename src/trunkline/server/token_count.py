@@ -12,7 +12,7 @@ from trunkline.dialects.interfaces import Client
 from trunkline.dialects.registry import COUNTERS
 from trunkline.engine.targets import Target
 from trunkline.model.endpoint import Endpoint
-from trunkline.model.errors import Internal, TrunklineError
+from trunkline.model.errors import Internal, TrunklineError, stripped
 from trunkline.model.request import Request
 from trunkline.ports import Timeouts
 from trunkline.server import request_parsing
@@ -51,8 +51,9 @@ class Counting:
         except TrunklineError as error:
             refuse(state, self._client, exchange, id_, error)
             return
-        except Exception:
+        except Exception as error:
             logger.exception("request %s failed", id_)
+            stripped(error)
             refuse(state, self._client, exchange, id_, Internal("internal error"))
             return
         estimated = tokens is None
@@ -66,6 +67,7 @@ class Counting:
             try:
                 return await self._count(request, target)
             except TrunklineError as error:
+                stripped(error)
                 logger.info("%s did not count tokens: %s", target.provider.slug, type(error).__name__)
         return None
 

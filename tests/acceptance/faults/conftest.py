@@ -1,4 +1,5 @@
-"""A gateway with short limits, checked afterwards for what a test left behind."""
+"""A gateway with short limits, checked afterwards for what a test left behind: no task, no
+connection, no call, and no reference cycle that holds anything of one."""
 
 import asyncio
 import contextlib
@@ -9,6 +10,7 @@ from typing import Any
 
 import pytest
 from faults_wire import Gateway
+from leftovers import Leftovers
 
 from trunkline.testing.gateway import RunningGateway, running_gateway, settings_for
 
@@ -40,8 +42,10 @@ def gateway(tmp_path: Path) -> Gateway:
         folder.mkdir()
         async with running_gateway(settings, folder=folder, ssl_context=ssl_context) as running:
             own = asyncio.all_tasks()
-            yield running
-            await _settled(running, own)
+            with Leftovers() as left:
+                yield running
+                await _settled(running, own)
+                left.check_cycles()
         assert not ours(asyncio.all_tasks() - before), "tasks are left"
 
     return make

@@ -6,6 +6,7 @@ in `test_upstream_faults`; here is what differs by dialect: the end marks, the i
 """
 
 import asyncio
+import contextlib
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import msgspec
 import pytest
 from faults_upstream import COST, Forever
 from faults_wire import Answer, ask
+from leftovers import Leftovers
 from msgspec import Struct
 from voices import UPSTREAMS, Speaks, check_broken, check_refusal, check_whole
 
@@ -171,9 +173,10 @@ async def test_faults(dialect: str, client: str, tmp_path: Path, subtests: pytes
 
     path, body = CLIENTS[client]
     cases = [(name, healthy, stream) for name in every for healthy in (False, True) for stream in (True, False)]
-    async with ScriptedUpstream(choose=choose) as upstream:
+    async with contextlib.AsyncExitStack() as stack, ScriptedUpstream(choose=choose) as upstream:
         made = settings(dialect, list(every), upstream.origin)
         async with running_gateway(made, folder=tmp_path) as running:
+            left = stack.enter_context(Leftovers())
 
             async def one(name: str, healthy: bool, stream: bool) -> Answer:
                 asked = {"model": f"x/{name}{'+' if healthy else ''}", "stream": stream, **body}
@@ -192,6 +195,7 @@ async def test_faults(dialect: str, client: str, tmp_path: Path, subtests: pytes
                 with subtests.test(f"{name} {'healthy' if healthy else 'alone'} {'stream' if stream else 'body'}"):
                     _check(name, every[name], client, answer, records[answer.id], healthy=healthy, stream=stream)
             assert running.network.connections_open == running.network.connections_idle
+            left.check_cycles()
 
 
 def _check(

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import unquote
 
 from trunkline.dialects.common.sse import KEEP_ALIVE
-from trunkline.model.errors import InvalidRequest, PayloadTooLarge, TrunklineError
+from trunkline.model.errors import InvalidRequest, PayloadTooLarge, TrunklineError, stripped
 from trunkline.ports import JSON, Listener
 from trunkline.server.http.request_head import NO_HEAD, Refused, RequestHead
 
@@ -116,7 +116,10 @@ class Exchange:
             connection = self._connection
             connection.expect_continue(self)
             self._waiter = connection.loop.create_future()
-            await self._waiter
+            try:
+                await self._waiter
+            finally:
+                self._waiter = None  # it may hold an error, whose frames refer to this exchange
         if self.too_large:
             limit = self._connection.server.settings.max_body_bytes
             raise PayloadTooLarge(f"the body is larger than {limit} bytes")
@@ -262,6 +265,7 @@ class Exchange:
         try:
             body = await self.body()
         except TrunklineError as error:
+            stripped(error)
             if not self.started:
                 self.keep_alive = False
                 self.respond(error.http_status, self._connection.server.error(self.path, error, None))

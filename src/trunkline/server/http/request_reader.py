@@ -18,6 +18,7 @@ from typing import Protocol, cast
 
 import httptools
 
+from trunkline.model.errors import stripped
 from trunkline.server.http.exchange import Exchange
 from trunkline.server.http.head_cache import CachedHead, learn
 from trunkline.server.http.request_head import MAX_HEAD_BYTES, MAX_URL_BYTES, Refused, read_head, too_long
@@ -123,7 +124,9 @@ class RequestReader:
             return self._count(data[upgrade.args[0] :], now) if self.state == COUNTED else b""
         except httptools.HttpParserCallbackError as error:
             cause = error.__context__
+            stripped(error)
             self.refuse(cause if isinstance(cause, Refused) else Refused(400, "bad request"))
+            del cause
         except httptools.HttpParserError:
             if self.state != CLOSED:
                 self.refuse(Refused(400, "not HTTP/1.1"))
