@@ -76,7 +76,7 @@ models:
 
 
 def configuration() -> str:
-    """`docs/configuration.md`: every key with type, default and meaning."""
+    """`docs/reference/configuration.md`: every key with type, default and meaning."""
     root = type_info(Configuration)
     assert isinstance(root, StructType)
     parts = [HEAD]
@@ -188,7 +188,7 @@ def _docstrings(cls: type) -> dict[str, str]:
 
 
 def schema() -> str:
-    """`docs/configuration.schema.json`."""
+    """`docs/reference/configuration.schema.json`."""
     document = msgspec.json.schema(Configuration)
     for name, definition in document["$defs"].items():
         cls = _classes(type_info(Configuration)).get(name)
@@ -234,7 +234,7 @@ def _with_variables(node: Any) -> Any:
 
 
 def providers() -> str:
-    """`docs/providers.md`: the providers that need no address."""
+    """`docs/reference/providers.md`: the providers that need no address."""
     rows = [
         f"| {entry.name} | `{slug}` | {_ways(entry)} | {_variables(entry)} | {entry.base_url} | "
         f"{_models(entry)} | {_quirks(entry.quirks)} | [{entry.checked}]({entry.source}) |"
@@ -257,7 +257,7 @@ def providers() -> str:
 PROVIDERS = """\
 These are known: a key is enough. Without a `providers` block in the [configuration](configuration.md), each whose key
 variable is set is used, with the models that its own list names. Any other server that speaks one of the five dialects
-needs a `base_url` besides; [Adding a provider](adding-a-provider.md) shows how.
+needs a `base_url` besides; [Adding a provider](../guides/providers.md) shows how.
 
 The first dialect is the one that the provider is asked in; a client that speaks a further one is relayed to it. What
 stands in braces in an address is filled from the configuration or from the variables; `{vertex}` is the host of a
@@ -330,7 +330,7 @@ def section(path: str, name: str, make: Callable[[], str]) -> Callable[[], str]:
 
 
 def errors() -> str:
-    """The table of `docs/errors.md`: every class of the error tree."""
+    """The table of `docs/reference/errors.md`: every class of the error tree."""
     rows = [
         "| class | status | `error_type` | `type` | whose fault | next endpoint? | when |",
         "|---|---|---|---|---|---|---|",
@@ -349,7 +349,7 @@ def error_classes(root: type[TrunklineError]) -> "list[type[TrunklineError]]":
 
 
 def metrics() -> str:
-    """The table of `docs/metrics.md`: every metric, with its labels."""
+    """The table of `docs/reference/metrics.md`: every metric, with its labels."""
     counted = Metrics()
     done = Generation(
         id="", created=0, key_id="", status="completed", api_type="chat", model="", requested="", first_token_ms=1
@@ -366,11 +366,11 @@ def metrics() -> str:
 
 
 FILES: "dict[str, Callable[[], str]]" = {
-    "docs/configuration.md": configuration,
-    "docs/configuration.schema.json": schema,
-    "docs/providers.md": providers,
-    "docs/errors.md": section("docs/errors.md", "errors", errors),
-    "docs/metrics.md": section("docs/metrics.md", "metrics", metrics),
+    "docs/reference/configuration.md": configuration,
+    "docs/reference/configuration.schema.json": schema,
+    "docs/reference/providers.md": providers,
+    "docs/reference/errors.md": section("docs/reference/errors.md", "errors", errors),
+    "docs/reference/metrics.md": section("docs/reference/metrics.md", "metrics", metrics),
 }
 
 

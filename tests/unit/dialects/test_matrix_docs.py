@@ -1,4 +1,4 @@
-"""docs/matrix.md counts what recorded answers come to; `--update-golden` writes it. Skipped without ../shared."""
+"""docs/reference/matrix.md counts what recorded answers come to; `--update-golden` writes it. Skipped without ../shared."""
 
 import re
 from collections import Counter
@@ -12,7 +12,7 @@ from trunkline.model.loss import Loss
 from trunkline.testing.golden import Golden
 
 _NUMBER = re.compile(r"\[\d+\]")
-PAGE = Path(__file__).parents[3] / "docs" / "matrix.md"
+PAGE = Path(__file__).parents[3] / "docs" / "reference" / "matrix.md"
 CLIENTS = ("chat", "messages", "responses")
 HEAD = """# The matrix
 
