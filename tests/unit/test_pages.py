@@ -13,6 +13,7 @@ from trunkline.observe.metrics import Metrics
 from trunkline.providers.config import SUPPORTED
 from trunkline.server.config import ServerSettings
 from trunkline.server.site import INFERENCE
+from trunkline.settings import parse
 from trunkline.upstream.demo import Wishes
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -20,6 +21,7 @@ PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
 DECISIONS = sorted((ROOT / "docs/decisions").glob("[0-9]*.md"))
 
 _FENCED = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
+_YAML = re.compile(r"^```yaml\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 _HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
 
@@ -63,6 +65,14 @@ def test_no_page_names_a_machine(page: Path) -> None:
     assert found is None, f"{name(page)}: {found}"
 
 
+@pytest.mark.parametrize("page", [page for page in PAGES if "```yaml" in page.read_text("utf-8")], ids=name)
+def test_every_example_of_a_configuration_is_one(page: Path) -> None:
+    for example in _YAML.findall(page.read_text("utf-8")):
+        if not example.startswith("# prometheus.yml"):
+            environ = {variable: f"{variable}-of-the-test" for variable in re.findall(r"\$\{(\w+)", example)}
+            parse(example.encode(), environ)
+
+
 @pytest.mark.parametrize("index", ["README.md", "docs/README.md"])
 def test_every_page_is_in_the_index(index: str) -> None:
     folder = (ROOT / index).parent
@@ -96,8 +106,21 @@ def test_every_metric_is_documented() -> None:
         assert f"| `{shown}` | {family.type} |" in page, shown
 
 
+def gauges() -> set[str]:
+    """The gauges that the code registers beside `Metrics`, by their names in it."""
+    sources = (ROOT / "src").rglob("*.py")
+    return {found for one in sources for found in re.findall(r'"(trunkline_\w+)",\s+"[^"]*\."', one.read_text("utf-8"))}
+
+
+def test_every_gauge_is_documented() -> None:
+    page = text("docs/reference/metrics.md") + text("docs/guides/replicas.md")
+    assert len(gauges()) >= 8
+    for gauge in gauges() - {family.name for family in Metrics().collect()}:
+        assert re.search(rf"^\| `{gauge}(_total)?` \|", page, re.MULTILINE), gauge
+
+
 def test_every_metric_that_a_query_uses_exists() -> None:
-    known = {family.name for family in Metrics().collect()}
+    known = {family.name for family in Metrics().collect()} | gauges()
     for used in re.findall(r"\btrunkline_\w+", text("docs/reference/metrics.md")):
         assert re.sub(r"_(total|bucket|sum|count)$", "", used) in known, used
 
