@@ -44,17 +44,7 @@ HEAD = """\
 <!-- Written by tools/docs.py; change the docstrings in src/trunkline and run `make docs`. -->
 # Configuration
 
-One YAML file, named with `--config FILE`; without that, `trunkline.yaml` in the current folder, if it is there.
-Without a file, or without a `providers` block in it, providers are found from the environment: each of
-[the list](providers.md) whose key variable is set, and an Ollama that answers at its usual place or where `OLLAMA_HOST`
-says. The provider `demo` with its model `demo/echo` is always there.
-
-`trunkline check` reads everything and says what it found, or names the first fault with its file, line and key.
-
-In every value, `${NAME}` stands for the environment variable of that name and `${NAME:-default}` has a default for one
-that is not set or empty; `$${` is a literal `${`. Inside `{…}` and `[…]`, YAML wants quotes around it.
-
-Your editor checks the file as you write with the [JSON Schema](configuration.schema.json):
+After this page you can write `trunkline.yaml`. It lists every setting with its type, default and meaning.
 
 ```yaml
 # yaml-language-server: $schema=configuration.schema.json
@@ -72,11 +62,22 @@ models:
         upstream_model: small-1
         price: {prompt: 0.25, completion: 2.0, cache_read: 0.025}    # USD per million tokens
 ```
-"""
+
+- The file is named by `--config FILE`. Without that, `trunkline.yaml` in the current folder is read if it exists.
+- Without a file, or without a block `providers`, providers are found from the environment: each of [the
+  list](providers.md) whose key variable is set, and an Ollama that answers at its usual address or at `OLLAMA_HOST`.
+- The provider `demo` with its model `demo/echo` is always there.
+- In every value, `${NAME}` stands for the environment variable of that name. `${NAME:-default}` has a default for a
+  variable that is not set or empty. `$${` is a literal `${`. Inside `{…}` and `[…]`, YAML needs quotes around it.
+- `trunkline check` validates the file. It names the first error with its file, line and key.
+- A running gateway reads a changed file within a second; [some settings need a
+  restart](../guides/operations.md#reload).
+- Editors validate the file with the [JSON Schema](configuration.schema.json) that the first line of the example
+  names."""
 
 
 def configuration() -> str:
-    """`docs/configuration.md`: every key with type, default and meaning."""
+    """`docs/reference/configuration.md`: every key with type, default and meaning."""
     root = type_info(Configuration)
     assert isinstance(root, StructType)
     parts = [HEAD]
@@ -188,7 +189,7 @@ def _docstrings(cls: type) -> dict[str, str]:
 
 
 def schema() -> str:
-    """`docs/configuration.schema.json`."""
+    """`docs/reference/configuration.schema.json`."""
     document = msgspec.json.schema(Configuration)
     for name, definition in document["$defs"].items():
         cls = _classes(type_info(Configuration)).get(name)
@@ -234,7 +235,7 @@ def _with_variables(node: Any) -> Any:
 
 
 def providers() -> str:
-    """`docs/providers.md`: the providers that need no address."""
+    """`docs/reference/providers.md`: the providers that need no address."""
     rows = [
         f"| {entry.name} | `{slug}` | {_ways(entry)} | {_variables(entry)} | {entry.base_url} | "
         f"{_models(entry)} | {_quirks(entry.quirks)} | [{entry.checked}]({entry.source}) |"
@@ -255,33 +256,47 @@ def providers() -> str:
 
 
 PROVIDERS = """\
-These are known: a key is enough. Without a `providers` block in the [configuration](configuration.md), each whose key
-variable is set is used, with the models that its own list names. Any other server that speaks one of the five dialects
-needs a `base_url` besides; [Adding a provider](adding-a-provider.md) shows how.
+After this page you know which providers need only a key, and what the others need.
 
-The first dialect is the one that the provider is asked in; a client that speaks a further one is relayed to it. What
-stands in braces in an address is filled from the configuration or from the variables; `{vertex}` is the host of a
-region of Vertex. Quirks are explained in the [configuration](configuration.md#providers).
+```console
+$ export MISTRAL_API_KEY=…
+$ make run
+```
+
+Without a block `providers` in the [configuration](configuration.md), each provider whose key variable is set is used,
+with the models of its own list. Any other server that speaks one of the five dialects needs a `base_url` too:
+[Providers](../guides/providers.md).
+
+- **dialects**: the first is the one that the provider is called in. A client that speaks a further one is relayed to
+  it.
+- **address**: what stands in braces is filled in from the configuration or from the variables; `{vertex}` is the host
+  of a Vertex region.
+- **quirks**: explained in the [configuration](configuration.md#providers).
+
+## Providers that need more than a key
 
 **Amazon Bedrock** takes a Bedrock API key (`AWS_BEARER_TOKEN_BEDROCK`, or `api_key`), or signs each request (SigV4)
 with an access key: `credentials: [{access_key_id: …, secret_access_key: …, session_token: …}]`, or
-`AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY` and `AWS_SESSION_TOKEN`. These three are looked at only where the
-configuration names the provider: `providers: {amazon-bedrock: {region: us-east-1}}`. A region is a must; without one,
-`AWS_BEARER_TOKEN_BEDROCK` alone makes no provider.
+`AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY` and `AWS_SESSION_TOKEN`. These three are read only where the
+configuration names the provider: `providers: {amazon-bedrock: {region: us-east-1}}`. A region is required; without
+one, `AWS_BEARER_TOKEN_BEDROCK` alone makes no provider.
 
-**Vertex** (`google-vertex` for Gemini, `google-vertex-anthropic` for Claude) takes a service account:
-`credentials: [{service_account: /path/to/key.json}]`, the JSON itself by `${VARIABLE}`, or the file that
-`GOOGLE_APPLICATION_CREDENTIALS` names where the configuration names the provider. Signing needs an extra:
-`pip install 'trunkline[vertex]'`. Access tokens are fetched when they are wanted and renewed before they end. Without a
-`region` it is `global`.
+**Vertex** (`google-vertex` for Gemini, `google-vertex-anthropic` for Claude) takes a service account: `credentials:
+[{service_account: /path/to/key.json}]`, the JSON itself by `${VARIABLE}`, or, where the configuration names the
+provider, the file that `GOOGLE_APPLICATION_CREDENTIALS` names. Signing needs the extra `trunkline[vertex]`. Access
+tokens are fetched when needed and renewed before they expire. Without a `region` it is `global`.
 
-**Azure OpenAI** wants the name of the resource besides the key: `providers: {azure: {resource: my-resource}}`. Its
-models are your deployments: name them under `models:`, with the deployment's name as `upstream_model`.
+**Azure OpenAI** needs the name of the resource too: `providers: {azure: {resource: my-resource}}`. Its models are your
+deployments: name them under `models:`, with the deployment's name as `upstream_model`.
 
-Errors and limits of all of them come by one table of statuses; [Errors](errors.md) has it. Read are `retry-after`,
-`retry-after-ms`, `x-ratelimit-reset*` (seconds, durations or moments), Anthropic's `anthropic-ratelimit-*-reset` and
-Google's `RetryInfo`. A 400 that is about the key (Gemini, xAI) or an unpaid bill (Alibaba) rests the credential; the
-caller is not told of it as a fault of the request.
+## Errors and rate limits
+
+One table of statuses holds for all providers: [errors](errors.md#when-the-next-endpoint-is-called). These hints are
+read: `retry-after`, `retry-after-ms`, `x-ratelimit-reset*` (seconds, durations or moments), Anthropic's
+`anthropic-ratelimit-*-reset` and Google's `RetryInfo`. A 400 that is about the key (Gemini, xAI) or about an unpaid
+bill (Alibaba) makes the credential rest; the client does not see it as a fault of its request.
+
+## The list
 
 """
 
@@ -330,7 +345,7 @@ def section(path: str, name: str, make: Callable[[], str]) -> Callable[[], str]:
 
 
 def errors() -> str:
-    """The table of `docs/errors.md`: every class of the error tree."""
+    """The table of `docs/reference/errors.md`: every class of the error tree."""
     rows = [
         "| class | status | `error_type` | `type` | whose fault | next endpoint? | when |",
         "|---|---|---|---|---|---|---|",
@@ -349,7 +364,7 @@ def error_classes(root: type[TrunklineError]) -> "list[type[TrunklineError]]":
 
 
 def metrics() -> str:
-    """The table of `docs/metrics.md`: every metric, with its labels."""
+    """The table of `docs/reference/metrics.md`: every metric, with its labels."""
     counted = Metrics()
     done = GenerationRecord(
         id="", created=0, key_id="", status="completed", api_type="chat", model="", requested="", first_token_ms=1
@@ -366,11 +381,11 @@ def metrics() -> str:
 
 
 FILES: "dict[str, Callable[[], str]]" = {
-    "docs/configuration.md": configuration,
-    "docs/configuration.schema.json": schema,
-    "docs/providers.md": providers,
-    "docs/errors.md": section("docs/errors.md", "errors", errors),
-    "docs/metrics.md": section("docs/metrics.md", "metrics", metrics),
+    "docs/reference/configuration.md": configuration,
+    "docs/reference/configuration.schema.json": schema,
+    "docs/reference/providers.md": providers,
+    "docs/reference/errors.md": section("docs/reference/errors.md", "errors", errors),
+    "docs/reference/metrics.md": section("docs/reference/metrics.md", "metrics", metrics),
 }
 
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 CONFIG = """\
 The configuration is FILE, or trunkline.yaml in the current folder if it is there. Without one, providers are found from
 the environment (OPENAI_API_KEY, ANTHROPIC_API_KEY, GEMINI_API_KEY, OPENROUTER_API_KEY, GROQ_API_KEY, ...) and from an
-Ollama on this machine; the model demo/echo is always there. docs/configuration.md names every setting."""
+Ollama on this machine; the model demo/echo is always there. docs/reference/configuration.md names every setting."""
 
 
 class _Clock:

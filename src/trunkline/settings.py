@@ -9,7 +9,7 @@ The file is YAML. It is read in three steps, so that every error can name its li
 3. What types cannot say is checked: references, addresses, names that must be unique.
 
 The first fault found is raised. Values of keys that hold secrets, and values that came from the environment, are never
-shown. The types are also what `docs/configuration.md` and the JSON Schema are made from (`tools/docs.py`).
+shown. The types are also what `docs/reference/configuration.md` and the JSON Schema are made from (`tools/docs.py`).
 """
 
 import difflib
@@ -84,7 +84,7 @@ class SharedStateSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
     url: str | None = None
     """`redis://host:6379/0`, `rediss://…` or `valkey://…`; null keeps it in the process, right for one replica.
-    It needs `trunkline[redis]`; see [replicas](replicas.md)."""
+    It needs `trunkline[redis]`; see [replicas](../guides/replicas.md)."""
 
     def __repr__(self) -> str:
         """Without the URL, which may hold a password."""

@@ -68,7 +68,7 @@ def test_help(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(*command.split(), "--help") == 0
     said = capsys.readouterr().out
     assert f"usage: trunkline {command}".strip() in said
-    assert "docs/configuration.md" in said
+    assert "docs/reference/configuration.md" in said
 
 
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:

@@ -13,6 +13,7 @@ from trunkline.observe.metrics import Metrics
 from trunkline.providers.config import SUPPORTED
 from trunkline.server.config import ServerSettings
 from trunkline.server.routes import INFERENCE
+from trunkline.settings import parse
 from trunkline.transport.demo import Wishes
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -20,6 +21,7 @@ PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
 DECISIONS = sorted((ROOT / "docs/decisions").glob("[0-9]*.md"))
 
 _FENCED = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
+_YAML = re.compile(r"^```yaml\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 _HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
 
@@ -63,11 +65,20 @@ def test_no_page_names_a_machine(page: Path) -> None:
     assert found is None, f"{name(page)}: {found}"
 
 
+@pytest.mark.parametrize("page", [page for page in PAGES if "```yaml" in page.read_text("utf-8")], ids=name)
+def test_every_example_of_a_configuration_is_one(page: Path) -> None:
+    for example in _YAML.findall(page.read_text("utf-8")):
+        if not example.startswith("# prometheus.yml"):
+            environ = {variable: f"{variable}-of-the-test" for variable in re.findall(r"\$\{(\w+)", example)}
+            parse(example.encode(), environ)
+
+
 @pytest.mark.parametrize("index", ["README.md", "docs/README.md"])
 def test_every_page_is_in_the_index(index: str) -> None:
     folder = (ROOT / index).parent
     linked = {(folder / target.partition("#")[0]).resolve() for target in _LINK.findall(text(index))}
-    for page in sorted((ROOT / "docs").glob("*")):
+    pages = [page for place in ("docs", "docs/guides", "docs/reference") for page in sorted((ROOT / place).glob("*"))]
+    for page in pages:
         if page.suffix in (".md", ".json") and name(page) != "docs/README.md":
             assert page.resolve() in linked, f"{index} does not name {name(page)}"
 
@@ -84,7 +95,7 @@ def test_every_decision_is_in_the_index_and_says_what_and_why() -> None:
 
 
 def test_every_metric_is_documented() -> None:
-    page, metrics = text("docs/metrics.md"), Metrics()
+    page, metrics = text("docs/reference/metrics.md"), Metrics()
     metrics.generation(
         GenerationRecord(id="", created=0, key_id="", status="completed", api_type="chat", model="m", requested="m")
     )
@@ -95,14 +106,27 @@ def test_every_metric_is_documented() -> None:
         assert f"| `{shown}` | {family.type} |" in page, shown
 
 
+def gauges() -> set[str]:
+    """The gauges that the code registers beside `Metrics`, by their names in it."""
+    sources = (ROOT / "src").rglob("*.py")
+    return {found for one in sources for found in re.findall(r'"(trunkline_\w+)",\s+"[^"]*\."', one.read_text("utf-8"))}
+
+
+def test_every_gauge_is_documented() -> None:
+    page = text("docs/reference/metrics.md") + text("docs/guides/replicas.md")
+    assert len(gauges()) >= 8
+    for gauge in gauges() - {family.name for family in Metrics().collect()}:
+        assert re.search(rf"^\| `{gauge}(_total)?` \|", page, re.MULTILINE), gauge
+
+
 def test_every_metric_that_a_query_uses_exists() -> None:
-    known = {family.name for family in Metrics().collect()}
-    for used in re.findall(r"\btrunkline_\w+", text("docs/metrics.md")):
+    known = {family.name for family in Metrics().collect()} | gauges()
+    for used in re.findall(r"\btrunkline_\w+", text("docs/reference/metrics.md")):
         assert re.sub(r"_(total|bucket|sum|count)$", "", used) in known, used
 
 
 def test_every_error_is_documented() -> None:
-    page = text("docs/errors.md")
+    page = text("docs/reference/errors.md")
     classes = leaves(TrunklineError)
     assert len(classes) >= 20
     for one in classes:
@@ -110,7 +134,7 @@ def test_every_error_is_documented() -> None:
 
 
 def test_every_wish_of_the_demo_provider_has_its_row_and_an_example() -> None:
-    page = text("docs/demo.md")
+    page = text("docs/reference/demo.md")
     headings = " ".join(_HEADING.findall(page))
     for wish in Wishes.__struct_fields__:
         assert f"| `{wish}` |" in page, wish
@@ -143,15 +167,17 @@ def test_every_dependency_has_its_reason() -> None:
 def test_the_address_in_the_examples_is_the_default() -> None:
     default = ServerSettings()
     address = f"http://{default.host}:{default.port}"
-    for path in ("README.md", "docs/demo.md"):
+    for path in ("README.md", "docs/reference/demo.md"):
         assert address in text(path)
-    assert f"drain_s` ({default.drain_s:g} s)" in text("docs/operations.md")
+    assert f"drain_s` ({default.drain_s:g} s)" in text("docs/guides/operations.md")
 
 
 def test_what_is_served_and_what_is_not_is_said_as_it_is() -> None:
     """Every dialect has its line in the pages that say which there are, and its path is named as served."""
-    page = text("docs/dialects.md")
+    page = text("docs/reference/dialects.md")
     for dialect in SUPPORTED:
         assert f"| `{dialect}` |" in page
-    served = next(line for line in text("docs/compatibility.md").splitlines() if "`POST /chat/completions`" in line)
+    served = next(
+        line for line in text("docs/reference/compatibility.md").splitlines() if "`POST /chat/completions`" in line
+    )
     assert all(f"`POST {path}`" in served for path in INFERENCE.values())

@@ -1,6 +1,6 @@
 """Two replicas and a real Redis: what one has seen the other knows within a second, and both go on without it.
 
-Issue 4; docs/replicas.md.
+Issue 4; docs/guides/replicas.md.
 """
 
 import asyncio
@@ -270,7 +270,7 @@ async def test_a_start_without_redis_serves(redis: RedisServer, tmp_path: Path) 
 
 
 async def test_the_metrics_that_the_docs_name(redis: RedisServer, tmp_path: Path) -> None:
-    page = (Path(__file__).parents[3] / "docs" / "replicas.md").read_text("utf-8")
+    page = (Path(__file__).parents[3] / "docs" / "guides" / "replicas.md").read_text("utf-8")
     async with replica(tmp_path, "a", redis.url, {"good": "http://127.0.0.1:9"}) as a:
         there = set(re.findall(r"^trunkline_shared\w+", (await get(a.port, "/metrics"))[1].decode(), re.MULTILINE))
     assert there == set(re.findall(r"^\| `(trunkline_\w+)` \|", page, re.MULTILINE))

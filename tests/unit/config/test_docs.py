@@ -49,14 +49,18 @@ def test_a_part_of_a_page_is_replaced(tmp_path: Path, monkeypatch: pytest.Monkey
 
 
 def test_every_key_has_a_meaning() -> None:
-    rows = [line for line in (ROOT / "docs/configuration.md").read_text("utf-8").splitlines() if line.startswith("| `")]
+    rows = [
+        line
+        for line in (ROOT / "docs/reference/configuration.md").read_text("utf-8").splitlines()
+        if line.startswith("| `")
+    ]
     assert len(rows) > 60
     for row in rows:
         assert len(re.split(r"(?<!\\)\|", row)[4].strip()) > 8, row
 
 
 def test_the_schema_takes_a_variable_where_a_number_is_wanted() -> None:
-    schema: dict[str, Any] = json.loads((ROOT / "docs/configuration.schema.json").read_text("utf-8"))
+    schema: dict[str, Any] = json.loads((ROOT / "docs/reference/configuration.schema.json").read_text("utf-8"))
     definitions = schema["$defs"]
     assert set(definitions["Configuration"]["properties"]) == set(Configuration.__struct_fields__)
     assert all(one.get("additionalProperties") is False for one in definitions.values())

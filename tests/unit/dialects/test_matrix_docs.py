@@ -1,4 +1,7 @@
-"""docs/matrix.md counts what recorded answers come to; `--update-golden` writes it. Skipped without ../shared."""
+"""docs/reference/matrix.md counts the outcomes of recorded answers; `--update-golden` writes it.
+
+Skipped without ../shared.
+"""
 
 import re
 from collections import Counter
@@ -12,19 +15,20 @@ from trunkline.model.loss import Loss
 from trunkline.testing.golden import Golden
 
 _NUMBER = re.compile(r"\[\d+\]")
-PAGE = Path(__file__).parents[3] / "docs" / "matrix.md"
+PAGE = Path(__file__).parents[3] / "docs" / "reference" / "matrix.md"
 CLIENTS = ("chat", "messages", "responses")
 HEAD = """# The matrix
 
-What recorded answers of real providers come to, through every dialect. Each was recorded once, from a real provider,
-and is carried to a client of each dialect, as a stream and as one body. The official SDK of the client's dialect must
-then assemble the text, thoughts, signatures, tool calls, citations, finish reason and usage that the provider's own SDK
-assembles of the recording. `tests/acceptance/sdk/test_matrix.py` does that; this page only counts, and is written by
-`tests/unit/dialects/test_matrix_docs.py`. No recording is left out.
+After this page you know how much of real answers arrives when it crosses from one dialect to another.
 
-- **whole**: all of it arrives
-- **reported**: all that the client's dialect has words for arrives; the rest is in the loss report
-- **error**: the recording holds an error, or breaks off; the client gets an error, never half an answer as a whole one
+Each recording is one answer of a real provider. It is carried to a client of each dialect, as a stream and as one body.
+The official SDK of the client's dialect must then assemble the text, reasoning, signatures, tool calls, citations,
+finish reason and usage that the provider's own SDK assembles from the recording. `tests/acceptance/sdk/test_matrix.py`
+checks that. `tests/unit/dialects/test_matrix_docs.py` counts and writes this page. No recording is left out.
+
+- **whole**: everything arrives.
+- **reported**: everything that the client's dialect can express arrives. The rest is in the loss report.
+- **error**: the recording holds an error, or breaks off. The client gets an error, never half an answer as if complete.
 
 | from | recordings | to | way | whole | reported | error |
 |---|---|---|---|---|---|---|

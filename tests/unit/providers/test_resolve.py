@@ -176,12 +176,12 @@ def test_an_address_of_your_own_that_signs() -> None:
 
 
 def test_a_compatible_provider_is_one_entry_of_data(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The example of `docs/adding-a-provider.md`, put into the table, is a provider like the others, with no code."""
+    """The example of `docs/guides/providers.md`, put into the table, is a provider like the others, with no code."""
     import tomllib
 
     import msgspec
 
-    page = (Path(__file__).parents[3] / "docs/adding-a-provider.md").read_text("utf-8")
+    page = (Path(__file__).parents[3] / "docs/guides/providers.md").read_text("utf-8")
     text = page.partition("```toml\n")[2].partition("```")[0]
     added = msgspec.convert(tomllib.loads(text), dict[str, Compatible])
     ((slug, entry),) = added.items()
