@@ -14,7 +14,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from pathlib import Path
 from random import random
 from secrets import token_hex
@@ -28,16 +28,18 @@ from trunkline import __version__
 from trunkline.catalog.models import Catalog, Lists
 from trunkline.catalog.probe import PROBE_TIMEOUTS, answering
 from trunkline.catalog.refresh import fetch_with, probe, refresh
+from trunkline.engine.context import EngineContext
 from trunkline.engine.credentials import Credentials
 from trunkline.engine.error_scrubbing import Scrubber
-from trunkline.engine.generation import EngineContext
 from trunkline.engine.router import Memory, Router, memory
 from trunkline.engine.signature_memory import SignatureMemory
+from trunkline.engine.stages import Pipeline, Stage
 from trunkline.engine.targets import Targets
 from trunkline.ledger.budget import Budgets
 from trunkline.model.errors import TrunklineError
 from trunkline.model.facts import Fact, Rested
 from trunkline.observe.metrics import Metrics
+from trunkline.plugins.order import STAGES
 from trunkline.ports import AnswerCache, Clock, DirectTransport
 from trunkline.providers.authority import Authority
 from trunkline.routing.order import Draw
@@ -98,6 +100,8 @@ class Parts(Struct, frozen=True, kw_only=True):
     draw: Draw
     metrics: Metrics
     batcher: WriteBatcher
+    new_id: Callable[[float], str]
+    pipeline: Pipeline | None
     shared: SharedFacts | None = None
 
 
@@ -289,6 +293,9 @@ def engine_context(settings: Settings, catalog: Catalog, parts: Parts) -> Engine
         signatures=parts.signatures,
         relay=settings.server.relay == "auto",
         batcher=parts.batcher,
+        budgets=parts.budgets,
+        new_id=parts.new_id,
+        pipeline=parts.pipeline,
         settled=metrics.generation,
         attempt_failed=lambda provider, error: metrics.upstream_error(provider, type(error).__name__),
         router=router,
@@ -326,8 +333,11 @@ async def build(
     transport: DirectTransport | None = None,
     environ: Mapping[str, str] | None = None,
     draw: Draw = random,
+    stages: Sequence[Stage] = STAGES,
 ) -> AsyncGenerator[App]:
-    """A gateway with every part open; closed in reverse. Tests hand in their own *clock*, *transport* and *draw*.
+    """A gateway with every part open; closed in reverse.
+
+    Tests hand in their own *clock*, *transport*, *draw* and *stages*.
 
     Raises:
         DatabaseUnusable: the database cannot be opened.
@@ -372,6 +382,8 @@ async def build(
             draw=draw,
             metrics=Metrics(),
             batcher=batcher,
+            new_id=Ids(),
+            pipeline=Pipeline(stages) if stages else None,
             shared=shared,
         )
         catalog = settings.catalog(now=clock.now())
@@ -385,7 +397,7 @@ async def build(
             answers=kept,
             max_answer_bytes=cache.max_answer_bytes,
             metrics=parts.metrics,
-            new_id=Ids(),
+            new_id=parts.new_id,
             catalog=catalog,
             engine=engine_context(settings, catalog, parts),
             auth_required=settings.auth.required,

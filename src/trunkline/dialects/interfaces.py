@@ -65,7 +65,8 @@ class Encoded(Struct, frozen=True, kw_only=True, gc=False):
 class Call(Struct, frozen=True, kw_only=True, gc=False):
     """What the way of a request needs to know of a body, whatever its dialect. Checked, but not yet translated.
 
-    `envelope` is the body's top level, values as their bytes. `model` is None where the client named none.
+    `envelope` is the body's top level, values as their bytes. `model` is None where the client named none. `request` is
+    set where a stage changed the request, or where the gateway made it: it is then what is sent, not the envelope.
     """
 
     envelope: dict[str, Raw]
@@ -81,6 +82,7 @@ class Call(Struct, frozen=True, kw_only=True, gc=False):
     user: str | None = None
     betas: tuple[str, ...] = ()
     """Names in the `anthropic-beta` header, put in by the server."""
+    request: Request | None = None
 
 
 class Identity(Struct, frozen=True, kw_only=True, gc=False):

@@ -17,7 +17,12 @@ AT_ONCE = frozenset({"tool_call", "server_tool_call", "server_tool_result", "ima
 
 
 class Translation:
-    """A `Converter` over events. *call*: whose tools are called by the client's names, whatever the upstream says."""
+    """A `Converter` over events. *call*: whose tools are called by the client's names, whatever the upstream says.
+
+    A *shared* encoder serves several attempts one after another. It must not see the events of an attempt that fails
+    and is followed by another one, so it gets them from the commit point on: at the first content of a stream, and at
+    the end of a JSON body.
+    """
 
     __slots__ = (
         "_call",
@@ -27,21 +32,27 @@ class Translation:
         "_decoder",
         "_encoder",
         "_ended",
+        "_held",
         "_names",
         "_out",
         "_streamed",
         "outcome",
     )
 
-    def __init__(self, decoder: Decoder, encoder: Encoder, *, streamed: bool, call: Call | None = None) -> None:
+    def __init__(
+        self, decoder: Decoder, encoder: Encoder, *, streamed: bool, call: Call | None = None, shared: bool = False
+    ) -> None:
         self.outcome = Outcome()
         self._decoder = decoder
         self._encoder = encoder
         self._streamed = streamed
         self._call = call
         self._names: dict[str, str] | None = None
-        self._calls = Calls() if call is not None and "tools" in call.envelope else None
+        changed = call is not None and call.request is not None  # its tools need not be the envelope's
+        self._calls = Calls() if call is not None and "tools" in call.envelope and not changed else None
         self._collector = Collector()
+        self._held: list[Event] | None = [] if shared else None
+        """Events that wait for the commit point; None where the encoder may have them at once."""
         self._out: list[bytes] = []
         self._committed = False
         self._ended = False
@@ -135,8 +146,15 @@ class Translation:
                     outcome.tools_valid = self._calls.valid(offered(self._call.envelope["tools"]))
             case _:
                 pass
-        out = self._encoder.encode(event)
-        if out:
-            self._out.append(out)
+        if self._held is not None:
+            self._held.append(event)
+            if not (self._ended or (self._committed and self._streamed)):
+                return
+            held, self._held = self._held, None
+            self._out += filter(None, map(self._encoder.encode, held))
+        else:
+            out = self._encoder.encode(event)
+            if out:
+                self._out.append(out)
         if self._ended:
             outcome.losses = self._encoder.losses

@@ -1,17 +1,32 @@
-"""What is known of one request beside its body."""
+"""What carrying out a call needs to know: of the request, and of the gateway."""
+
+from collections.abc import Callable
 
 from msgspec import Struct
 
 from trunkline.dialects.interfaces import Call, Client
+from trunkline.engine.credentials import Credentials
+from trunkline.engine.error_scrubbing import Scrubber
+from trunkline.engine.router import Router
+from trunkline.engine.signature_memory import SignatureMemory
+from trunkline.engine.stages import Pipeline
+from trunkline.engine.targets import Targets
+from trunkline.ledger.budget import Budgets
+from trunkline.model.errors import TrunklineError
 from trunkline.model.key import Key
 from trunkline.model.preset import PresetUse
+from trunkline.model.record import GenerationRecord
+from trunkline.model.request import Request
+from trunkline.ports import Clock, DirectTransport, Journal, Timeouts
+from trunkline.providers.base import Provider
+from trunkline.transport.write_batching import WriteBatcher
 
 
 class RequestHeaders(Struct, frozen=True, kw_only=True, gc=False):
-    """What the headers of a request say that we look at."""
+    """The headers of a request that the gateway reads."""
 
     digest: str | None = None
-    """Hex SHA-256 of the key they show; None where they show none."""
+    """Hex SHA-256 of the API key; None where there is none."""
     session_id: str | None = None
     http_referer: str | None = None
     app_title: str | None = None
@@ -21,12 +36,19 @@ class RequestHeaders(Struct, frozen=True, kw_only=True, gc=False):
     betas: tuple[str, ...] = ()
     """Names in `anthropic-beta`."""
     compressed: bool = False
-    """The body is."""
+    """Whether the body has a content-encoding."""
     waits: bool = False
-    """The answer may have to wait for something: another request's, or a cache."""
+    """Whether the answer may have to wait: for another request with the same idempotency key, or for a cache."""
 
 
 NO_HEADERS = RequestHeaders()
+
+
+class Parent(Struct, frozen=True, gc=False):
+    """The generation that an inner call was made for, and why (`planner`, `judge`, `step` …)."""
+
+    id: str
+    purpose: str
 
 
 class Context(Struct, kw_only=True, gc=False):
@@ -38,8 +60,47 @@ class Context(Struct, kw_only=True, gc=False):
     key: Key
     client: Client
     call: Call
+    """Replaced when a request stage changes the request: `call.request` is then what is sent."""
+    body_bytes: int
+    """Of the request's body, with what a preset added: the basis of token estimates."""
     preset: PresetUse | None = None
     """Merged into the call already."""
     session_id: str | None = None
-    """The client's word for the conversation, in the body or a header."""
+    """The client's name for the conversation, in the body or a header."""
     headers: RequestHeaders = NO_HEADERS
+    parent: Parent | None = None
+    """None for a client's own call."""
+
+    def request(self) -> Request:
+        """The whole request, as the client sent it or as the last stage left it."""
+        return self.call.request or self.client.decode(self.call)
+
+
+class EngineContext(Struct, frozen=True, kw_only=True):
+    """What generations need of the gateway. One serves all requests until the configuration changes."""
+
+    transport: DirectTransport
+    clock: Clock
+    journal: Journal
+    credentials: Credentials
+    targets: Targets
+    providers: dict[str, Provider]
+    timeouts: Timeouts
+    scrubber: Scrubber
+    signatures: SignatureMemory
+    relay: bool
+    """Whether bytes may pass untranslated where client and upstream speak one dialect."""
+    batcher: WriteBatcher
+    budgets: Budgets
+    new_id: Callable[[float], str]
+    """A generation's id, given Unix seconds."""
+    pipeline: Pipeline | None
+    """None where no stage is installed."""
+    settled: Callable[[GenerationRecord], None]
+    """Called with every record after the journal has it."""
+    attempt_failed: Callable[[str, TrunklineError], None]
+    """Called with the provider's slug and the error of every failed attempt that is the upstream's fault."""
+    router: Router
+    max_attempts: int
+    """Endpoints asked for one model."""
+    hedge_after_s: float | None = None

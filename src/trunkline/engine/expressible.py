@@ -2,21 +2,21 @@
 
 from trunkline.dialects.interfaces import Call, Client
 from trunkline.dialects.registry import RELAYS
-from trunkline.engine.generation import EngineContext
+from trunkline.engine.context import EngineContext
 from trunkline.model.endpoint import Endpoint
 from trunkline.routing.demand import lacking
 
 
-def says_all(world: EngineContext, client: Client, call: Call, endpoint: Endpoint) -> bool:
+def expressible(engine: EngineContext, client: Client, call: Call, endpoint: Endpoint) -> bool:
     """Whether nothing of *call* is lost on the way to *endpoint*.
 
-    It is written as it would leave, so this is for callers who asked to know.
+    The request is encoded as it would be sent, so this is for callers who asked to know.
     """
-    request = client.decode(call)
+    request = call.request or client.decode(call)
     if lacking(request, endpoint.parameters):
         return False
-    target = world.targets.of(endpoint, world.providers[endpoint.provider], client.name)
-    relay = RELAYS.get((client.name, target.dialect.name)) if world.relay else None
-    if relay is not None:
+    target = engine.targets.of(endpoint, engine.providers[endpoint.provider], client.name)
+    relay = RELAYS.get((client.name, target.dialect.name)) if engine.relay else None
+    if relay is not None and call.request is None:
         return not relay.request(call, endpoint, target.quirks).losses
     return not target.dialect.encode(request, endpoint, target.quirks).losses

@@ -257,8 +257,9 @@ class Router:
         matters = False
         for one in wanted:
             pool = one.pool
-            if _in_doubt(pool, client.name, envelope, body_bytes // BYTES_PER_TOKEN + output):
-                request = client.decode(call)
+            changed = call.request
+            if changed is not None or _in_doubt(pool, client.name, envelope, body_bytes // BYTES_PER_TOKEN + output):
+                request = changed or client.decode(call)
                 return demand(request, tokens=request_tokens(request), tier=_tier(envelope))
             if pool.tiers:
                 tier = _tier(envelope)

@@ -11,6 +11,7 @@ from trunkline.engine.router import Route
 from trunkline.model.endpoint import Endpoint
 from trunkline.model.errors import Attempt, NoEndpoint
 from trunkline.model.loss import Loss
+from trunkline.model.pipeline import PipelineNote
 from trunkline.routing.plan import filtered
 
 
@@ -22,6 +23,7 @@ def metadata(
     *,
     way: str,
     dialect: str | None,
+    notes: Sequence[PipelineNote] = (),
 ) -> dict[str, Any]:
     """The object. *served* is the endpoint that answered, None where none did; *attempts* are those that failed."""
     plan = route.plan
@@ -48,6 +50,7 @@ def metadata(
         "filtered": filtered(plan.removed),
         "sticky": plan.sticky is not None,
         "translation": translation(losses, way=way, dialect=dialect),
+        **({"pipeline": [note.to_json() for note in notes]} if notes else {}),
     }
 
 

@@ -7,6 +7,7 @@ from msgspec import Struct
 from trunkline.model.errors import Attempt
 from trunkline.model.loss import Loss
 from trunkline.model.money import Pico
+from trunkline.model.pipeline import PipelineNote
 from trunkline.model.usage import Usage
 
 Status = Literal["completed", "partial", "failed", "cancelled"]
@@ -16,6 +17,10 @@ nothing else; cancelled: it went away. Every accepted request ends in exactly on
 
 class GenerationRecord(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """One answered call. Times are Unix seconds (`created`) or milliseconds (`*_ms`); money is pico-dollars.
+
+    A call that consists of several model calls leaves a record for each of them (`parent_id`, `purpose`) and one for
+    itself. `usage` and `cost` of a record are its own: the sum over all records is what was used and charged. What the
+    inner calls of a record used and cost is beside them, in `inner_usage` and `inner_cost`.
 
     `key_id` is the hex SHA-256 of the key. `model` is the concrete model that served, or the one asked for where none
     did; `provider` is None where none was reached. No prompt and no completion is in here.
@@ -38,6 +43,9 @@ class GenerationRecord(Struct, frozen=True, kw_only=True, omit_defaults=True, gc
     """`relay`, `translate`, or `cache` where the response cache answered."""
     usage: Usage = Usage()
     cost: Pico = 0
+    inner_usage: Usage | None = None
+    """None where there was no inner call."""
+    inner_cost: Pico = 0
     cost_known: bool = True
     upstream_cost: Pico | None = None
     finish_reason: str | None = None
@@ -50,6 +58,12 @@ class GenerationRecord(Struct, frozen=True, kw_only=True, omit_defaults=True, gc
     attempts: tuple[Attempt, ...] = ()
     losses: tuple[Loss, ...] = ()
     """What the translation to and from the provider's dialect could not say."""
+    pipeline: tuple[PipelineNote, ...] = ()
+    """What stages did."""
+    parent_id: str | None = None
+    """The generation that this call was made for; None for a client's own call."""
+    purpose: str | None = None
+    """Why, where it has a parent: `step`, `planner`, `judge` …"""
     preset_id: str | None = None
     response_cache_source_id: str | None = None
     """The generation that the response cache gave again."""
@@ -58,3 +72,8 @@ class GenerationRecord(Struct, frozen=True, kw_only=True, omit_defaults=True, gc
     http_referer: str | None = None
     app_title: str | None = None
     user_agent: str | None = None
+
+    @property
+    def total_cost(self) -> Pico:
+        """What the call cost with its inner calls."""
+        return self.cost + self.inner_cost

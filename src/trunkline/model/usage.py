@@ -3,6 +3,7 @@
 from typing import Any
 
 from msgspec import Struct, field
+from msgspec.structs import replace
 
 from trunkline.model.money import Pico
 
@@ -46,6 +47,40 @@ class Usage(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
         return self.completion + (self.reasoning or 0 if self.reasoning_apart else 0)
 
 
+_COUNTS = (
+    "prompt", "completion", "total", "cached", "cache_write", "cache_write_1h", "reasoning", "audio_prompt",
+    "video_prompt", "audio_completion", "image_completion", "accepted_prediction", "rejected_prediction",
+    "upstream_cost",
+)  # fmt: skip
+
+
+def add(one: Usage, other: Usage) -> Usage:
+    """The usage of two model calls of one generation. What only one of them says counts as zero of the other.
+
+    Reasoning that one of them counts apart from the completion is added to the completion, so that the sum has one
+    meaning. `extra` is the later one's: these fields have no name here, and cannot be added.
+    """
+    if one.reasoning_apart != other.reasoning_apart:
+        one, other = _together(one), _together(other)
+    sums: dict[str, Any] = {}
+    for name in _COUNTS:
+        here, there = getattr(one, name), getattr(other, name)
+        sums[name] = None if here is None and there is None else (here or 0) + (there or 0)
+    return Usage(
+        **sums,
+        reasoning_apart=one.reasoning_apart,
+        estimated=one.estimated or other.estimated,
+        inconsistent=one.inconsistent or other.inconsistent,
+        extra=other.extra or one.extra,
+    )
+
+
+def _together(usage: Usage) -> Usage:
+    if not usage.reasoning_apart:
+        return usage
+    return replace(usage, completion=usage.billed_completion, reasoning_apart=False)
+
+
 class Cost(Struct, frozen=True, kw_only=True, gc=False):
     """What a generation costs the key, in pico-dollars, and of what it is made up.
 
@@ -60,6 +95,18 @@ class Cost(Struct, frozen=True, kw_only=True, gc=False):
     request: Pico = 0
     upstream: Pico | None = None
     known: bool = True
+
+    def plus(self, other: "Cost") -> "Cost":
+        """The cost of two model calls of one generation. It is known where both are."""
+        both = self.upstream is not None or other.upstream is not None
+        return Cost(
+            total=self.total + other.total,
+            prompt=self.prompt + other.prompt,
+            completion=self.completion + other.completion,
+            request=self.request + other.request,
+            upstream=(self.upstream or 0) + (other.upstream or 0) if both else None,
+            known=self.known and other.known,
+        )
 
 
 FREE = Cost()

@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from trunkline.engine.generation import id_header
+from trunkline.engine.response_headers import id_header
 from trunkline.model.errors import (
     Attempt,
     IdempotencyMismatch,

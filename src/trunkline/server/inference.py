@@ -8,17 +8,13 @@ from os import urandom
 
 from msgspec.structs import replace
 
-from trunkline.dialects.interfaces import Call, Client
+from trunkline.dialects.interfaces import Client
 from trunkline.engine.context import Context, RequestHeaders
-from trunkline.engine.expressible import says_all
-from trunkline.engine.generation import Generation, error_headers, id_header
-from trunkline.engine.router_metadata import of_failure
-from trunkline.ledger.cost import worst_case
-from trunkline.model.errors import Internal, InvalidRequest, NoEndpoint, Overloaded, TrunklineError, stripped
+from trunkline.engine.generation import Generation
+from trunkline.engine.response_headers import error_headers, id_header
+from trunkline.model.errors import Internal, InvalidRequest, Overloaded, TrunklineError, stripped
 from trunkline.model.key import Key
-from trunkline.model.money import Pico
 from trunkline.ports import Sink
-from trunkline.routing.plan import Candidates, Plan
 from trunkline.server import idempotency, request_parsing, response_cache
 from trunkline.server.auth import authenticate
 from trunkline.server.http.exchange import Exchange
@@ -26,9 +22,6 @@ from trunkline.server.http.request_headers import request_headers
 from trunkline.server.recording_sink import Answering
 from trunkline.server.state import State
 from trunkline.storage.idempotency import Entry
-
-LEAST_BYTES_PER_TOKEN = 2
-"""Of a prompt, for a reservation: hardly any text has more tokens than this, and no bound may be too low."""
 
 _DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 _PAIRS = [a + b for a in _DIGITS for b in _DIGITS]
@@ -80,7 +73,7 @@ class Inference:
         state.metrics.in_flight += 1
         try:
             ctx, body = await self._read(exchange, id_, now)
-            accept = partial(self._accept, ctx, len(body), exchange)
+            accept = partial(self._accept, ctx, exchange)
             make = response_cache.within(state, ctx, body, exchange, accept)
             named = exchange.fields.get(idempotency.HEADER)
             if named is None:
@@ -116,9 +109,9 @@ class Inference:
             if ctx.preset is not None and ctx.preset.cache_enabled:  # it wants the response cache
                 self._ended()
                 return False
-            answer = self._accept(ctx, len(body), exchange, exchange)
-            exchange.task = answer
-            answer.launch(self._ended)
+            generation = self._accept(ctx, exchange, exchange)
+            exchange.task = generation
+            generation.start(self._ended)
         except TrunklineError as error:
             self._ended()
             refuse(state, self._client, exchange, id_, error)
@@ -149,48 +142,24 @@ class Inference:
             key=key,
             client=self._client,
             call=call,
+            body_bytes=len(body) + (0 if preset is None else preset.grown),
             preset=preset,
             session_id=call.session_id or said.session_id,
             headers=said,
         )
 
-    def _accept(self, ctx: Context, body_bytes: int, exchange: Exchange, sink: Sink) -> Generation:
-        """Who is asked, and whether there is money for it."""
-        state, call = self._state, ctx.call
-        body_bytes += 0 if ctx.preset is None else ctx.preset.grown
-        try:
-            route = state.engine.router.route(
-                self._client,
-                call,
-                ctx.key,
-                body_bytes=body_bytes,
-                session_id=ctx.session_id,
-                says_all=partial(says_all, state.engine, self._client, call)
-                if call.preferences.require_parameters
-                else None,
-            )
-        except NoEndpoint as error:
-            self._afford(ctx, body_bytes)
-            if ctx.headers.metadata:
-                error.routing = of_failure(call.model or "", error)
-            raise
-        reservation = state.budgets.reserve(ctx.key, upper_bound(call, route.plan, body_bytes, ctx.key))
-        state.engine.router.begin(route)
-        if call.stream:
-            exchange.stream_headers = id_header(ctx.id)
-            exchange.comment = self._client.keep_alive
-        return Generation(state.engine, ctx, route, sink, reservation)
-
-    def _afford(self, ctx: Context, body_bytes: int) -> None:
-        """Whether there would be money for it, were there an endpoint: that is said first. Source: semantics §1.
+    def _accept(self, ctx: Context, exchange: Exchange, sink: Sink) -> Generation:
+        """The generation that answers *ctx* on *sink*.
 
         Raises:
-            OutOfCredit: there is not.
+            TrunklineError: as `Generation.accept`.
         """
-        state, call = self._state, ctx.call
-        models = [found for name in (call.model, *call.models) if name and (found := state.catalog.find(name))]
-        every = Plan(candidates=tuple(Candidates(model=model, endpoints=model.endpoints) for model in models))
-        state.budgets.reserve(ctx.key, upper_bound(call, every, body_bytes, ctx.key)).release()
+        generation = Generation(self._state.engine, ctx, sink)
+        generation.accept()
+        if ctx.call.stream:
+            exchange.stream_headers = id_header(ctx.id)
+            exchange.comment = self._client.keep_alive
+        return generation
 
     async def _once(
         self, ctx: Context, body: bytes, exchange: Exchange, named: bytes, make: Callable[[Sink], Answering]
@@ -237,16 +206,3 @@ def refuse(state: State, client: Client, exchange: Exchange, id_: str, error: Tr
         return
     headers = id_header(id_) + error_headers(error)
     exchange.respond(client.status(error), client.error(error, None), headers=headers)
-
-
-def upper_bound(call: Call, chosen: Plan, body_bytes: int, key: Key) -> Pico:
-    """The most that *call* can cost at any endpoint of its plan; zero where the key has no limit to keep."""
-    if key.limit is None:
-        return 0
-    tokens = body_bytes // LEAST_BYTES_PER_TOKEN
-    most = 0
-    for candidates in chosen.candidates:
-        for endpoint in candidates.endpoints:
-            output = (call.max_output or endpoint.max_output or 0) * call.choices
-            most = max(most, worst_case(tokens, output, endpoint.price))
-    return most

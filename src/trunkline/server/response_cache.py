@@ -21,7 +21,9 @@ import msgspec
 from msgspec import Struct
 
 from trunkline.engine.context import Context
-from trunkline.engine.generation import Generation, id_header, unrecorded
+from trunkline.engine.generation import Generation
+from trunkline.engine.record import unrecorded
+from trunkline.engine.response_headers import id_header
 from trunkline.model.errors import Attempt, TrunklineError
 from trunkline.model.record import GenerationRecord
 from trunkline.ports import EVENT_STREAM, JSON, Sink

@@ -11,7 +11,7 @@ import msgspec
 
 from trunkline.dialects.interfaces import Client
 from trunkline.dialects.registry import CLIENTS
-from trunkline.engine.expressible import says_all
+from trunkline.engine.expressible import expressible
 from trunkline.engine.router import Route
 from trunkline.model.endpoint import Endpoint
 from trunkline.model.errors import Internal, InvalidRequest, TrunklineError, stripped
@@ -53,7 +53,7 @@ class Routing:
                 key,
                 body_bytes=len(body) + (0 if preset is None else preset.grown),
                 session_id=session,
-                says_all=lambda endpoint: says_all(world, client, call, endpoint),
+                says_all=lambda endpoint: expressible(world, client, call, endpoint),
             )
             answer = msgspec.json.encode(self._told(route, client))
         except TrunklineError as error:

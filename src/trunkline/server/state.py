@@ -5,7 +5,7 @@ from collections.abc import Callable
 from msgspec import Struct
 
 from trunkline.catalog.models import Catalog
-from trunkline.engine.generation import EngineContext
+from trunkline.engine.context import EngineContext
 from trunkline.ledger.budget import Budgets
 from trunkline.observe.metrics import Metrics
 from trunkline.ports import AnswerCache, Clock, KeyStore

@@ -14,7 +14,7 @@ import os
 import sqlite3
 import ssl
 import tempfile
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,9 @@ import msgspec
 from sqlalchemy import make_url
 
 from trunkline.app import App, Parts, SystemClock, build
+from trunkline.engine.stages import Stage
 from trunkline.model.record import GenerationRecord
+from trunkline.plugins.order import STAGES
 from trunkline.server.http.protocol import Connection, Timekeeper
 from trunkline.settings import Settings, StorageSettings, parse
 from trunkline.storage.database import open_database
@@ -110,11 +112,15 @@ def settings_for(
 
 @contextlib.asynccontextmanager
 async def running_gateway(
-    settings: Settings | str, *, folder: Path, ssl_context: ssl.SSLContext | None = None
+    settings: Settings | str,
+    *,
+    folder: Path,
+    ssl_context: ssl.SSLContext | None = None,
+    stages: Sequence[Stage] = STAGES,
 ) -> AsyncGenerator[RunningGateway]:
     """A gateway with *settings* (or a configuration file's text) that keeps its data in *folder* and takes a free port.
 
-    *ssl_context* is what upstreams' certificates are judged by.
+    *ssl_context* is what upstreams' certificates are judged by; *stages* are installed in place of the gateway's own.
     """
     if isinstance(settings, str):
         settings = parse(settings.encode(), {})
@@ -128,7 +134,7 @@ async def running_gateway(
     clock = SystemClock()
     network = Http1Transport(clock=clock, ssl_context=ssl_context or _authorities())
     transport = Switch(network, DemoTransport(clock))
-    async with build(settings, clock=clock, transport=transport, environ={}) as app:
+    async with build(settings, clock=clock, transport=transport, environ={}, stages=stages) as app:
         keeper = Timekeeper(app.server, loop)
         keeper.start()
         server = await loop.create_server(lambda: Connection(app.server, loop), "127.0.0.1", 0)

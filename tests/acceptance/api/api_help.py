@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,8 @@ import pytest
 import yaml
 from openai import DefaultAsyncHttpxClient
 
+from trunkline.engine.stages import Stage
+from trunkline.plugins.order import STAGES
 from trunkline.ports import Response, UpstreamRequest
 from trunkline.settings import parse
 from trunkline.testing.gateway import KEY as KEY
@@ -85,8 +87,8 @@ class Api:
 
 
 @contextlib.asynccontextmanager
-async def running(folder: Path, **more: Any) -> AsyncGenerator[Api, None]:
-    """A gateway whose one provider is `demo`, with a model at a price and three keys."""
+async def running(folder: Path, *, stages: Sequence[Stage] = STAGES, **more: Any) -> AsyncGenerator[Api, None]:
+    """A gateway whose one provider is `demo`, with a model at a price and three keys; *stages* are installed in it."""
     price = {"prompt": 1.0, "completion": 4.0}
     endpoint = {"provider": "demo", "upstream_model": "echo", "price": price, "max_output": 100}
     blocks = {
@@ -98,8 +100,9 @@ async def running(folder: Path, **more: Any) -> AsyncGenerator[Api, None]:
         "models": {MODEL: {"endpoints": [endpoint], "context_length": 8192, "aliases": [LATE], "name": "Priced"}},
         **more,
     }
+    settings = parse(msgspec.json.encode(blocks), {})
     http = DefaultAsyncHttpxClient(trust_env=False, verify=False, timeout=30)
-    async with running_gateway(parse(msgspec.json.encode(blocks), {}), folder=folder) as gateway, http:
+    async with running_gateway(settings, folder=folder, stages=stages) as gateway, http:
         yield Api(gateway, http)
 
 

@@ -84,7 +84,7 @@ BODY: dict[str, Any] = {"model": "acme/m", "messages": [{"role": "user", "conten
 def name(body: bytes, *, key: str = "k1", client: str = "chat") -> bytes:
     owner = cast("Key", SimpleNamespace(id=key))
     call = CLIENTS["chat"].parse(body)
-    return key_of(Context(id="g", created=0, begun=0, key=owner, client=CLIENTS[client], call=call), body)
+    return key_of(Context(id="g", created=0, begun=0, body_bytes=0, key=owner, client=CLIENTS[client], call=call), body)
 
 
 PLAIN = msgspec.json.encode(BODY)

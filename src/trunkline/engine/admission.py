@@ -1,0 +1,69 @@
+"""Admission of a model call: which endpoints are asked, and whether the key has money for it."""
+
+from functools import partial
+
+from trunkline.engine.context import Context, EngineContext
+from trunkline.engine.expressible import expressible
+from trunkline.engine.router import Route
+from trunkline.engine.router_metadata import of_failure
+from trunkline.ledger.budget import Reservation
+from trunkline.ledger.cost import worst_case
+from trunkline.model.errors import NoEndpoint
+from trunkline.model.money import Pico
+from trunkline.routing.plan import Candidates, Plan
+
+LEAST_BYTES_PER_TOKEN = 2
+"""Of a prompt, for a reservation: hardly any text has more tokens than this, and no bound may be too low."""
+
+
+def admit(engine: EngineContext, ctx: Context) -> tuple[Route, Reservation]:
+    """Route the call, and reserve the most that it can cost.
+
+    Raises:
+        InvalidRequest, UnknownModel, NoEndpoint: as `Router.route`.
+        OutOfCredit: the key's money does not suffice. This goes before `NoEndpoint`.
+    """
+    call = ctx.call
+    try:
+        route = engine.router.route(
+            ctx.client,
+            call,
+            ctx.key,
+            body_bytes=ctx.body_bytes,
+            session_id=ctx.session_id,
+            says_all=partial(expressible, engine, ctx.client, call) if call.preferences.require_parameters else None,
+        )
+    except NoEndpoint as error:
+        _afford(engine, ctx)
+        if ctx.headers.metadata:
+            error.routing = of_failure(call.model or "", error)
+        raise
+    reservation = engine.budgets.reserve(ctx.key, _upper_bound(ctx, route.plan))
+    engine.router.begin(route)
+    return route, reservation
+
+
+def _upper_bound(ctx: Context, plan: Plan) -> Pico:
+    """The most that the call can cost at any endpoint of *plan*; zero where the key has no limit to keep."""
+    if ctx.key.limit is None:
+        return 0
+    call = ctx.call
+    tokens = ctx.body_bytes // LEAST_BYTES_PER_TOKEN
+    most = 0
+    for candidates in plan.candidates:
+        for endpoint in candidates.endpoints:
+            output = (call.max_output or endpoint.max_output or 0) * call.choices
+            most = max(most, worst_case(tokens, output, endpoint.price))
+    return most
+
+
+def _afford(engine: EngineContext, ctx: Context) -> None:
+    """Check that there would be money for the call, were there an endpoint.
+
+    Raises:
+        OutOfCredit: there is not.
+    """
+    call, catalog = ctx.call, engine.router.catalog
+    models = [found for name in (call.model, *call.models) if name and (found := catalog.find(name))]
+    every = Plan(candidates=tuple(Candidates(model=model, endpoints=model.endpoints) for model in models))
+    engine.budgets.reserve(ctx.key, _upper_bound(ctx, every)).release()

@@ -1,0 +1,1 @@
+"""Stages of the gateway: what callers ask for by name in `plugins`, and what operators install."""
