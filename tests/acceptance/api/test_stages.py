@@ -75,10 +75,9 @@ def tokens(client: str, usage: dict[str, Any]) -> tuple[int, int]:
 def ends(client: str, reply: Reply) -> int:
     """How often the answer ends."""
     found = frames(reply)
-    if client == "chat":
-        return sum(
-            bool(choice.get("finish_reason")) for frame in found if frame != "[DONE]" for choice in frame["choices"]
-        )
+    if client == "chat":  # the chunks of usage and of metadata say the end again
+        chunks = [frame for frame in found if frame != "[DONE]" and not {"usage", "openrouter_metadata"} & {*frame}]
+        return sum(bool(choice.get("finish_reason")) for chunk in chunks for choice in chunk["choices"])
     return sum(frame != "[DONE]" and frame["type"] == ENDS[client] for frame in found)
 
 
