@@ -8,6 +8,7 @@ from typing import Any, TypeAlias
 
 from trunkline.dialects.bedrock_converse.request_messages import NAME, NO_WORD, cache_point, joined
 from trunkline.dialects.common.claude_models import Family
+from trunkline.dialects.common.custom_tools import INPUT_SCHEMA
 from trunkline.dialects.common.json_schema import subset
 from trunkline.dialects.interfaces import Quirks
 from trunkline.model.loss import Losses
@@ -16,8 +17,6 @@ from trunkline.model.request import Message, Request, Tool, ToolCallPart, ToolCh
 Json: TypeAlias = dict[str, Any]
 
 NO_SCHEMA: Json = {"type": "object", "properties": {}}
-FREE_TEXT: Json = {"type": "object", "properties": {"input": {"type": "string"}}, "required": ["input"]}
-"""The schema that stands for a tool of free-form input."""
 SUBSET = "the provider's subset of JSON Schema has no such word"
 CLAUDES_OWN = ("computer_", "bash_", "text_editor_", "memory_")
 """Beginnings of the types of Claude's tools that the client runs; they go beside Converse's own."""
@@ -92,7 +91,7 @@ def _system_tool(tool: Tool, where: str, family: Family, losses: Losses) -> Json
 
 def _spec(tool: Tool, where: str, quirks: Quirks, losses: Losses, *, same: bool) -> Json:
     if tool.kind == "custom":
-        schema = FREE_TEXT
+        schema = INPUT_SCHEMA
         if tool.format is not None and tool.format.get("type") != "text":
             losses.add(f"{where}.format", "free-form input has no grammar here")
     else:

@@ -11,9 +11,8 @@ from typing import Any
 
 from msgspec import Struct
 
-from trunkline.dialects.common.lenient_json import text
+from trunkline.dialects.common.lenient_json import arguments_text, text
 from trunkline.dialects.common.reasoning import OPENAI
-from trunkline.dialects.openai_chat.response_decoder import arguments_text
 from trunkline.dialects.openai_responses import response_items
 from trunkline.dialects.openai_responses.citations import decode as decode_citation
 from trunkline.dialects.openai_responses.errors import from_object
