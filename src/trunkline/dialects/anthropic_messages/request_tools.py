@@ -12,11 +12,11 @@ from typing import Any, TypeAlias
 
 from trunkline.dialects.anthropic_messages.request_cache_control import cache_control
 from trunkline.dialects.anthropic_messages.response_decoder import NAME
-from trunkline.dialects.common.claude_models import Family
 from trunkline.dialects.common.custom_tools import INPUT_SCHEMA
 from trunkline.dialects.common.json_schema import Subset, rooted, subset
 from trunkline.dialects.common.tool_names import fit
 from trunkline.dialects.interfaces import Quirks
+from trunkline.families.traits import Family
 from trunkline.model.loss import Losses
 from trunkline.model.request import Request, Tool, ToolChoice
 
@@ -106,7 +106,7 @@ def _tool(tool: Tool, where: str, family: Family, quirks: Quirks, losses: Losses
     if tool.description:
         body["description"] = tool.description
     strict = bool(tool.strict) and tool.kind == "function"
-    if strict and family.claude and not family.structured:
+    if strict and family.claude and not family.structured_output:
         losses.add(f"{where}.strict", NOT_STRICT)
         strict = False
     if tool.kind == "custom":

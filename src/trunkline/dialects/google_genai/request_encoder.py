@@ -14,8 +14,9 @@ import msgspec
 from trunkline.dialects.common.custom_tools import INPUT_SCHEMA
 from trunkline.dialects.common.json_schema import SILENT, rooted, subset
 from trunkline.dialects.google_genai.request_messages import NO_WORD, Writer, joined
-from trunkline.dialects.google_genai.request_thinking import family_of, thinking
+from trunkline.dialects.google_genai.request_thinking import thinking
 from trunkline.dialects.interfaces import Encoded, Quirks
+from trunkline.families.lookup import family_of
 from trunkline.model.endpoint import Endpoint
 from trunkline.model.loss import Losses
 from trunkline.model.request import Request, ResponseFormat, Tool, ToolChoice
