@@ -30,7 +30,7 @@ from msgspec.inspect import (
     type_info,
 )
 
-from trunkline.dialects.openai_chat.errors import error_object
+from trunkline.dialects.common.openai_errors import error_object
 from trunkline.model.errors import TrunklineError
 from trunkline.model.record import GenerationRecord
 from trunkline.observe.metrics import Metrics

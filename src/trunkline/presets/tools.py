@@ -2,8 +2,7 @@
 
 from typing import Any
 
-from trunkline.dialects.openai_chat.request_native import grammar
-from trunkline.dialects.openai_chat.request_translated import FREE_INPUT
+from trunkline.dialects.common.custom_tools import INPUT_SCHEMA, grammar
 from trunkline.model.loss import Losses
 from trunkline.presets.names import Json, some
 
@@ -93,7 +92,7 @@ def from_chat(tool: Any, dialect: str, path: str, losses: Losses) -> Any:
     if kind == "custom":
         if isinstance(inner.get("format"), dict) and inner["format"].get("type") != "text":
             losses.add(f"{path}.custom.format", "free-form input has no grammar in messages")
-        return {**some(name=inner["name"], description=inner.get("description")), "input_schema": FREE_INPUT, **rest}
+        return {**some(name=inner["name"], description=inner.get("description")), "input_schema": INPUT_SCHEMA, **rest}
     body = some(name=inner["name"], description=inner.get("description"))
     return {**body, "input_schema": inner.get("parameters") or NO_SCHEMA, **some(strict=inner.get("strict")), **rest}
 

@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Mount, Route
 
-from trunkline.dialects.openai_chat.errors import error_body
+from trunkline.dialects.common.openai_errors import error_body
 from trunkline.dialects.registry import CLIENTS
 from trunkline.model.errors import Internal, NotFound, TrunklineError
 from trunkline.server.api import account, catalog, generations, health, presets

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from chat_help import CHAT, IDENTITY, converter, read
 
+from trunkline.dialects.common.openai_errors import TYPES
 from trunkline.dialects.interfaces import Call
-from trunkline.dialects.openai_chat.errors import TYPES
 from trunkline.dialects.openai_chat.response_encoder import BodyEncoder
 from trunkline.model import errors
 from trunkline.model.errors import Attempt, TrunklineError

@@ -7,11 +7,12 @@ import pytest
 from chat_help import CHAT, ENDPOINT
 from msgspec.structs import replace
 
+from trunkline.dialects.common.custom_tools import INPUT_SCHEMA
 from trunkline.dialects.common.ids import pseudonym
 from trunkline.dialects.common.tool_names import MAX_NAME, Names, fit
 from trunkline.dialects.interfaces import Quirks
 from trunkline.dialects.openai_chat.request_messages import MAX_ID, NO_RESULT
-from trunkline.dialects.openai_chat.request_translated import FREE_INPUT, KNOWN_TIERS, TIERS
+from trunkline.dialects.openai_chat.request_translated import KNOWN_TIERS, TIERS
 from trunkline.dialects.registry import UPSTREAMS
 from trunkline.model.citation import Citation
 from trunkline.model.endpoint import Endpoint
@@ -326,7 +327,7 @@ def test_tools_of_every_kind() -> None:
     assert body["tools"][0]["function"] == {
         "name": "f", "description": "d", "parameters": {"type": "object"}, "strict": True,
     }  # fmt: skip
-    assert body["tools"][1]["function"]["parameters"] == FREE_INPUT
+    assert body["tools"][1]["function"]["parameters"] == INPUT_SCHEMA
     assert body["tool_choice"] == {"type": "function", "function": {"name": "f"}}
     assert body["parallel_tool_calls"] is False
     assert set(lost) == {"tools[1].format", "tools[2]"}

@@ -6,10 +6,10 @@ import msgspec
 import pytest
 from chat_help import CHAT, ENDPOINT, carry
 
+from trunkline.dialects.common.openai_usage import decode as decode_usage
 from trunkline.dialects.interfaces import Quirks
 from trunkline.dialects.openai_chat.request_native import to_wire
 from trunkline.dialects.openai_chat.response_decoder import BodyDecoder
-from trunkline.dialects.openai_chat.usage import decode as decode_usage
 from trunkline.dialects.registry import RELAYS, UPSTREAMS
 from trunkline.model.citation import Citation
 from trunkline.model.errors import InvalidRequest

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trunkline.dialects.openai_chat.usage import COMPLETION, MAX_TOKENS, PROMPT, decode, encode, read
+from trunkline.dialects.common.openai_usage import COMPLETION, MAX_TOKENS, PROMPT, decode
+from trunkline.dialects.openai_chat.usage import encode, read
 from trunkline.model.usage import FREE, Cost, Usage
 
 COUNTS = st.integers(0, 10**9)

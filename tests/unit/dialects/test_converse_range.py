@@ -11,12 +11,13 @@ from msgspec.structs import replace
 from reread import normal
 from said_help import Conversation, conversations, data_of, numbers, some, texts
 
-from trunkline.dialects.bedrock_converse.request_encoder import MAX_MARKS
+from trunkline.dialects.bedrock_converse.request_encoder import BETAS, MAX_MARKS
 from trunkline.dialects.bedrock_converse.request_media import AUDIO
-from trunkline.dialects.common.claude_models import BETAS, Family, family
 from trunkline.dialects.common.reasoning import ANTHROPIC
 from trunkline.dialects.interfaces import Quirks
 from trunkline.dialects.registry import UPSTREAMS
+from trunkline.families.lookup import family_of
+from trunkline.families.traits import Family
 from trunkline.model.citation import Citation
 from trunkline.model.request import (
     AudioPart,
@@ -121,7 +122,7 @@ def talks(kind: Family, *, thinks: bool) -> Conversation:
 def thoughts(kind: Family) -> st.SearchStrategy[Reasoning | None]:
     """How the model can be told to think."""
     effort = st.sampled_from(kind.efforts)
-    display = st.sampled_from([*([] if kind.shows else [None]), "summarized", "omitted"])
+    display = st.sampled_from([*([] if kind.hides_thinking else [None]), "summarized", "omitted"])
     ways: dict[str, st.SearchStrategy[Reasoning]] = {
         "adaptive": st.builds(Reasoning, adaptive=st.just(True), effort=some(effort), display=display),
         "budget": st.builds(Reasoning, max_tokens=st.integers(1024, 4000), display=display),
@@ -142,13 +143,13 @@ def tools(kind: Family, *, used: bool) -> st.SearchStrategy[tuple[Tool, ...] | N
             description=some(texts),
             parameters=schemas,
             strict=st.sampled_from([None, True]),
-            cache=marks if "tools" in kind.cache else st.none(),
+            cache=marks if "tools" in kind.cache_marks else st.none(),
         ),
         min_size=1,
         max_size=2,
         unique_by=lambda tool: tool.name,
     )
-    first = {name: start for start, name in reversed(kind.runs)}
+    first = {name: start for start, name in reversed(kind.server_tools)}
     others = [Tool(kind=start) for start in first.values()]
     if kind.claude:
         others.append(Tool(kind="bash_20250124", name="bash", extra={"novel": 1}))
@@ -161,7 +162,10 @@ def choices(kind: Family, offered: tuple[Tool, ...] | None, *, thinks: bool) -> 
     if not offered:
         return st.none()
     free = [None, ToolChoice(mode="auto")]
-    forced = [ToolChoice(mode="required"), *([ToolChoice(mode="tool", name=offered[0].name)] if kind.one_tool else [])]
+    forced = [
+        ToolChoice(mode="required"),
+        *([ToolChoice(mode="tool", name=offered[0].name)] if kind.forced_tool else []),
+    ]
     return st.sampled_from(free if thinks else [*free, *forced])
 
 
@@ -180,12 +184,12 @@ def marked(draw: st.DrawFn, kind: Family, messages: tuple[Message, ...], room: i
             if isinstance(part, FilePart):
                 names += 1
                 part = replace(part, title=f"Document {names}")
-            mark = draw(marks) if room and place in kind.cache and message.role != "tool" else None
+            mark = draw(marks) if room and place in kind.cache_marks and message.role != "tool" else None
             if mark is not None and not isinstance(part, ReasoningPart | RefusalPart):
                 room -= 1
                 part = _with(part, mark)
             parts.append(part)
-        mark = draw(marks) if room and place in kind.cache and message.role == "tool" else None
+        mark = draw(marks) if room and place in kind.cache_marks and message.role == "tool" else None
         room -= mark is not None
         told.append(replace(message, parts=tuple(parts), cache=mark))
     return tuple(told)
@@ -213,7 +217,7 @@ def samplings(draw: st.DrawFn, kind: Family, *, thinks: bool) -> Sampling:
 def asks(draw: st.DrawFn) -> tuple[Request, str]:
     """A request in the words that Converse has for a model, and the model."""
     model = draw(st.sampled_from(MODELS))
-    kind = family(endpoint(model))
+    kind = family_of(model, endpoint(model).model)
     reasoning = draw(thoughts(kind))
     thinks = kind.claude and reasoning is not None
     messages = draw(conversations(talks(kind, thinks=thinks)))
@@ -230,7 +234,7 @@ def asks(draw: st.DrawFn) -> tuple[Request, str]:
         response_format=draw(
             some(st.builds(ResponseFormat, kind=st.just("json_schema"), schema=schemas, name=some(texts),
                            description=some(texts)))
-        ) if kind.structured else None,
+        ) if kind.structured_output else None,
         reasoning=reasoning,
         verbosity=draw(some(st.sampled_from(kind.efforts)))
         if kind.thinking == "adaptive" and reasoning is None

@@ -11,10 +11,11 @@ from hypothesis import strategies as st
 
 from trunkline.dialects.bedrock_converse.request_thinking import WORDS
 from trunkline.dialects.bedrock_converse.request_turns import NO_RESULT, NOTHING
-from trunkline.dialects.common.claude_models import FAMILIES, family, nearest
 from trunkline.dialects.common.reasoning import ANTHROPIC, GEMINI
 from trunkline.dialects.interfaces import Quirks
 from trunkline.dialects.registry import UPSTREAMS
+from trunkline.families.efforts import nearest_effort
+from trunkline.families.lookup import FAMILIES, family_of
 from trunkline.model.citation import Citation
 from trunkline.model.request import (
     AudioPart,
@@ -519,7 +520,7 @@ def test_the_tables_are_total() -> None:
     assert {one.thinking for one in FAMILIES} <= set(WORDS)
     for one in FAMILIES:
         for effort in ("max", "xhigh", "high", "medium", "low", "minimal", "whatever"):
-            assert nearest(effort, one.efforts) in one.efforts
+            assert nearest_effort(effort, one.efforts) in one.efforts
 
 
 @pytest.mark.parametrize(
@@ -550,8 +551,8 @@ def test_the_tables_are_total() -> None:
 def test_which_family_a_model_is_of(
     model: str, thinking: str, shows: bool, one_sampler: bool, structured: bool
 ) -> None:
-    found = family(endpoint(model))
-    assert (found.thinking, found.shows, found.one_sampler, found.structured) == (
+    found = family_of(model, endpoint(model).model)
+    assert (found.thinking, found.hides_thinking, found.one_sampler, found.structured_output) == (
         thinking,
         shows,
         one_sampler,
@@ -562,8 +563,8 @@ def test_which_family_a_model_is_of(
 
 def test_an_arn_is_known_by_our_own_name() -> None:
     arn = endpoint("arn:aws:bedrock:us-east-1:123456789012:application-inference-profile/abc")
-    assert not family(arn).claude
-    assert family(msgspec.structs.replace(arn, model="anthropic/claude-opus-4.7")).shows
+    assert not family_of(arn.upstream_model, arn.model).claude
+    assert family_of(arn.upstream_model, "anthropic/claude-opus-4.7").hides_thinking
 
 
 # Tools.

@@ -10,8 +10,8 @@ from chat_help import CHAT
 from hypothesis import given
 from hypothesis import strategies as st
 
+from trunkline.dialects.common.openai_errors import from_object
 from trunkline.dialects.common.upstream_errors import MAX_REST_S, retry_after
-from trunkline.dialects.openai_chat.errors import from_object
 from trunkline.dialects.registry import UPSTREAMS
 from trunkline.model.errors import (
     MAX_UPSTREAM_WORDS,

@@ -13,9 +13,10 @@ from trunkline.dialects.common.reasoning import GEMINI as OURS
 from trunkline.dialects.common.tool_pairing import NO_RESULT, NOTHING
 from trunkline.dialects.google_genai.request_encoder import MAX_STOPS, RUNS, SAMPLING, UNSAID
 from trunkline.dialects.google_genai.request_messages import NAME, NO_SIGNATURE, STAND_IN, joined
-from trunkline.dialects.google_genai.request_thinking import FAMILIES, OTHERS, family_of
 from trunkline.dialects.google_genai.token_count import GeminiCounter
 from trunkline.dialects.interfaces import Quirks
+from trunkline.families import gemini
+from trunkline.families.lookup import UNKNOWN, family_of
 from trunkline.model.errors import UpstreamGarbled
 from trunkline.model.request import (
     AudioPart,
@@ -536,16 +537,16 @@ def test_a_level_or_a_budget_and_within_what_the_model_takes(reasoning: Reasonin
         assert told["thinkingLevel"] in family.levels
     budget = told.get("thinkingBudget", -1)
     if budget == 0:
-        assert family.stops
+        assert family.stops_thinking
     elif budget != -1 and not family.levels:
-        assert family.least <= budget <= (family.most or budget)
+        assert family.least_budget <= budget <= (family.most_budget or budget)
 
 
 def test_every_family_is_somebodys() -> None:
     names = (PRO_3, PRO_31, THREE, PRO, LITE, FLASH)
-    assert tuple(map(family_of, names)) == FAMILIES
-    assert family_of("models/Gemini-3.5-Flash") == FAMILIES[2]
-    assert family_of("gemini-2.0-flash") == OTHERS
+    assert tuple(map(family_of, names)) == gemini.FAMILY
+    assert family_of("models/Gemini-3.5-Flash") == gemini.FAMILY[2]
+    assert family_of("gemini-2.0-flash") == UNKNOWN
 
 
 # Settings.

@@ -10,8 +10,8 @@ from responses_help import CLIENT, ENDPOINT, RELAY, UPSTREAM, Wire, call_of
 from trunkline.dialects.common.reasoning import ANTHROPIC, GEMINI, OPENAI, pack
 from trunkline.dialects.interfaces import Quirks
 from trunkline.dialects.openai_responses.request_encoder import to_wire
-from trunkline.dialects.openai_responses.request_translated import takes_marks
 from trunkline.dialects.registry import CLIENTS, COUNTERS
+from trunkline.families.lookup import family_of
 from trunkline.model.citation import Citation
 from trunkline.model.errors import InvalidRequest, UpstreamGarbled
 from trunkline.model.request import (
@@ -455,7 +455,7 @@ def test_parts_of_every_kind() -> None:
     [("gpt-5.6-sol", True), ("openai/gpt-6", True), ("gpt-5.5", False), ("gpt-5", False), ("o3", False)],
 )
 def test_cache_marks_where_the_model_takes_them(model: str, marks: bool) -> None:
-    assert takes_marks(model) == marks
+    assert family_of(model).cache_breakpoints == marks
     message = Message(role="user", parts=(TextPart("A", cache=CacheMark("1h")), TextPart("B", cache=CacheMark())))
     body, losses = sent(asked(message), model=model)
     assert losses == []

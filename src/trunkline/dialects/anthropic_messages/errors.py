@@ -5,8 +5,8 @@ from typing import Any
 
 import msgspec
 
+from trunkline.dialects.common.openai_errors import error_object
 from trunkline.dialects.common.upstream_errors import classify
-from trunkline.dialects.openai_chat.errors import error_object
 from trunkline.model.errors import Internal, TrunklineError, UpstreamFailed
 
 TYPES = {

@@ -9,6 +9,7 @@ Source: the docstrings and `AnthropicBetaParam` of Anthropic's Python SDK 2.14, 
 
 import re
 
+from trunkline.families.lookup import family_of
 from trunkline.model.endpoint import Endpoint
 
 NEEDED: tuple[tuple[bytes, re.Pattern[bytes] | None, str], ...] = (
@@ -39,7 +40,11 @@ def header(body: bytes, betas: tuple[str, ...], endpoint: Endpoint) -> tuple[tup
     for mark, pattern, beta in NEEDED:
         if mark not in body or (pattern is not None and pattern.search(body) is None):
             continue
-        if _DATE.sub("", beta) not in named and "claude" in f"{endpoint.upstream_model} {endpoint.model}".lower():
+        if _DATE.sub("", beta) not in named and _is_claude(endpoint):
             named.add(_DATE.sub("", beta))
             betas = (*betas, beta)
     return (("anthropic-beta", ",".join(betas)),) if betas else ()
+
+
+def _is_claude(endpoint: Endpoint) -> bool:
+    return any(family_of(name).claude for name in (endpoint.upstream_model, endpoint.model))

@@ -19,10 +19,11 @@ from trunkline.dialects.anthropic_messages.request_betas import header
 from trunkline.dialects.anthropic_messages.request_decoder import decode
 from trunkline.dialects.anthropic_messages.request_messages import NO_WORD, Writer
 from trunkline.dialects.anthropic_messages.response_decoder import NAME
-from trunkline.dialects.common.claude_models import Family, family
 from trunkline.dialects.common.ids import pseudonym
 from trunkline.dialects.common.json_schema import subset
 from trunkline.dialects.interfaces import Call, Encoded, Quirks
+from trunkline.families.lookup import family_of
+from trunkline.families.traits import Family
 from trunkline.model.endpoint import Endpoint
 from trunkline.model.loss import Losses
 from trunkline.model.request import Request
@@ -91,7 +92,7 @@ def encode(request: Request, endpoint: Endpoint, quirks: Quirks) -> Encoded:
 
 def limit(endpoint: Endpoint) -> int:
     """The output limit where the client gave none."""
-    return endpoint.max_output or (4096 if "claude-3-" in endpoint.upstream_model else USUAL_OUTPUT)
+    return endpoint.max_output or family_of(endpoint.upstream_model).usual_output or USUAL_OUTPUT
 
 
 def _leave(fields: Json, endpoint: Endpoint, quirks: Quirks, betas: tuple[str, ...], losses: Losses) -> Encoded:
@@ -111,7 +112,7 @@ def _leave(fields: Json, endpoint: Endpoint, quirks: Quirks, betas: tuple[str, .
 def to_wire(request: Request, endpoint: Endpoint, quirks: Quirks, losses: Losses) -> Json:
     """The top level of a Messages body. Of a Messages client's own request it is what the client sent."""
     same = request.dialect == NAME
-    kind = family(endpoint)
+    kind = family_of(endpoint.upstream_model, endpoint.model)
     spelling = request.spelling if same else {}
     body: Json = {"model": endpoint.upstream_model, "max_tokens": request.max_output or limit(endpoint)}
     if request.stream or "stream" in spelling:
@@ -174,7 +175,7 @@ def _output(body: Json, request: Request, kind: Family, quirks: Quirks, losses: 
     if shape.kind != "json_schema" or shape.schema is None:
         losses.add("response_format", NO_WORD)
         return
-    if kind.claude and not kind.structured:
+    if kind.claude and not kind.structured_output:
         losses.add("response_format", "the model takes no schema for its answer")
         return
     schema, gone = subset(shape.schema, request_tools.subset_of(kind, quirks))

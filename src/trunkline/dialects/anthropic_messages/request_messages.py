@@ -20,9 +20,9 @@ from trunkline.dialects.anthropic_messages.citations import encode as encode_cit
 from trunkline.dialects.anthropic_messages.request_cache_control import cache_control
 from trunkline.dialects.anthropic_messages.request_tools import called
 from trunkline.dialects.anthropic_messages.response_decoder import NAME
-from trunkline.dialects.common.claude_models import Family
 from trunkline.dialects.common.reasoning import ANTHROPIC, pack
 from trunkline.dialects.common.tool_pairing import paired
+from trunkline.families.traits import Family
 from trunkline.model.loss import Losses
 from trunkline.model.request import (
     FilePart,

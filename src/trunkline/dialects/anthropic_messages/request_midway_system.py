@@ -9,10 +9,10 @@ Sources: Anthropic's guide "Mid-conversation system messages", Amazon's page of 
 ollama #17774, QwenLM/Qwen #2244, langchainjs 1.5.13 (which models), read 2026-11-26.
 """
 
-import re
 from typing import Any, TypeAlias
 
 from trunkline.dialects.interfaces import Quirks
+from trunkline.families.lookup import family_of
 from trunkline.model.endpoint import Endpoint
 from trunkline.model.loss import Losses
 
@@ -21,13 +21,12 @@ Json: TypeAlias = dict[str, Any]
 HOIST = "a system message within the conversation stands before all of it"
 AS_USER = "the model takes no system message within the conversation: the user says it"
 NO_WORD = "it belongs to a system message within the conversation, which the model does not take"
-_TAKE = re.compile(r"claude-(?:opus-4[.-]8|(?:opus|sonnet|haiku|fable|mythos)-[5-9])")
 
 
 def takes(endpoint: Endpoint, quirks: Quirks) -> bool:
     """Whether the model at *endpoint* takes them. On Vertex, where the path names the model, none does."""
-    said = f"{endpoint.upstream_model} {endpoint.model}".lower()
-    return quirks.model_in_body and _TAKE.search(said) is not None
+    names = (endpoint.upstream_model, endpoint.model)
+    return quirks.model_in_body and any(family_of(name).midway_system for name in names)
 
 
 def placed(messages: list[Json], system: list[Json], losses: Losses) -> list[Json]:

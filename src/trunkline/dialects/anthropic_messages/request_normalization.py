@@ -13,8 +13,8 @@ read 2026-11-26.
 from typing import Any, TypeAlias
 
 from trunkline.dialects.anthropic_messages.request_midway_system import placed
-from trunkline.dialects.common.claude_models import Family
 from trunkline.dialects.common.tool_pairing import NOTHING
+from trunkline.families.traits import Family
 from trunkline.model.loss import Losses
 
 Json: TypeAlias = dict[str, Any]
@@ -58,7 +58,7 @@ def _thoughts(blocks: list[Json], losses: Losses, where: str) -> list[Json]:
 def _begun(messages: list[Json], family: Family, losses: Losses, where: str) -> None:
     """The last of *messages* is an answer that was begun for the model."""
     last = messages[-1]
-    if family.thinking == "adaptive":
+    if not family.prefill:
         losses.add(f"{where}[{len(messages) - 1}]", "the model takes no answer begun for it: the user asks it to go on")
         messages.append(_user(GO_ON))
         return

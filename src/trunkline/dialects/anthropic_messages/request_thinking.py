@@ -8,15 +8,16 @@ gives way to its limits and its tools, and its sampling to thinking:
   a signed thought;
 - while it thinks, `temperature` and `top_k` are not set, and `top_p` is at least 0.95.
 
-Which models take an effort and which a budget: `bedrock_converse.models`. Source: openrouter-semantics §10, §13;
+Which models take an effort and which a budget: `families.claude`. Source: openrouter-semantics §10, §13;
 Anthropic's guide, "Extended thinking", read 2026-11-26.
 """
 
 from typing import Any, TypeAlias
 
 from trunkline.dialects.anthropic_messages.response_decoder import NAME
-from trunkline.dialects.common.claude_models import Family, nearest
 from trunkline.dialects.common.reasoning import LEAST_BUDGET, Wanted, budget_of, effort_of, wanted
+from trunkline.families.efforts import nearest_effort
+from trunkline.families.traits import Family
 from trunkline.model.loss import Losses
 from trunkline.model.request import Reasoning, Request
 
@@ -50,7 +51,7 @@ def put(body: Json, request: Request, family: Family, losses: Losses) -> None:
         if family.thinking != "adaptive":
             losses.add("verbosity", "the model takes none")
         else:
-            config.setdefault("effort", nearest(request.verbosity, family.efforts))
+            config.setdefault("effort", nearest_effort(request.verbosity, family.efforts))
         if not config:
             del body["output_config"]
 
@@ -74,13 +75,13 @@ def _as_it_came(body: Json, reasoning: Reasoning) -> None:
 
 
 def _adaptive(want: Wanted, request: Request, family: Family, losses: Losses) -> Json:
-    said: Json = {"thinking": {"type": "adaptive", **({"display": "summarized"} if family.shows else {})}}
+    said: Json = {"thinking": {"type": "adaptive", **({"display": "summarized"} if family.hides_thinking else {})}}
     effort = want.effort
     if effort is None and want.budget is not None:
         losses.add("reasoning.max_tokens", "the model takes an effort, not a budget: the nearest one is sent")
         effort = effort_of(want.budget, request.max_output)
     if effort is not None:
-        said["effort"] = nearest(effort, family.efforts)
+        said["effort"] = nearest_effort(effort, family.efforts)
     return said
 
 

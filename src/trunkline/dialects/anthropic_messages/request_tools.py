@@ -12,10 +12,11 @@ from typing import Any, TypeAlias
 
 from trunkline.dialects.anthropic_messages.request_cache_control import cache_control
 from trunkline.dialects.anthropic_messages.response_decoder import NAME
-from trunkline.dialects.common.claude_models import Family
+from trunkline.dialects.common.custom_tools import INPUT_SCHEMA
 from trunkline.dialects.common.json_schema import Subset, rooted, subset
 from trunkline.dialects.common.tool_names import fit
 from trunkline.dialects.interfaces import Quirks
+from trunkline.families.traits import Family
 from trunkline.model.loss import Losses
 from trunkline.model.request import Request, Tool, ToolChoice
 
@@ -25,8 +26,6 @@ NO_WORD = "Messages has no word for it"
 SUBSET = "the provider's subset of JSON Schema has no such word"
 ROOT = "the model takes none at the root of a schema: its properties stand beside it"
 NOT_STRICT = "the model takes no strict schemas"
-FREE_TEXT: Json = {"type": "object", "properties": {"input": {"type": "string"}}, "required": ["input"]}
-"""The schema that stands for a tool of free-form input."""
 NO_SCHEMA: Json = {"type": "object", "properties": {}}
 COMBINED = ("allOf", "anyOf", "oneOf")
 _NAME = re.compile(r"[a-zA-Z0-9_-]{1,128}")
@@ -107,11 +106,11 @@ def _tool(tool: Tool, where: str, family: Family, quirks: Quirks, losses: Losses
     if tool.description:
         body["description"] = tool.description
     strict = bool(tool.strict) and tool.kind == "function"
-    if strict and family.claude and not family.structured:
+    if strict and family.claude and not family.structured_output:
         losses.add(f"{where}.strict", NOT_STRICT)
         strict = False
     if tool.kind == "custom":
-        body["input_schema"] = FREE_TEXT
+        body["input_schema"] = INPUT_SCHEMA
         if tool.format is not None and tool.format.get("type") != "text":
             losses.add(f"{where}.format", "free-form input has no grammar here")
     else:

@@ -10,9 +10,10 @@ import msgspec
 
 from trunkline.dialects.bedrock_converse import request_thinking, request_tools
 from trunkline.dialects.bedrock_converse.request_messages import NAME, NO_WORD, Writer, cache_point
-from trunkline.dialects.common.claude_models import BETAS, Family, family
 from trunkline.dialects.common.json_schema import subset
 from trunkline.dialects.interfaces import Encoded, Quirks
+from trunkline.families.lookup import family_of
+from trunkline.families.traits import Family
 from trunkline.model.endpoint import Endpoint
 from trunkline.model.loss import Losses
 from trunkline.model.request import CacheMark, Request, ResponseFormat
@@ -41,6 +42,13 @@ KNOWN = frozenset(
 """Fields that tell us what to do: nothing of them is lost, since no provider was to have them."""
 
 _json = msgspec.json.Encoder()
+BETAS = frozenset(
+    {"computer-use-2024-10-22", "computer-use-2025-01-24", "computer-use-2025-11-24", "context-1m-2025-08-07",
+     "context-management-2025-06-27", "dev-full-thinking-2025-05-14", "effort-2025-11-24",
+     "fine-grained-tool-streaming-2025-05-14", "interleaved-thinking-2025-05-14", "output-128k-2025-02-19",
+     "token-efficient-tools-2025-02-19", "tool-examples-2025-10-29", "tool-search-tool-2025-10-19"}
+)  # fmt: skip
+"""Values of `anthropic_beta` that Bedrock takes; it answers 400 to others."""
 
 
 def encode(request: Request, endpoint: Endpoint, quirks: Quirks) -> Encoded:
@@ -56,7 +64,7 @@ def encode(request: Request, endpoint: Endpoint, quirks: Quirks) -> Encoded:
 
 def to_wire(request: Request, endpoint: Endpoint, quirks: Quirks, losses: Losses) -> Json:
     """The body, and among *losses* what it does not say."""
-    kind = family(endpoint)
+    kind = family_of(endpoint.upstream_model, endpoint.model)
     same = request.dialect == NAME
     body: Json = dict(request.extra) if same else {}
     writer = Writer(request, kind, quirks.reasoning_format, losses)
@@ -76,7 +84,7 @@ def to_wire(request: Request, endpoint: Endpoint, quirks: Quirks, losses: Losses
         if not body.get(empty) and empty not in request.extra:
             body.pop(empty, None)
     if request.response_format is not None:
-        _output(body, request.response_format, quirks, losses, takes=kind.structured or same)
+        _output(body, request.response_format, quirks, losses, takes=kind.structured_output or same)
     _beside(body, request, losses)
     if not same:
         _cache(body, request.cache, kind, losses)
@@ -194,7 +202,7 @@ def _cache(body: Json, whole: CacheMark | None, kind: Family, losses: Losses) ->
     """A mark behind the whole prompt, and of more marks than Bedrock takes the last ones: they say the most."""
     last = body["messages"][-1]["content"]
     if whole is not None:
-        if "messages" not in kind.cache:
+        if "messages" not in kind.cache_marks:
             losses.add(whole.spelling, "the model takes no cache marks")
         elif not any(key in last[-1] for key in ("cachePoint", "reasoningContent")):
             last.append(cache_point(whole))

@@ -13,9 +13,9 @@ import msgspec
 from trunkline.dialects.bedrock_converse import redacted_reasoning, request_media
 from trunkline.dialects.bedrock_converse.citations import encode as encode_citation
 from trunkline.dialects.bedrock_converse.request_turns import NOTHING, Result, Turns
-from trunkline.dialects.common.claude_models import Family
 from trunkline.dialects.common.reasoning import ANTHROPIC
 from trunkline.dialects.common.tool_names import fit
+from trunkline.families.traits import Family
 from trunkline.model.loss import Losses
 from trunkline.model.request import (
     AudioPart,
@@ -248,7 +248,7 @@ class Writer:
 
     def _mark(self, mark: CacheMark, place: str, where: str, blocks: list[Json]) -> list[Json]:
         """The cache point for *mark*, behind *blocks*."""
-        if place not in self._family.cache and not self._same:
+        if place not in self._family.cache_marks and not self._same:
             self._losses.add(f"{where}.{mark.spelling}", "the model takes no cache marks there")
             return []
         if not blocks or any(key in blocks[-1] for key in ("cachePoint", "reasoningContent")):

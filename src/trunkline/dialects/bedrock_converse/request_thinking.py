@@ -14,8 +14,9 @@ Sources: openrouter-semantics §13; Bedrock user guide, "Extended thinking" and 
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
-from trunkline.dialects.common.claude_models import Family, nearest
 from trunkline.dialects.common.reasoning import LEAST_BUDGET, Wanted, budget_of, effort_of, wanted
+from trunkline.families.efforts import nearest_effort
+from trunkline.families.traits import Family
 from trunkline.model.loss import Losses
 from trunkline.model.request import Reasoning, Request
 
@@ -56,7 +57,7 @@ def verbosity(request: Request, said: Json, family: Family, losses: Losses) -> J
         return {}
     if "output_config" in said:
         return {}
-    return {"output_config": {"effort": nearest(request.verbosity, family.efforts)}}
+    return {"output_config": {"effort": nearest_effort(request.verbosity, family.efforts)}}
 
 
 def _effort(want: Wanted, request: Request, family: Family, losses: Losses) -> str | None:
@@ -67,13 +68,13 @@ def _effort(want: Wanted, request: Request, family: Family, losses: Losses) -> s
             return None
         losses.add("reasoning.max_tokens", "the model takes an effort, not a budget: the nearest one is sent")
         effort = effort_of(want.budget, request.max_output)
-    return nearest(effort, family.efforts)
+    return nearest_effort(effort, family.efforts)
 
 
 def _adaptive(want: Wanted, reasoning: Reasoning, request: Request, family: Family, losses: Losses) -> Json:
     if want.off:
         return {}  # some cannot be told not to; none thinks without being told to
-    display = reasoning.display or ("summarized" if family.shows else None)
+    display = reasoning.display or ("summarized" if family.hides_thinking else None)
     said: Json = {"thinking": {"type": "adaptive", **({} if display is None else {"display": display})}}
     effort = _effort(want, request, family, losses)
     if effort is not None:

@@ -7,17 +7,16 @@ from collections.abc import Iterable
 from typing import Any, TypeAlias
 
 from trunkline.dialects.bedrock_converse.request_messages import NAME, NO_WORD, cache_point, joined
-from trunkline.dialects.common.claude_models import Family
+from trunkline.dialects.common.custom_tools import INPUT_SCHEMA
 from trunkline.dialects.common.json_schema import subset
 from trunkline.dialects.interfaces import Quirks
+from trunkline.families.traits import Family
 from trunkline.model.loss import Losses
 from trunkline.model.request import Message, Request, Tool, ToolCallPart, ToolChoice
 
 Json: TypeAlias = dict[str, Any]
 
 NO_SCHEMA: Json = {"type": "object", "properties": {}}
-FREE_TEXT: Json = {"type": "object", "properties": {"input": {"type": "string"}}, "required": ["input"]}
-"""The schema that stands for a tool of free-form input."""
 SUBSET = "the provider's subset of JSON Schema has no such word"
 CLAUDES_OWN = ("computer_", "bash_", "text_editor_", "memory_")
 """Beginnings of the types of Claude's tools that the client runs; they go beside Converse's own."""
@@ -73,7 +72,7 @@ def _entries(request: Request, family: Family, quirks: Quirks, losses: Losses) -
             continue
         found.append(entry)
         if tool.cache is not None:
-            if "tools" in family.cache or same:
+            if "tools" in family.cache_marks or same:
                 found.append(cache_point(tool.cache))
             else:
                 losses.add(f"{where}.{tool.cache.spelling}", "the model takes no cache marks there")
@@ -82,7 +81,7 @@ def _entries(request: Request, family: Family, quirks: Quirks, losses: Losses) -
 
 def _system_tool(tool: Tool, where: str, family: Family, losses: Losses) -> Json | None:
     """A tool that Bedrock runs itself, which takes no settings; None where it has none like *tool*."""
-    for start, name in family.runs:
+    for start, name in family.server_tools:
         if tool.kind.startswith(start):
             losses.extra(where, tool.extra, NO_WORD)
             return {"systemTool": {"name": name}}
@@ -92,7 +91,7 @@ def _system_tool(tool: Tool, where: str, family: Family, losses: Losses) -> Json
 
 def _spec(tool: Tool, where: str, quirks: Quirks, losses: Losses, *, same: bool) -> Json:
     if tool.kind == "custom":
-        schema = FREE_TEXT
+        schema = INPUT_SCHEMA
         if tool.format is not None and tool.format.get("type") != "text":
             losses.add(f"{where}.format", "free-form input has no grammar here")
     else:
@@ -123,7 +122,7 @@ def _chosen(
             body["toolChoice"] = {"auto": {}}
         case "required" if entries:
             body["toolChoice"] = {"any": {}}
-        case "tool" if family.one_tool and choice.name:
+        case "tool" if family.forced_tool and choice.name:
             body["toolChoice"] = {"tool": {"name": names[0]}}
         case "tool" if choice.name:
             entries = _only(entries, names)

@@ -118,3 +118,10 @@ def text(value: Any) -> str:
 def count(value: Any) -> int | None:
     """*value* where it is a whole number from 0 on, else None."""
     return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
+
+
+def arguments_text(value: Any) -> str:
+    """A call's arguments as text: as given, or as JSON where the provider sent an object."""
+    if value is None:
+        return ""
+    return value if isinstance(value, str) else msgspec.json.encode(value).decode()

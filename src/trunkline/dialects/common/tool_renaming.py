@@ -76,14 +76,3 @@ def _spaced(spaced: dict[str, tuple[str | None, str]], space: str, name: str) ->
             spaced[bare] = (space, name)
         else:
             del spaced[bare]
-
-
-def free_text(arguments: str) -> str:
-    """The one text in the JSON *arguments*; all of them where they are anything else."""
-    try:
-        found = _any.decode(arguments.encode())
-    except (msgspec.DecodeError, RecursionError, ValueError):
-        return arguments
-    if isinstance(found, dict) and len(found) == 1:
-        found = next(iter(found.values()))
-    return found if isinstance(found, str) else arguments

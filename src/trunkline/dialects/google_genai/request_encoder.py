@@ -11,10 +11,12 @@ from typing import Any, TypeAlias
 
 import msgspec
 
+from trunkline.dialects.common.custom_tools import INPUT_SCHEMA
 from trunkline.dialects.common.json_schema import SILENT, rooted, subset
 from trunkline.dialects.google_genai.request_messages import NO_WORD, Writer, joined
-from trunkline.dialects.google_genai.request_thinking import family_of, thinking
+from trunkline.dialects.google_genai.request_thinking import thinking
 from trunkline.dialects.interfaces import Encoded, Quirks
+from trunkline.families.lookup import family_of
 from trunkline.model.endpoint import Endpoint
 from trunkline.model.loss import Losses
 from trunkline.model.request import Request, ResponseFormat, Tool, ToolChoice
@@ -50,8 +52,6 @@ NOT_LOST = frozenset(
 )  # fmt: skip
 """Fields that tell us what to do, or have their place elsewhere: nothing is lost with them."""
 NO_SCHEMA: Json = {"type": "object", "properties": {}}
-FREE_TEXT: Json = {"type": "object", "properties": {"input": {"type": "string"}}, "required": ["input"]}
-"""The schema that stands for a tool of free-form input."""
 MAX_STOPS = 5
 _json = msgspec.json.Encoder()
 
@@ -159,7 +159,7 @@ def _declaration(tool: Tool, where: str, quirks: Quirks, losses: Losses) -> Json
     body: Json = {"name": joined(tool.namespace, tool.name)}
     if tool.description is not None:
         body["description"] = tool.description
-    schema = FREE_TEXT if tool.kind == "custom" else tool.parameters
+    schema = INPUT_SCHEMA if tool.kind == "custom" else tool.parameters
     if tool.kind == "custom" and tool.format is not None and tool.format.get("type") != "text":
         losses.add(f"{where}.format", "free-form input has no grammar here")
     if schema is not None:

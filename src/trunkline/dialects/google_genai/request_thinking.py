@@ -5,51 +5,18 @@ A budget of -1 leaves it to the model. The two are never said together: that is 
 Sources: Gemini API, "Thinking" (the table of budgets), read 2026-11-26; openrouter-semantics §13.
 """
 
-import re
 from typing import Any, TypeAlias
-
-from msgspec import Struct
 
 from trunkline.dialects.common.reasoning import RATIOS, Wanted, budget_of, wanted
 from trunkline.dialects.google_genai.request_messages import NO_WORD
+from trunkline.families.efforts import nearest_effort
+from trunkline.families.traits import Family
 from trunkline.model.loss import Losses
 from trunkline.model.request import Reasoning, Request
 
 Json: TypeAlias = dict[str, Any]
 
 ALWAYS = "the model always thinks: it is told to think as little as it can"
-ORDER = ("minimal", "low", "medium", "high")
-
-
-class Family(Struct, frozen=True, kw_only=True):
-    """What models whose names hold `names` take: levels from least to most, or else a budget from `least` to `most`."""
-
-    names: str
-    levels: tuple[str, ...] = ()
-    least: int = 1
-    most: int | None = None
-    stops: bool = True
-    """Does not think where the budget is zero."""
-
-
-FAMILIES = (
-    Family(names=r"gemini-3-pro", levels=("low", "high"), stops=False),
-    Family(names=r"gemini-(?:[3-9]|\d\d)[.\d]*-pro", levels=ORDER[1:], stops=False),
-    Family(names=r"gemini-(?:[3-9]|\d\d)", levels=ORDER, stops=False),
-    Family(names=r"2\.5-pro", least=128, most=32_768, stops=False),
-    Family(names=r"2\.5-flash-lite", least=512, most=24_576),
-    Family(names=r"2\.5-flash", most=24_576),
-)
-"""The first whose names are found in a model's name counts."""
-OTHERS = Family(names="")
-
-_READERS = tuple((re.compile(family.names), family) for family in FAMILIES)
-
-
-def family_of(model: str) -> Family:
-    """The family of the upstream's *model*."""
-    name = model.lower()
-    return next((family for reader, family in _READERS if reader.search(name) is not None), OTHERS)
 
 
 def thinking(request: Request, family: Family, losses: Losses) -> Json:
@@ -65,7 +32,7 @@ def thinking(request: Request, family: Family, losses: Losses) -> Json:
     if want is None:
         return {}
     if want.off or want.budget == 0:
-        if not family.stops:
+        if not family.stops_thinking:
             losses.add("reasoning", ALWAYS)
         return _off(family)
     return {"includeThoughts": not _hidden(reasoning), **_how_much(want, request, family, losses)}
@@ -78,7 +45,7 @@ def _hidden(reasoning: Reasoning) -> bool:
 def _off(family: Family) -> Json:
     if family.levels:
         return {"thinkingLevel": family.levels[0]}
-    return {"thinkingBudget": 0 if family.stops else family.least}
+    return {"thinkingBudget": 0 if family.stops_thinking else family.least_budget}
 
 
 def _how_much(want: Wanted, request: Request, family: Family, losses: Losses) -> Json:
@@ -92,7 +59,7 @@ def _how_much(want: Wanted, request: Request, family: Family, losses: Losses) ->
     if want.effort is None:
         return {} if family.levels else {"thinkingBudget": -1}
     if family.levels:
-        return {"thinkingLevel": _level(want.effort, family.levels)}
+        return {"thinkingLevel": nearest_effort(want.effort, family.levels)}
     budget, most = budget_of(want.effort, request.max_output), request.max_output
     if most is not None and budget >= most:  # thoughts are part of the output, and something must be left to say
         budget = int(most * RATIOS.get(want.effort, RATIOS["medium"]))
@@ -100,10 +67,4 @@ def _how_much(want: Wanted, request: Request, family: Family, losses: Losses) ->
 
 
 def _within(budget: int, family: Family) -> int:
-    return max(min(budget, family.most or budget), family.least) if not family.levels else budget
-
-
-def _level(effort: str, levels: tuple[str, ...]) -> str:
-    """The one of *levels* that is nearest to *effort*, the higher one of two."""
-    at = ORDER.index(effort) if effort in ORDER else len(ORDER) - 1
-    return min(levels, key=lambda level: (abs(ORDER.index(level) - at), -ORDER.index(level)))
+    return max(min(budget, family.most_budget or budget), family.least_budget) if not family.levels else budget

@@ -2,11 +2,11 @@
 
 from collections.abc import Mapping
 
+from trunkline.dialects.common.openai_errors import error_body, from_answer
 from trunkline.dialects.common.sse import KEEP_ALIVE, is_stream
 from trunkline.dialects.interfaces import Call, Converter, Decoder, Encoded, Encoder, Identity, Quirks
 from trunkline.dialects.openai_chat import relay, request_decoder
 from trunkline.dialects.openai_chat import request_encoder as requests
-from trunkline.dialects.openai_chat.errors import error_body, from_answer
 from trunkline.dialects.openai_chat.replay import replay
 from trunkline.dialects.openai_chat.response_decoder import BodyDecoder, StreamDecoder
 from trunkline.dialects.openai_chat.response_encoder import BodyEncoder, StreamEncoder

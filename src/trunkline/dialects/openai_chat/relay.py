@@ -20,14 +20,14 @@ import msgspec
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
 from trunkline.dialects.common.lenient_json import MAX_BODY_BYTES, load, value
+from trunkline.dialects.common.openai_errors import from_object
+from trunkline.dialects.common.openai_usage import decode as decode_usage
 from trunkline.dialects.common.sse import DONE, BlockReader, frames
 from trunkline.dialects.interfaces import Converter, Identity, Outcome
-from trunkline.dialects.openai_chat.errors import from_object
 from trunkline.dialects.openai_chat.relay_template import Template, learn
 from trunkline.dialects.openai_chat.response_decoder import BodyDecoder, StreamDecoder, choices_of
 from trunkline.dialects.openai_chat.response_encoder import BodyEncoder, StreamEncoder, error_chunk, frame, usage_chunk
 from trunkline.dialects.openai_chat.response_normalization import Fixer
-from trunkline.dialects.openai_chat.usage import decode as decode_usage
 from trunkline.dialects.openai_chat.usage import encode as encode_usage
 from trunkline.dialects.openai_chat.usage import read as read_usage
 from trunkline.dialects.translation import Translation

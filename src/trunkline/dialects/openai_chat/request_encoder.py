@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from trunkline.dialects.common.custom_tools import grammar
 from trunkline.dialects.common.json_input import envelope
 from trunkline.dialects.common.request_fields import value
 from trunkline.dialects.interfaces import Call, Encoded, Quirks
@@ -63,7 +64,7 @@ def _nested(tools: list[dict[str, Any]], shapes: list[ToolShape]) -> msgspec.Raw
         if shape.flat:
             inner = {key: tool[key] for key in inside if key in tool}
             if shape.type == "custom" and "format" in inner:
-                inner["format"] = request_native.grammar(inner["format"])
+                inner["format"] = grammar(inner["format"])
             rest = {key: said for key, said in tool.items() if key not in inner and key not in ("type", shape.type)}
             tool = {"type": shape.type, shape.type: inner, **rest}
         found.append(tool)

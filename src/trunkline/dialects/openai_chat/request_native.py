@@ -3,6 +3,7 @@
 from typing import Any
 
 from trunkline.dialects.common import cache_control
+from trunkline.dialects.common.custom_tools import grammar
 from trunkline.dialects.openai_chat.request_decoder import REASONING, SAME, SAMPLING, THOUGHTS
 from trunkline.dialects.openai_chat.response_decoder import FORMS
 from trunkline.model.request import (
@@ -200,14 +201,6 @@ def _tool(tool: Tool) -> dict[str, Any]:
     if body["type"] is None:
         del body["type"]
     return body
-
-
-def grammar(found: dict[str, Any] | None) -> dict[str, Any] | None:
-    """The format of a custom tool as chat has it: a grammar stands inside."""
-    if found is not None and set(found) == {"type", "syntax", "definition"}:
-        inner = {"syntax": found["syntax"], "definition": found["definition"]}
-        return {"type": found["type"], "grammar": inner}
-    return found
 
 
 def _choice(choice: ToolChoice) -> Any:

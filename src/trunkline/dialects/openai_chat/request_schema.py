@@ -11,16 +11,21 @@ from msgspec import Meta, Struct
 from msgspec.json import Decoder
 
 from trunkline.dialects.common.json_input import typed
+from trunkline.dialects.common.openai_types import (
+    MAX_TOOLS,
+    Between,
+    CacheControl,
+    Count,
+    Debug,
+    Effort,
+    Id256,
+    PromptCacheOptions,
+    Share,
+)
 from trunkline.model.errors import InvalidRequest
 from trunkline.model.preferences import Preferences
 
-Effort = Literal["max", "xhigh", "high", "medium", "low", "minimal", "none"]
-Between = Annotated[float, Meta(ge=-2, le=2)]
-Share = Annotated[float, Meta(ge=0, le=1)]
-Count = Annotated[int, Meta(ge=1, le=2**31 - 1)]
-Id256 = Annotated[str, Meta(max_length=256)]
 Name64 = Annotated[str, Meta(min_length=1, max_length=64)]
-MAX_TOOLS = 2048
 
 
 class ImageUrl(Struct, gc=False):
@@ -208,26 +213,6 @@ class Prediction(Struct):
 
     type: Literal["content"]
     content: str | list[PartShape]
-
-
-class CacheControl(Struct):
-    """`cache_control`."""
-
-    type: Literal["ephemeral"]
-    ttl: Literal["5m", "1h"] | None = None
-
-
-class PromptCacheOptions(Struct):
-    """`prompt_cache_options`."""
-
-    mode: Literal["explicit"]
-    ttl: Literal["30m", "12h"] | None = None
-
-
-class Debug(Struct):
-    """`debug`."""
-
-    echo_upstream_body: bool | None = None
 
 
 class ChatBody(Struct, kw_only=True, gc=False):

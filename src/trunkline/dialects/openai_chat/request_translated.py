@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from trunkline.dialects.common import cache_control
+from trunkline.dialects.common.custom_tools import INPUT_SCHEMA, grammar
 from trunkline.dialects.common.ids import pseudonym
 from trunkline.dialects.common.json_schema import subset
 from trunkline.dialects.common.tool_names import Names, fit
@@ -15,15 +16,13 @@ from trunkline.dialects.openai_chat import request_thinking
 from trunkline.dialects.openai_chat.request_content import NO_MARK
 from trunkline.dialects.openai_chat.request_decoder import SAMPLING
 from trunkline.dialects.openai_chat.request_messages import Writer
-from trunkline.dialects.openai_chat.request_native import grammar, some
+from trunkline.dialects.openai_chat.request_native import some
 from trunkline.model.endpoint import Endpoint
 from trunkline.model.loss import Losses
 from trunkline.model.request import Request, ResponseFormat, Tool
 
 MAX_STOPS = 4
 NO_WORD = "chat has no word for it"
-FREE_INPUT = {"type": "object", "properties": {"input": {"type": "string"}}, "required": ["input"]}
-"""The parameters of a tool of free-form input, for providers that know functions alone."""
 
 TIERS = {"standard": "default", "standard_only": "default", "fast": "priority"}
 """Service tiers that chat spells otherwise. Source: openrouter-semantics §8."""
@@ -176,7 +175,7 @@ def _custom(tool: Tool, path: str, name: str, quirks: Quirks, losses: Losses) ->
         return {"type": "custom", "custom": inner}
     if tool.format is not None and tool.format.get("type") != "text":
         losses.add(f"{path}.format", "the provider knows functions alone, whose input has no grammar")
-    return {"type": "function", "function": some(name=name, description=tool.description, parameters=FREE_INPUT)}
+    return {"type": "function", "function": some(name=name, description=tool.description, parameters=INPUT_SCHEMA)}
 
 
 TOOLS: dict[str, Callable[[Tool, str, str, Quirks, Losses], dict[str, Any]]] = {

@@ -9,17 +9,16 @@ a `message` into parts; the two decoders feed it.
 from collections.abc import Iterator
 from typing import Any
 
-import msgspec
 from msgspec import Struct
 
-from trunkline.dialects.common.lenient_json import BodyReader, load, text
+from trunkline.dialects.common.lenient_json import BodyReader, arguments_text, load, text
+from trunkline.dialects.common.openai_errors import from_object
+from trunkline.dialects.common.openai_usage import decode as decode_usage
 from trunkline.dialects.common.reasoning import GEMINI
 from trunkline.dialects.common.sse import BlockReader, frames
 from trunkline.dialects.openai_chat.citations import decode as decode_citation
 from trunkline.dialects.openai_chat.citations import sources
-from trunkline.dialects.openai_chat.errors import from_object
 from trunkline.dialects.openai_chat.request_thinking import signature_of
-from trunkline.dialects.openai_chat.usage import decode as decode_usage
 from trunkline.model.errors import UpstreamFailed, UpstreamGarbled, UpstreamTruncated
 from trunkline.model.events import (
     ChoiceEnded,
@@ -70,13 +69,6 @@ _MESSAGE = frozenset(
 def finish_reason(native: Any) -> FinishReason | None:
     """Our word for the upstream's; None for null and for the empty string that some send with every chunk."""
     return FINISH.get(native.lower(), "stop") if isinstance(native, str) and native else None
-
-
-def arguments_text(value: Any) -> str:
-    """A call's arguments as text: as given, or as JSON where the provider sent an object."""
-    if value is None:
-        return ""
-    return value if isinstance(value, str) else msgspec.json.encode(value).decode()
 
 
 class ToolCall(Struct):

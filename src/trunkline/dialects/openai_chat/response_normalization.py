@@ -9,9 +9,9 @@ from typing import Any
 import msgspec
 from msgspec import Raw
 
-from trunkline.dialects.common.lenient_json import value
+from trunkline.dialects.common.lenient_json import arguments_text, value
 from trunkline.dialects.interfaces import Identity, Outcome
-from trunkline.dialects.openai_chat.response_decoder import ToolCall, arguments_text, finish_reason, inside, which
+from trunkline.dialects.openai_chat.response_decoder import ToolCall, finish_reason, inside, which
 from trunkline.dialects.openai_chat.response_encoder import call_id
 from trunkline.model.errors import UpstreamGarbled
 

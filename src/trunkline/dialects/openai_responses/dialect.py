@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping
 
+from trunkline.dialects.common.openai_errors import error_body, from_answer
 from trunkline.dialects.common.sse import KEEP_ALIVE, is_stream
 from trunkline.dialects.interfaces import Call, Converter, Decoder, Encoded, Encoder, Identity, Quirks
-from trunkline.dialects.openai_chat.errors import error_body, from_answer
 from trunkline.dialects.openai_responses import relay, request_encoder
 from trunkline.dialects.openai_responses import request_decoder as requests
 from trunkline.dialects.openai_responses.replay import replay

@@ -5,8 +5,8 @@ Before an answer has begun both sides use chat's envelope.
 
 from typing import Any
 
-from trunkline.dialects.openai_chat.errors import error_object
-from trunkline.dialects.openai_chat.errors import from_object as from_chat
+from trunkline.dialects.common.openai_errors import error_object
+from trunkline.dialects.common.openai_errors import from_object as from_chat
 from trunkline.model.errors import TrunklineError
 
 CODES = {

@@ -28,6 +28,7 @@ from trunkline.dialects.openai_responses.request_items import (
     thought,
     tools,
 )
+from trunkline.families.lookup import family_of
 from trunkline.model.endpoint import Endpoint
 from trunkline.model.loss import Losses
 from trunkline.model.request import (
@@ -64,7 +65,6 @@ _MENDED = re.compile(
 """What we put into items, or clients of ours do, and OpenAI does not take."""
 _FLAT = re.compile(rb'"function"\s*:\s*\{|"cache_control"')
 """The same of tools: chat's shape, and marks."""
-_NO_THOUGHTS = re.compile(r"(?:^|/)(?:gpt-3|gpt-4|chatgpt-4|gpt-5(?:\.\d)?-chat)")
 _json = msgspec.json.Encoder()
 
 
@@ -73,7 +73,7 @@ def encode(request: Request, endpoint: Endpoint, quirks: Quirks) -> Encoded:
     losses = Losses()
     if request.dialect == "responses":
         if "cache_control" not in quirks.keep and not openrouter(quirks):
-            request = _marked(request, takes=request_translated.takes_marks(endpoint.upstream_model))
+            request = _marked(request, takes=family_of(endpoint.upstream_model).cache_breakpoints)
         fields = to_wire(request, accepted(quirks), losses)
         for key in ("top_k", "stop"):
             if fields.get(key) is not None and key not in quirks.keep and not openrouter(quirks):
@@ -172,7 +172,7 @@ def reasons(endpoint: Endpoint) -> bool:
     """Whether the model may think: others answer 400 to a request for what they thought."""
     if endpoint.parameters:
         return not endpoint.parameters.isdisjoint(("reasoning", "include_reasoning", "reasoning_effort"))
-    return _NO_THOUGHTS.search(endpoint.upstream_model) is None
+    return family_of(endpoint.upstream_model).reasons
 
 
 def _reasoning(fields: Body, reasoning: Body, max_output: int | None, quirks: Quirks) -> None:

@@ -10,7 +10,7 @@ from msgspec import Meta, Struct
 from msgspec.json import Decoder
 
 from trunkline.dialects.common.json_input import typed
-from trunkline.dialects.openai_chat.request_schema import (
+from trunkline.dialects.common.openai_types import (
     MAX_TOOLS,
     Between,
     CacheControl,
@@ -18,6 +18,7 @@ from trunkline.dialects.openai_chat.request_schema import (
     Debug,
     Effort,
     Id256,
+    PromptCacheOptions,
     Share,
 )
 from trunkline.model.errors import InvalidRequest
@@ -80,13 +81,6 @@ class ReasoningShape(Struct):
     mode: Literal["standard", "pro"] | None = None
     enabled: bool | None = None
     max_tokens: Count | None = None
-
-
-class PromptCacheOptions(Struct):
-    """`prompt_cache_options`."""
-
-    mode: Literal["explicit"]
-    ttl: Literal["30m", "12h"] | None = None
 
 
 class ResponsesBody(Struct, kw_only=True):

@@ -16,6 +16,7 @@ from trunkline.dialects.common.reasoning import effort_of, wanted
 from trunkline.dialects.common.tool_names import fit
 from trunkline.dialects.interfaces import Quirks
 from trunkline.dialects.openai_responses.request_items import bare, call, choice, signed_thought, some, thought, tools
+from trunkline.families.lookup import family_of
 from trunkline.model.endpoint import Endpoint
 from trunkline.model.loss import Losses
 from trunkline.model.request import (
@@ -57,7 +58,6 @@ NO_FIELD = "the Responses dialect has no word for it"
 NO_OUTPUT = "no output was given for this call"
 OPAQUE = "a part that only the dialect it came in knows"
 ANOTHERS = "reasoning of another provider's model, which this one cannot read"
-_MODEL = re.compile(r"gpt-(\d+)(?:\.(\d+))?")
 Body = dict[str, Any]
 
 
@@ -69,7 +69,7 @@ def to_wire(request: Request, endpoint: Endpoint, quirks: Quirks, taken: frozens
     told = [text for message in leading if (text := _text(message))]
     if told:
         body["instructions"] = "\n\n".join(told)
-    writer = _Items(request, taken, losses, marks=takes_marks(endpoint.upstream_model))
+    writer = _Items(request, taken, losses, marks=family_of(endpoint.upstream_model).cache_breakpoints)
     body["input"] = writer.all(messages[len(leading) :], len(leading))
     body.update(some({key: getattr(request.sampling, key) for key in SAME}))
     body.update(
@@ -90,12 +90,6 @@ def to_wire(request: Request, endpoint: Endpoint, quirks: Quirks, taken: frozens
     _logprobs(body, request)
     _lost(request, losses)
     return body
-
-
-def takes_marks(model: str) -> bool:
-    """Whether *model* takes cache breakpoints: OpenAI's do from GPT-5.6 on; those before cache without being told."""
-    found = _MODEL.search(model)
-    return found is not None and (int(found[1]), int(found[2] or 0)) >= (5, 6)
 
 
 def lifetime(ttl: str | None) -> str | None:

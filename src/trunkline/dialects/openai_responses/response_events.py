@@ -11,13 +11,13 @@ from typing import Any
 
 from msgspec import Struct
 
-from trunkline.dialects.common.lenient_json import text
+from trunkline.dialects.common.lenient_json import arguments_text, text
 from trunkline.dialects.common.reasoning import OPENAI
-from trunkline.dialects.openai_chat.response_decoder import arguments_text
 from trunkline.dialects.openai_responses import response_items
 from trunkline.dialects.openai_responses.citations import decode as decode_citation
 from trunkline.dialects.openai_responses.errors import from_object
 from trunkline.dialects.openai_responses.usage import decode as decode_usage
+from trunkline.families.lookup import family_of
 from trunkline.model.errors import UpstreamFailed
 from trunkline.model.events import (
     ChoiceEnded,
@@ -36,7 +36,6 @@ from trunkline.model.events import (
 INCOMPLETE: dict[str, FinishReason] = {"max_output_tokens": "length", "content_filter": "content_filter"}
 """`incomplete_details.reason` → ours; any other means a limit of some kind."""
 
-XAI = "xai-responses-v1"
 RESPONSE = frozenset(
     {"id", "object", "created_at", "model", "output", "output_text", "usage", "status", "error", "incomplete_details"}
 )
@@ -132,8 +131,7 @@ class Reader:
             return
         self.begun = True
         model, created = text(response.get("model")), response.get("created_at")
-        if "grok" in model:
-            self._format = XAI
+        self._format = family_of(model).reasoning_format or self._format
         yield Started(
             id=text(response.get("id")),
             model=model,

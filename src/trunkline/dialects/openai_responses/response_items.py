@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from trunkline.dialects.openai_chat.response_decoder import arguments_text
+from trunkline.dialects.common.lenient_json import arguments_text
 from trunkline.dialects.openai_responses.citations import complete as complete_note
 
 SERVER_TOOLS = {

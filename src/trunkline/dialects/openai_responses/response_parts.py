@@ -3,9 +3,9 @@
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from trunkline.dialects.common.custom_tools import free_text
 from trunkline.dialects.common.ids import made_up
 from trunkline.dialects.common.reasoning import FORMATS, OPENAI, pack
-from trunkline.dialects.common.tool_renaming import free_text
 from trunkline.dialects.openai_responses import response_server_tools
 from trunkline.dialects.openai_responses.response_state import Body, Open, content, thought
 from trunkline.model.events import PartStarted

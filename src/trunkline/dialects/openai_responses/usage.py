@@ -5,7 +5,7 @@ The object says what chat's says under other names, so it is read by chat's read
 
 from typing import Any
 
-from trunkline.dialects.openai_chat.usage import decode as decode_chat
+from trunkline.dialects.common.openai_usage import decode as decode_chat
 from trunkline.model.money import to_json
 from trunkline.model.usage import Cost, Usage
 

@@ -1,0 +1,7 @@
+"""xAI's Grok."""
+
+from trunkline.families.traits import Family
+
+SOURCE = "openrouter-semantics §13, read 2026-11-26"
+
+FAMILY = (Family(pattern=r"grok", source=SOURCE, reasoning_format="xai-responses-v1"),)
