@@ -1,6 +1,7 @@
 """Stages, steps and inner calls, in each dialect, streamed and not."""
 
 import asyncio
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -316,3 +317,28 @@ async def test_a_stage_ends_the_call(client: str, stream: bool, tmp_path: Path) 
         assert (first.status, first.error_type, first.http_status) == ("failed", Forbidden.error_type, 403)
         assert (second.status, second.way, second.cost) == ("completed", "stage", 7)
         assert second.provider is None
+
+
+# The example of the guide.
+
+GUIDE = Path(__file__).parents[3] / "docs/guides/extending.md"
+
+
+def example() -> Any:
+    """The stage that docs/guides/extending.md shows, as printed."""
+    (code,) = re.findall(r"^```python\n(.*?)^```", GUIDE.read_text("utf-8"), re.MULTILINE | re.DOTALL)
+    names: dict[str, Any] = {}
+    exec(compile(code, str(GUIDE), "exec"), names)
+    return names["MaskWord"]()
+
+
+@STREAMED
+@EACH
+@pytest.mark.parametrize("word", ["two", "o t", "one two three", "absent", "e"])
+async def test_the_stage_of_the_guide(client: str, stream: bool, word: str, tmp_path: Path) -> None:
+    async with running(tmp_path, stages=[example()]) as api:
+        reply = await ask(api, client, stream=stream, mask=word)
+        assert reply.status == 200, reply.body
+        assert text_of(client, reply, stream=stream) == FIRST.replace(word, "*" * len(word))
+        plain = await ask(api, client, stream=stream)
+        assert text_of(client, plain, stream=stream) == FIRST
