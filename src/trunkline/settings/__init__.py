@@ -1,14 +1,11 @@
-"""The configuration file and the environment, as frozen `Settings`."""
+"""The configuration file and the environment, read once into frozen `Settings`.
 
-from trunkline.settings.reader import (
-    ConfigError,
-    Configuration,
-    Settings,
-    StorageSettings,
-    in_order,
-    load,
-    parse,
-    with_server,
-)
+`schema` has the types, `reader` turns YAML into them with line numbers, `validation` checks what types cannot express,
+`environment` reads environment variables, and `loading` puts these together.
+"""
 
-__all__ = ["ConfigError", "Configuration", "Settings", "StorageSettings", "in_order", "load", "parse", "with_server"]
+from trunkline.settings.errors import ConfigError
+from trunkline.settings.loading import load, parse, with_server
+from trunkline.settings.schema import Configuration, Settings
+
+__all__ = ["ConfigError", "Configuration", "Settings", "load", "parse", "with_server"]

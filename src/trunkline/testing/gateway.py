@@ -25,7 +25,8 @@ from sqlalchemy import make_url
 from trunkline.app import App, Parts, SystemClock, build
 from trunkline.model.record import GenerationRecord
 from trunkline.server.http.protocol import Connection, Timekeeper
-from trunkline.settings import Settings, StorageSettings, parse
+from trunkline.settings import Settings, parse
+from trunkline.storage.config import StorageSettings
 from trunkline.storage.database import open_database
 from trunkline.transport.demo import DemoTransport, Switch
 from trunkline.transport.http1 import Http1Transport, default_ssl_context
