@@ -1,5 +1,1 @@
-"""The parts of a gateway, wired together."""
-
-from trunkline.app.build import App, Parts, SystemClock, build, open_transport, serve
-
-__all__ = ["App", "Parts", "SystemClock", "build", "open_transport", "serve"]
+"""The gateway as a program: `build` opens its parts, `serve` runs it, `reload` and `background` act while it runs."""
