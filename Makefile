@@ -1,10 +1,7 @@
-# The two commands of the README are `make run` and `make test`. They need make and Python 3.11 or newer, nothing else.
-# PYTHON=… chooses the interpreter, ARGS='…' is handed on to the command that a target runs.
+# The README's two commands are `make run` and `make test`. They need make and Python 3.11 or newer, nothing else.
+# PYTHON=… chooses the interpreter. ARGS='…' is passed to the command that a target runs.
 PYTHON ?=
 PYTHONS = $(or $(PYTHON),python3.13 python3.12 python3.11 python3)
-# Twice quiet: errors alone. What pip warns of is the machine's own configuration.
-PIP = -m pip --disable-pip-version-check --no-input --quiet --quiet
-INSTALL = install --only-binary :all: --require-hashes
 RUN = .venv/bin
 TEST = .venv-test/bin
 ARGS ?=
@@ -13,7 +10,7 @@ ARGS ?=
 export PYRIGHT_PYTHON_IGNORE_WARNINGS = 1
 
 .DEFAULT_GOAL = help
-.PHONY: help run test check bench soak fuzz lock docs format clean
+.PHONY: help run test check bench soak fuzz lock prices docs format clean
 
 help:  ## this list
 	@awk -F ':.*  ## ' '/^[a-z]+:.*  ## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -61,33 +58,33 @@ format: .venv-test/.done  ## format and mend what the linter can mend
 	$(TEST)/ruff check --fix .
 
 lock: .venv-test/.done  ## renew requirements/*.txt
-	$(TEST)/python tools/lock.py
+	$(TEST)/python tools/lock.py $(ARGS)
+
+prices: .venv-test/.done  ## write the price list anew from the locked genai-prices
+	$(TEST)/python tools/prices.py
 
 clean:  ## remove the environments and what was built; ./data/ stays
 	rm -rf .venv .venv-test dist build
 
-# $(1): the folder of an environment; $(2): the lock file that says what is in it.
+# Find an interpreter that can install packages, and run tools/environment.py with it: FOLDER REQUIREMENTS.
 define environment
 @python=; new=; \
 for p in $(PYTHONS); do \
   "$$p" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || continue; \
   new=$$p; \
-  if "$$p" -c 'import ensurepip, venv' 2>/dev/null; then python=$$p; break; fi; \
+  if "$$p" -c 'import ensurepip, venv' 2>/dev/null || "$$p" -c 'import pip, venv' 2>/dev/null; then python=$$p; break; fi; \
 done; \
 if [ -z "$$new" ]; then \
   echo "Trunkline needs Python 3.11 or newer; none of these is: $(PYTHONS). Name one: make PYTHON=/path/to/python" >&2; exit 1; \
 elif [ -z "$$python" ]; then \
   echo "$$new cannot make environments: it has no ensurepip. On Debian and Ubuntu, install the package python3-venv." >&2; exit 1; \
 fi; \
-echo "Installing into $(1), once ..." >&2; \
-"$$python" -m venv $(1)
-@$(1)/bin/python $(PIP) $(INSTALL) -r $(2)
-@$(1)/bin/python $(PIP) install --no-deps --no-build-isolation --editable .
+"$$python" tools/environment.py $(1) $(2)
 @touch $@
 endef
 
-.venv/.done: requirements/run.txt pyproject.toml
+.venv/.done: requirements/run.txt tools/environment.py
 	$(call environment,.venv,requirements/run.txt)
 
-.venv-test/.done: requirements/test.txt pyproject.toml
+.venv-test/.done: requirements/test.txt tools/environment.py
 	$(call environment,.venv-test,requirements/test.txt)

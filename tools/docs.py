@@ -35,7 +35,8 @@ from trunkline.model.errors import TrunklineError
 from trunkline.model.record import GenerationRecord
 from trunkline.observe.metrics import Metrics
 from trunkline.providers.compatible import Compatible, compatible
-from trunkline.settings import Configuration, in_order
+from trunkline.settings import Configuration
+from trunkline.settings.reader import in_order
 
 ROOT = Path(__file__).resolve().parent.parent
 VARIABLE = {"type": "string", "pattern": r"\$\{[A-Za-z_][A-Za-z0-9_]*(:-[^}]*)?\}"}

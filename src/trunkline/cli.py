@@ -142,7 +142,7 @@ def _serve(options: argparse.Namespace) -> int:
     from trunkline.settings import with_server
 
     settings = with_server(_load(options), host=options.host, port=options.port, workers=options.workers)
-    from trunkline.app import serve
+    from trunkline.app.serve import serve
 
     return serve(settings)
 
@@ -208,7 +208,7 @@ def _per_million(pico: Pico | None) -> str:
 
 async def _ask(settings: Settings) -> Catalog:
     """The catalog, with what providers say of their models now."""
-    from trunkline.app import open_transport
+    from trunkline.app.build import open_transport
     from trunkline.catalog.refresh import fetch_with, probe, refresh
     from trunkline.providers.authority import Authority
 

@@ -2,17 +2,18 @@
 
 Counting costs a dictionary look-up and an addition: no label objects, no locks, since one event loop counts and
 scrapes. Label values come from the configuration (models, providers) and from tables of ours (statuses, causes), never
-from a request, so their number is bounded.
+from a request, so their number is bounded. prometheus_client is imported by the first scrape.
 """
 
 from bisect import bisect_left
 from collections.abc import Callable, Iterator
-
-from prometheus_client import CollectorRegistry, generate_latest
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
-from prometheus_client.registry import Collector
+from typing import TYPE_CHECKING, cast
 
 from trunkline.model.record import GenerationRecord
+
+if TYPE_CHECKING:
+    from prometheus_client.core import Metric
+    from prometheus_client.registry import Collector
 
 FOLD = 32
 """Generations that wait to be counted together: one after the other costs a third of each by itself."""
@@ -53,7 +54,7 @@ class _Row:
         self.total = _Times()
 
 
-class Metrics(Collector):
+class Metrics:
     """All counters of one process. `gauges` and `counters` are asked when somebody scrapes: name, help, value."""
 
     def __init__(self) -> None:
@@ -66,8 +67,6 @@ class Metrics(Collector):
         self.in_flight = 0
         self.gauges: list[tuple[str, str, Callable[[], float]]] = []
         self.counters: list[tuple[str, str, Callable[[], float]]] = []
-        self._registry = CollectorRegistry(auto_describe=False)
-        self._registry.register(self)
 
     def generation(self, done: GenerationRecord) -> None:
         """Count one finished generation."""
@@ -108,10 +107,16 @@ class Metrics(Collector):
 
     def text(self) -> bytes:
         """Everything, in the text format."""
-        return generate_latest(self._registry)
+        from prometheus_client import CollectorRegistry, generate_latest
 
-    def collect(self) -> Iterator[Metric]:
-        """For prometheus_client."""
+        registry = CollectorRegistry(auto_describe=False)
+        registry.register(cast("Collector", self))  # it is one by its method `collect`
+        return generate_latest(registry)
+
+    def collect(self) -> "Iterator[Metric]":
+        """Yield every metric; `prometheus_client` calls it at a scrape."""
+        from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
+
         self._fold()
         labels = ["model", "provider"]
         requests = CounterMetricFamily("trunkline_requests", "Generations by outcome.", labels=[*labels, "status"])

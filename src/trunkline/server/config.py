@@ -1,8 +1,13 @@
-"""What the server is told: the configuration's `server` block."""
+"""The configuration's `server`, `response_cache`, `auth` and `keys` blocks."""
 
+from decimal import Decimal
 from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
+
+from trunkline.catalog.config import usd
+from trunkline.model.money import MAX_PICO, PICO_PER_USD, Pico, from_usd
+from trunkline.routing.config import PolicySettings
 
 Seconds = Annotated[float, Meta(gt=0, le=86_400)]
 
@@ -45,3 +50,32 @@ class ServerSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """For a kept-alive connection between two requests."""
     write_stall_s: Seconds = 300.0
     """For a client to take bytes that wait for it."""
+
+
+class AuthSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Whether clients must authenticate."""
+
+    required: bool = True
+    """Whether a request needs a key. If not, a request without one is charged to the key `anonymous`."""
+
+
+class KeySettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """An API key of a client, declared in the configuration beside those made by command."""
+
+    name: Annotated[str, Meta(min_length=1, max_length=128)]
+    """The key's name in records and metrics."""
+    secret: str
+    """The API key that the client sends; best written as `${VARIABLE}`."""
+    limit_usd: Annotated[Decimal, usd(MAX_PICO // PICO_PER_USD)] | None = None
+    """The most it may spend in total, in USD; without it there is no limit."""
+    routing: PolicySettings = PolicySettings()
+    """Which endpoints may serve its requests, in addition to `routing.policy`, which holds for all keys."""
+
+    @property
+    def limit(self) -> Pico | None:
+        """The limit in pico-dollars."""
+        return None if self.limit_usd is None else from_usd(self.limit_usd)
+
+    def __repr__(self) -> str:
+        """Without the secret."""
+        return f"KeySettings(name={self.name!r}, limit_usd={self.limit_usd!r})"

@@ -22,12 +22,15 @@ from typing import Any
 import msgspec
 from sqlalchemy import make_url
 
-from trunkline.app import App, Parts, SystemClock, build
+from trunkline.app.application import App, Parts
+from trunkline.app.build import build
+from trunkline.app.clock import SystemClock
 from trunkline.engine.stages import Stage
 from trunkline.model.record import GenerationRecord
 from trunkline.plugins.order import STAGES
 from trunkline.server.http.protocol import Connection, Timekeeper
-from trunkline.settings import Settings, StorageSettings, parse
+from trunkline.settings import Settings, parse
+from trunkline.storage.config import StorageSettings
 from trunkline.storage.database import open_database
 from trunkline.transport.demo import DemoTransport, Switch
 from trunkline.transport.http1 import Http1Transport, default_ssl_context
@@ -63,7 +66,7 @@ class RunningGateway:
     @property
     def parts(self) -> Parts:
         """What a reload does not change: the journal, the database, the credentials, the metrics."""
-        return self.app._parts  # noqa: SLF001 - tests look inside  # pyright: ignore[reportPrivateUsage]
+        return self.app.parts
 
     @property
     def connections(self) -> set[Connection]:

@@ -205,7 +205,7 @@ async def test_after_a_crash(ago: float, tmp_path: Path, upstream: Counting) -> 
 
 
 async def test_a_lease_is_renewed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("trunkline.app.RENEW_S", 0.05)
+    monkeypatch.setattr("trunkline.app.background.RENEW_S", 0.05)
     renewed: list[float] = []
     renew = IdempotencyStore.renew
 

@@ -11,7 +11,7 @@ import msgspec
 import pytest
 from api_help import KEY, LIMIT, MODEL, POOR, Api, Counting, Reply, running, until
 
-from trunkline.app import SystemClock
+from trunkline.app.clock import SystemClock
 from trunkline.storage.database import open_database
 from trunkline.storage.journal import FileJournal
 from trunkline.storage.keys import KeyRing

@@ -10,7 +10,7 @@ from api_help import KEY, MODEL, OTHER, POOR, Api, check, running, until
 from openai import DefaultAsyncHttpxClient
 from test_dialects import ASKS, EACH, MESSAGES, RESPONSES, STREAMED, ask, error_type, frames, settings
 
-from trunkline.app import SystemClock
+from trunkline.app.clock import SystemClock
 from trunkline.model.key import ANONYMOUS
 from trunkline.presets.names import raw
 from trunkline.storage import PresetStore, open_database

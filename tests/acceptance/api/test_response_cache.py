@@ -15,7 +15,8 @@ from openai import AsyncOpenAI, DefaultAsyncHttpxClient
 from test_dialects import ASKS, frames
 from test_dialects import ask as ask_in
 
-from trunkline.app import App
+from trunkline.app.application import App
+from trunkline.app.reload import apply
 from trunkline.dialects.common.sse import KEEP_ALIVE
 from trunkline.dialects.registry import CLIENTS
 from trunkline.ports import CachedAnswer
@@ -295,7 +296,7 @@ async def test_a_reload_sets_other_bounds(tmp_path: Path) -> None:
         await ask(api)
         blocks = {"response_cache": {"max_answers": 0, "max_answer_bytes": 10}}
         changed = parse(msgspec.json.encode(blocks), {}).response_cache
-        app.apply(msgspec.structs.replace(app.settings, response_cache=changed))
+        apply(app, msgspec.structs.replace(app.settings, response_cache=changed))
         assert (len(api.gateway.parts.answers), app.state.max_answer_bytes) == (0, 10)
         assert [cached(await ask(api)) for _ in range(2)] == ["MISS", "MISS"]
 

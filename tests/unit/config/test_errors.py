@@ -58,7 +58,7 @@ def test_a_key_of_the_environment_that_cannot_be_sent() -> None:
 
 
 def test_shared_state_without_its_package(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("trunkline.settings.find_spec", lambda name: None)
+    monkeypatch.setattr("trunkline.settings.validation.find_spec", lambda name: None)
     assert line("shared_state: {url: 'redis://:topsecret@h:6379/0'}") == (
         "trunkline.yaml:1: shared_state.url: it needs a package: pip install 'trunkline[redis]'"
     )

@@ -187,7 +187,7 @@ def test_a_compatible_provider_is_one_entry_of_data(monkeypatch: pytest.MonkeyPa
     ((slug, entry),) = added.items()
     table = {**compatible(), **added}
     monkeypatch.setattr("trunkline.providers.resolve.compatible", lambda: table)
-    monkeypatch.setattr("trunkline.settings.compatible", lambda: table)
+    monkeypatch.setattr("trunkline.settings.environment.compatible", lambda: table)
     assert entry.env is not None
     settings = parse(b"", {entry.env: "k"})
     provider = settings.providers[slug]

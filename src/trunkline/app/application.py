@@ -1,0 +1,60 @@
+"""The running gateway: the parts that stay open, and the state that a reload replaces."""
+
+from collections.abc import Callable, Mapping
+
+from msgspec import Struct
+
+from trunkline.catalog.models import Lists
+from trunkline.engine.credentials import Credentials
+from trunkline.engine.router import Memory
+from trunkline.engine.signature_memory import SignatureMemory
+from trunkline.engine.stages import Pipeline
+from trunkline.ledger.budget import Budgets
+from trunkline.observe.metrics import Metrics
+from trunkline.ports import Clock, DirectTransport
+from trunkline.providers.authority import Authority
+from trunkline.routing.order import Draw
+from trunkline.server.routes import GatewayServer
+from trunkline.server.state import State
+from trunkline.settings import Settings
+from trunkline.storage.answer_cache import MemoryAnswerCache
+from trunkline.storage.flusher import Flusher
+from trunkline.storage.journal import FileJournal
+from trunkline.storage.keys import KeyRing
+from trunkline.storage.shared import SharedFacts
+from trunkline.transport.write_batching import WriteBatcher
+
+
+class Parts(Struct, frozen=True, kw_only=True):
+    """The parts that a reload keeps."""
+
+    clock: Clock
+    transport: DirectTransport
+    authority: Authority
+    credentials: Credentials
+    keys: KeyRing
+    answers: MemoryAnswerCache
+    budgets: Budgets
+    journal: FileJournal
+    flusher: Flusher
+    signatures: SignatureMemory
+    memory: Memory
+    draw: Draw
+    metrics: Metrics
+    batcher: WriteBatcher
+    new_id: Callable[[float], str]
+    pipeline: Pipeline | None
+    shared: SharedFacts | None = None
+
+
+class App(Struct, kw_only=True):
+    """A running gateway. `build` opens it, `reload` changes it."""
+
+    settings: Settings
+    state: State
+    server: GatewayServer
+    parts: Parts
+    environ: Mapping[str, str]
+    """The environment that a reload reads variables from."""
+    model_lists: Lists = {}
+    """The model lists of providers, as last fetched."""

@@ -1,0 +1,203 @@
+"""Open the parts of a gateway in order, and close them in reverse. Tests pass their own ports."""
+
+import contextlib
+import os
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from pathlib import Path
+from random import random
+from secrets import token_hex
+
+from trunkline.app.application import App, Parts
+from trunkline.app.background import BackgroundTasks
+from trunkline.app.clock import SystemClock
+from trunkline.app.reload import declare_keys, engine_context
+from trunkline.engine.credentials import Credentials
+from trunkline.engine.router import memory
+from trunkline.engine.signature_memory import SignatureMemory
+from trunkline.engine.stages import Pipeline, Stage
+from trunkline.ledger.budget import Budgets
+from trunkline.model.facts import Fact, Rested
+from trunkline.observe.metrics import Metrics
+from trunkline.plugins.order import STAGES
+from trunkline.ports import AnswerCache, Clock, DirectTransport
+from trunkline.providers.authority import Authority
+from trunkline.routing.order import Draw
+from trunkline.server.inference import Ids
+from trunkline.server.routes import GatewayServer
+from trunkline.server.state import State
+from trunkline.settings import Settings
+from trunkline.storage.answer_cache import MemoryAnswerCache
+from trunkline.storage.database import open_database
+from trunkline.storage.flusher import Flusher
+from trunkline.storage.generations import GenerationStore
+from trunkline.storage.idempotency import IdempotencyStore
+from trunkline.storage.journal import FileJournal
+from trunkline.storage.keys import KeyRing
+from trunkline.storage.presets import PresetStore
+from trunkline.storage.shared import SharedFacts
+from trunkline.transport.demo import DemoTransport, Switch
+from trunkline.transport.http1 import Http1Transport
+from trunkline.transport.proxy import Proxies
+from trunkline.transport.write_batching import WriteBatcher
+
+
+@contextlib.asynccontextmanager
+async def open_transport(
+    clock: Clock | None = None, batcher: WriteBatcher | None = None
+) -> AsyncGenerator[DirectTransport]:
+    """Open the network client and the demo provider, with proxies from the usual environment variables."""
+    clock = clock or SystemClock()
+    at_end = None if batcher is None else batcher.send
+    network = Http1Transport(clock=clock, proxies=Proxies.from_environ(os.environ), at_end=at_end)
+    transport = Switch(network, DemoTransport(clock))
+    try:
+        yield transport
+    finally:
+        await transport.close()
+
+
+def journal_folder(url: str) -> Path:
+    """The folder of the usage journal: beside a database file, otherwise `data/journal`."""
+    _, slashes, path = url.partition(":///")
+    return (Path(path).parent if slashes and path and url.startswith("sqlite") else Path("data")) / "journal"
+
+
+@contextlib.asynccontextmanager
+async def build(
+    settings: Settings,
+    *,
+    clock: Clock | None = None,
+    transport: DirectTransport | None = None,
+    environ: Mapping[str, str] | None = None,
+    draw: Draw = random,
+    stages: Sequence[Stage] = STAGES,
+) -> AsyncGenerator[App]:
+    """Open a gateway; it closes when the context ends.
+
+    Tests pass their own *clock*, *transport*, *draw* and *stages*.
+
+    Raises:
+        DatabaseUnusable: the database cannot be opened.
+    """
+    clock = clock or SystemClock()
+    async with contextlib.AsyncExitStack() as stack:
+        database = await open_database(settings.storage.url)
+        stack.push_async_callback(database.close)
+        keys = KeyRing(database, clock)
+        declare_keys(keys, settings)
+        await keys.load()
+        presets = PresetStore(database, clock)
+        await presets.refresh()
+        journal = FileJournal(journal_folder(settings.storage.url))
+        journal.open()
+        stack.callback(journal.close)
+        flusher = Flusher(database, journal)
+        await flusher.start()
+        stack.push_async_callback(flusher.stop)
+        store = GenerationStore(database, clock, journal=journal, flusher=flusher, siblings=settings.server.workers > 1)
+        cache = settings.response_cache
+        answers = MemoryAnswerCache(clock.monotonic, max_bytes=cache.max_bytes, max_answers=cache.max_answers)
+        budgets = Budgets()
+        await store.refresh(budgets)
+        batcher = WriteBatcher(journal.write)
+        if transport is None:
+            transport = await stack.enter_async_context(open_transport(clock, batcher))
+        shared, kept = open_shared(settings, clock, answers)
+        parts = Parts(
+            clock=clock,
+            transport=transport,
+            authority=Authority(clock, transport),
+            credentials=Credentials(clock.monotonic),
+            keys=keys,
+            answers=answers,
+            budgets=budgets,
+            journal=journal,
+            flusher=flusher,
+            signatures=SignatureMemory(clock.monotonic),
+            memory=memory(),
+            draw=draw,
+            metrics=Metrics(),
+            batcher=batcher,
+            new_id=Ids(),
+            pipeline=Pipeline(stages) if stages else None,
+            shared=shared,
+        )
+        catalog = settings.catalog(now=clock.now())
+        state = State(
+            clock=clock,
+            keys=keys,
+            budgets=budgets,
+            generations=store,
+            idempotency=IdempotencyStore(database),
+            presets=presets,
+            answers=kept,
+            max_answer_bytes=cache.max_answer_bytes,
+            metrics=parts.metrics,
+            new_id=parts.new_id,
+            catalog=catalog,
+            engine=engine_context(settings, catalog, parts),
+            auth_required=settings.auth.required,
+            unready=lambda: None if journal.healthy else "the server cannot record usage now",
+        )
+        server = GatewayServer(state, settings.server)
+        add_gauges(parts, server)
+        if shared is not None:
+            stack.push_async_callback(shared.close)
+            await share(shared, state, parts)
+        environ = os.environ if environ is None else environ
+        app = App(settings=settings, state=state, server=server, parts=parts, environ=environ)
+        background = BackgroundTasks(app)
+        background.start()
+        stack.push_async_callback(background.stop)
+        yield app
+
+
+def add_gauges(parts: Parts, server: GatewayServer) -> None:
+    """Add the values that are read from other parts at a scrape to the metrics."""
+    journal, answers = parts.journal, parts.answers
+    parts.metrics.gauges += [
+        ("trunkline_connections", "Client connections.", lambda: len(server.connections)),
+        ("trunkline_journal_pending", "Records that wait for the database.", lambda: journal.pending),
+        ("trunkline_journal_healthy", "1 where the journal can be written.", lambda: int(journal.healthy)),
+        ("trunkline_database_failing", "1 while the database takes nothing.", lambda: int(parts.flusher.failing)),
+        ("trunkline_response_cache_bytes", "What the response cache holds.", lambda: answers.size),
+        ("trunkline_response_cache_answers", "How many answers the response cache holds.", lambda: len(answers)),
+        (
+            "trunkline_credentials_refused",
+            "Answers that refused one of our credentials.",
+            lambda: parts.credentials.quarantined,
+        ),
+    ]
+
+
+def open_shared(settings: Settings, clock: Clock, answers: MemoryAnswerCache) -> tuple[SharedFacts | None, AnswerCache]:
+    """Open the state that replicas share, if configured, and choose the response cache: shared, or else *answers*."""
+    if settings.shared_state.url is None:
+        return None, answers
+    from trunkline.storage.redis import RedisAnswerCache, RedisLog, open_redis
+
+    redis = open_redis(settings.shared_state.url)
+    shared = SharedFacts(RedisLog(redis), monotonic=clock.monotonic, replica=token_hex(8))
+    return shared, RedisAnswerCache(redis, lambda: shared.up and answers.keeps)
+
+
+async def share(shared: SharedFacts, state: State, parts: Parts) -> None:
+    """Publish what this replica observes, learn what others published, and report whether that works."""
+
+    def learn(fact: Fact, age_s: float) -> None:
+        if isinstance(fact, Rested):
+            parts.credentials.learn(fact)
+        else:
+            state.engine.router.learn(fact, age_s)
+
+    parts.credentials.tell = shared.tell
+    state.sharing = lambda: shared.up
+    parts.metrics.gauges.append(
+        ("trunkline_shared_state_up", "1 while the shared state can be reached.", lambda: int(shared.up))
+    )
+    parts.metrics.counters += [
+        ("trunkline_shared_facts_sent", "Facts that were told to the other replicas.", lambda: shared.sent),
+        ("trunkline_shared_facts_received", "Facts that other replicas told.", lambda: shared.received),
+        ("trunkline_shared_facts_dropped", "Facts that could not be told or read.", lambda: shared.dropped),
+    ]
+    await shared.open(learn)

@@ -1,0 +1,11 @@
+"""The configuration file and the environment, read once into frozen `Settings`.
+
+`schema` has the types, `reader` turns YAML into them with line numbers, `validation` checks what types cannot express,
+`environment` reads environment variables, and `loading` puts these together.
+"""
+
+from trunkline.settings.errors import ConfigError
+from trunkline.settings.loading import load, parse, with_server
+from trunkline.settings.schema import Configuration, Settings
+
+__all__ = ["ConfigError", "Configuration", "Settings", "load", "parse", "with_server"]

@@ -1,0 +1,111 @@
+"""Write `src/trunkline/catalog/prices.json` from the installed package `genai-prices`: `make prices`.
+
+The file has one model a line, so that a new version shows what changed. To take a newer version of the package, run
+`make lock ARGS='--upgrade-package genai-prices'`, `make test` and then `make prices`.
+"""
+
+import datetime
+import json
+from importlib.metadata import distribution
+from pathlib import Path
+from typing import Any
+
+from genai_prices.data import providers
+from genai_prices.types import (
+    ClauseAnd,
+    ClauseContains,
+    ClauseEndsWith,
+    ClauseEquals,
+    ClauseOr,
+    ClauseRegex,
+    ClauseStartsWith,
+    ConditionalPrice,
+    ModelInfo,
+    ModelPrice,
+    StartDateConstraint,
+    TieredPrices,
+    TimeOfDateConstraint,
+)
+
+CATALOG = Path(__file__).resolve().parent.parent / "src" / "trunkline" / "catalog"
+RATES = ("input_mtok", "output_mtok", "cache_read_mtok", "cache_write_mtok", "requests_kcount")
+"""The rates that we use. The package has more, for audio and images."""
+
+
+def match(clause: Any) -> dict[str, Any]:
+    """A condition on a model's name."""
+    match clause:
+        case ClauseOr(or_=clauses):
+            return {"any": [match(one) for one in clauses]}
+        case ClauseAnd(and_=clauses):
+            return {"all": [match(one) for one in clauses]}
+        case ClauseRegex(regex=pattern):
+            return {"regex": pattern}
+        case ClauseEquals() | ClauseStartsWith() | ClauseEndsWith() | ClauseContains():
+            return {name: text.lower() for name, text in vars(clause).items()}
+        case _:
+            raise TypeError(f"a condition of a kind that is not known: {clause!r}")
+
+
+def rates(price: ModelPrice) -> dict[str, str]:
+    """USD per million tokens and per thousand requests; of tiers the first."""
+    found = {name: getattr(price, name, None) for name in RATES}
+    base = {name: value.base if isinstance(value, TieredPrices) else value for name, value in found.items()}
+    return {name: str(value) for name, value in base.items() if value is not None}
+
+
+def conditional(price: ConditionalPrice) -> dict[str, Any]:
+    """A price and the time in which it applies."""
+    said: dict[str, Any] = {"rates": rates(price.prices)}
+    match price.constraint:
+        case None:
+            pass
+        case StartDateConstraint(start_date=date):
+            said["start_date"] = date.isoformat()
+        case TimeOfDateConstraint(start_time=start, end_time=end):
+            said |= {"start_time": utc(start), "end_time": utc(end)}
+        case unknown:
+            raise TypeError(f"a constraint of a kind that is not known: {unknown!r}")
+    return said
+
+
+def utc(time: datetime.time) -> str:
+    """A time of day in UTC."""
+    day = datetime.datetime.combine(datetime.date(1970, 1, 1), time, time.tzinfo or datetime.UTC)
+    return day.astimezone(datetime.UTC).time().isoformat()
+
+
+def model(info: ModelInfo) -> dict[str, Any]:
+    """A model with its prices."""
+    prices = [ConditionalPrice(prices=info.prices)] if isinstance(info.prices, ModelPrice) else info.prices
+    said = {"id": info.id, "match": match(info.match), "context": info.context_window}
+    said["prices"] = [conditional(one) for one in prices]
+    return {name: value for name, value in said.items() if value is not None}
+
+
+def table() -> str:
+    """The content of the file."""
+    package = distribution("genai-prices")
+    head = {
+        "source": f"genai-prices {package.version}, https://github.com/pydantic/genai-prices",
+        "license": "MIT, see prices.LICENSE",
+        "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
+    }
+    parts = []
+    for provider in sorted(providers, key=lambda one: one.id):
+        lines = ",\n".join(f"    {json.dumps(model(info), ensure_ascii=False)}" for info in provider.models)
+        fallback = json.dumps(provider.fallback_model_providers or [])
+        parts.append(f'  {json.dumps(provider.id)}: {{"fallback": {fallback}, "models": [\n{lines}\n  ]}}')
+    return json.dumps(head, indent=1)[:-2] + ',\n "providers": {\n' + ",\n".join(parts) + "\n }\n}\n"
+
+
+def licence() -> str:
+    """The package's licence, whose notice has to go with the data."""
+    (file,) = [one for one in distribution("genai-prices").files or () if one.name == "LICENSE"]
+    return file.read_text()
+
+
+if __name__ == "__main__":
+    (CATALOG / "prices.json").write_text(table(), "utf-8")
+    (CATALOG / "prices.LICENSE").write_text(licence(), "utf-8")
+    print("wrote src/trunkline/catalog/prices.json and prices.LICENSE")
