@@ -25,9 +25,9 @@ from msgspec import Struct
 from sqlalchemy.exc import SQLAlchemyError
 
 from trunkline import __version__
-from trunkline.catalog.models import Catalog, Lists
-from trunkline.catalog.probe import PROBE_TIMEOUTS, answering
-from trunkline.catalog.refresh import fetch_with, probe, refresh
+from trunkline.catalog.catalog import Catalog, ModelLists
+from trunkline.catalog.model_list_fetch import discover_local_servers, fetch_with, refresh_model_lists
+from trunkline.catalog.recovery_probe import PROBE_TIMEOUTS, responsive_providers
 from trunkline.engine.credentials import Credentials
 from trunkline.engine.error_scrubbing import Scrubber
 from trunkline.engine.generation import EngineContext
@@ -36,12 +36,12 @@ from trunkline.engine.signature_memory import SignatureMemory
 from trunkline.engine.targets import Targets
 from trunkline.ledger.budget import Budgets
 from trunkline.model.errors import TrunklineError
-from trunkline.model.facts import Fact, Rested
+from trunkline.model.replica_events import CredentialRested, ReplicaEvent
 from trunkline.observe.metrics import Metrics
 from trunkline.ports import AnswerCache, Clock, DirectTransport
-from trunkline.providers.authority import Authority
+from trunkline.providers.authentication import Authenticator
 from trunkline.routing.order import Draw
-from trunkline.server.http.protocol import Connection, Timekeeper
+from trunkline.server.http.protocol import Connection, ConnectionTimer
 from trunkline.server.inference import Ids
 from trunkline.server.routes import GatewayServer
 from trunkline.server.state import State
@@ -85,7 +85,7 @@ class Parts(Struct, frozen=True, kw_only=True):
 
     clock: Clock
     transport: DirectTransport
-    authority: Authority
+    authority: Authenticator
     credentials: Credentials
     keys: KeyRing
     answers: MemoryAnswerCache
@@ -118,7 +118,7 @@ class App:
         self.server = server
         self._parts = parts
         self._environ = environ
-        self._lists: Lists = {}
+        self._lists: ModelLists = {}
         self._tasks: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
@@ -177,8 +177,8 @@ class App:
         fetch = fetch_with(self._parts.transport)
         settings = self.settings
         authority = self._parts.authority
-        lists = {**self._lists, **await probe(settings.candidates, fetch, authority)}
-        lists = await refresh(settings.providers.values(), fetch, authority, lists)
+        lists = {**self._lists, **await discover_local_servers(settings.candidates, fetch, authority)}
+        lists = await refresh_model_lists(settings.providers.values(), fetch, authority, lists)
         if lists != self._lists:
             self._lists = lists
             self._rebuild()
@@ -202,7 +202,7 @@ class App:
                 continue
             providers = self.state.catalog.providers
             slugs = sorted({endpoint.provider for endpoint in troubled})
-            back = await answering([providers[slug] for slug in slugs], fetch, self._parts.authority)
+            back = await responsive_providers([providers[slug] for slug in slugs], fetch, self._parts.authority)
             for endpoint in troubled:
                 if endpoint.provider in back:
                     router.recovered(endpoint)
@@ -273,7 +273,7 @@ def engine_context(settings: Settings, catalog: Catalog, parts: Parts) -> Engine
         credentials=parts.credentials,
         monotonic=parts.clock.monotonic,
         draw=parts.draw,
-        tell=None if parts.shared is None else parts.shared.tell,
+        publish=None if parts.shared is None else parts.shared.publish,
     )
     secrets = [secret for credential in credentials for secret in credential.secrets]
     secrets += [key.secret for key in settings.keys]
@@ -359,7 +359,7 @@ async def build(
         parts = Parts(
             clock=clock,
             transport=transport,
-            authority=Authority(clock, transport),
+            authority=Authenticator(clock, transport),
             credentials=Credentials(clock.monotonic),
             keys=keys,
             answers=answers,
@@ -428,14 +428,14 @@ def open_shared(settings: Settings, clock: Clock, answers: MemoryAnswerCache) ->
 async def share(shared: SharedFacts, state: State, parts: Parts) -> None:
     """Tell what is seen here, learn what others saw, and say whether that works."""
 
-    def learn(fact: Fact, age_s: float) -> None:
-        if isinstance(fact, Rested):
-            parts.credentials.learn(fact)
+    def learn(fact: ReplicaEvent, age_s: float) -> None:
+        if isinstance(fact, CredentialRested):
+            parts.credentials.apply_replica_event(fact)
         else:
-            state.engine.router.learn(fact, age_s)
+            state.engine.router.apply_replica_event(fact, age_s)
 
-    parts.credentials.tell = shared.tell
-    state.sharing = lambda: shared.up
+    parts.credentials.publish = shared.publish
+    state.shared_state_reachable = lambda: shared.up
     parts.metrics.gauges.append(
         ("trunkline_shared_state_up", "1 while the shared state can be reached.", lambda: int(shared.up))
     )
@@ -469,7 +469,7 @@ class UvicornServer(uvicorn.Server):
         self._banner = banner
         self._stack = contextlib.AsyncExitStack()
         self._app: App | None = None
-        self._keeper: Timekeeper | None = None
+        self._keeper: ConnectionTimer | None = None
         self._hangup: Any = None
 
     def _protocol(self, **_: Any) -> Connection:
@@ -480,7 +480,7 @@ class UvicornServer(uvicorn.Server):
         """Open the gateway, then listen."""
         self._app = app = await self._stack.enter_async_context(build(self._settings))
         self.server_state.connections = app.server.connections  # type: ignore[assignment]  # our own protocol class
-        self._keeper = Timekeeper(app.server, asyncio.get_running_loop())
+        self._keeper = ConnectionTimer(app.server, asyncio.get_running_loop())
         self._keeper.start()
         if hasattr(signal, "SIGHUP"):
             asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, app.reload)

@@ -41,14 +41,21 @@ from msgspec.inspect import (
     type_info,
 )
 
-from trunkline.catalog.config import EndpointSettings, ModelSettings, usd
-from trunkline.catalog.models import Catalog, Lists, build
+from trunkline.catalog.catalog import Catalog, ModelLists, build_catalog
+from trunkline.catalog.config import EndpointSettings, ModelSettings, usd_range
 from trunkline.model.money import MAX_PICO, PICO_PER_USD, Pico, from_usd
 from trunkline.ports import Timeouts
-from trunkline.providers.base import DEMO, Provider
+from trunkline.providers.build import (
+    build_provider,
+    find_faults,
+    from_environment,
+    is_header_safe,
+    ollama_candidate,
+    variables,
+)
 from trunkline.providers.compatible import compatible
 from trunkline.providers.config import ProviderSettings
-from trunkline.providers.resolve import faults, from_environment, ollama, prepare, sendable, variables
+from trunkline.providers.provider import DEMO, Provider
 from trunkline.routing.config import PolicySettings, RoutingSettings
 from trunkline.server.config import ResponseCacheSettings, ServerSettings
 
@@ -105,7 +112,7 @@ class KeySettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     """What the key is called in records and metrics."""
     secret: str
     """What the client sends, best as `${VARIABLE}`."""
-    limit_usd: Annotated[Decimal, usd(MAX_PICO // PICO_PER_USD)] | None = None
+    limit_usd: Annotated[Decimal, usd_range(MAX_PICO // PICO_PER_USD)] | None = None
     """What it may ever spend, in USD; none without."""
     routing: PolicySettings = PolicySettings()
     """Who may serve its requests, beside what `routing.policy` says for all."""
@@ -140,7 +147,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     """Everything that was configured, ready to be handed down in pieces.
 
     `providers` are those of the file, or of the environment where the file has no `providers` block, and always `demo`.
-    `candidates` are servers on this machine that are part of it if they answer (`catalog.refresh.probe`): an Ollama,
+    `candidates` are servers on this machine that are part of it if they answer (`discover_local_servers`): an Ollama,
     where providers were found from the environment. `file` is what was read, None for none.
     """
 
@@ -157,14 +164,14 @@ class Settings(Struct, frozen=True, kw_only=True):
     candidates: tuple[Provider, ...] = ()
     file: Path | None = None
 
-    def catalog(self, lists: Lists | None = None, *, now: float) -> Catalog:
+    def catalog(self, lists: ModelLists | None = None, *, now: float) -> Catalog:
         """The catalog, with what providers and candidates have said of their models. *now* is Unix seconds.
 
         A candidate is in it once it has answered, or if a model of the configuration names it.
         """
         named = {endpoint.provider for model in self.models.values() for endpoint in model.endpoints} | set(lists or ())
         there = {one.slug: one for one in self.candidates if one.slug in named}
-        return build({**self.providers, **there}, self.models, lists, now=now)
+        return build_catalog({**self.providers, **there}, self.models, lists, now=now)
 
 
 def load(path: Path | None, environ: Mapping[str, str]) -> Settings:
@@ -208,10 +215,10 @@ def _settings(configuration: Configuration, environ: Mapping[str, str], path: Pa
     listed = _providers_with_models(configuration)
     if blocks is None:
         providers = from_environment(_clean(environ))
-        candidates: tuple[Provider, ...] = (ollama(environ),)
+        candidates: tuple[Provider, ...] = (ollama_candidate(environ),)
     else:
         providers = {
-            slug: prepare(slug, block, _clean(environ), listed=slug in listed) for slug, block in blocks.items()
+            slug: build_provider(slug, block, _clean(environ), listed=slug in listed) for slug, block in blocks.items()
         }
         candidates = ()
     return Settings(
@@ -239,7 +246,7 @@ def _clean(environ: Mapping[str, str]) -> dict[str, str]:
     said = {name: environ[name].strip() for name in variables() if environ.get(name, "").strip()}
     keys = {entry.env for entry in compatible().values() if entry.env}
     for name in sorted(keys & said.keys()):
-        if not sendable(said[name]):
+        if not is_header_safe(said[name]):
             raise ConfigError(f"the environment variable {name}: has a space or a control character in it")
     return said
 
@@ -616,7 +623,7 @@ def _check_keys(keys: tuple[KeySettings, ...], reader: _Reader) -> None:
     secrets: dict[str, int] = {}
     for index, key in enumerate(keys):
         path: Path_ = ("keys", index)
-        if not sendable(key.secret):
+        if not is_header_safe(key.secret):
             reader.fail((*path, "secret"), "is empty, or has a space or a control character in it")
         for seen, value, word in ((names, key.name, "name"), (secrets, key.secret, "secret")):
             if value in seen:
@@ -641,7 +648,7 @@ def _check_provider(slug: str, provider: ProviderSettings, reader: _Reader, envi
         reader.fail((*path, "base_url"), f"missing, and {slug!r} is not a provider whose address is known{hint}")
     for dialect, url in (provider.also or {}).items():
         _check_address(url, (*path, "also", dialect), reader)
-    for where, fault in faults(slug, provider, environ):
+    for where, fault in find_faults(slug, provider, environ):
         reader.fail((*path, *where), fault)
     _check_headers(provider, path, reader)
 

@@ -9,8 +9,8 @@ from collections.abc import Callable
 
 from trunkline.dialects.common.upstream_errors import MAX_REST_S
 from trunkline.model.errors import TrunklineError, UpstreamDenied, UpstreamLimited
-from trunkline.model.facts import Fact, Rested
-from trunkline.providers.base import Credential, Provider
+from trunkline.model.replica_events import CredentialRested, ReplicaEvent
+from trunkline.providers.provider import Credential, Provider
 
 REST_UNTOLD_S = 1.0
 """After a 429 that names no time."""
@@ -38,7 +38,7 @@ class Credentials:
         self._states: dict[tuple[str, str], _State] = {}
         self._turn: dict[str, int] = {}
         self.quarantined = 0
-        self.tell: Callable[[Fact], None] | None = None
+        self.publish: Callable[[ReplicaEvent], None] | None = None
         """Told what the other replicas should know, where there are any."""
 
     def pick(self, provider: Provider) -> Credential:
@@ -80,7 +80,7 @@ class Credentials:
                 return False
         return True
 
-    def learn(self, fact: Rested) -> None:
+    def apply_replica_event(self, fact: CredentialRested) -> None:
         """Another replica has seen a credential limited or refused."""
         error: TrunklineError
         if fact.denied:
@@ -103,7 +103,7 @@ class Credentials:
 
     def failed(self, provider: Provider, credential: Credential, error: TrunklineError) -> None:
         """Take note of what an answer says of *credential*."""
-        if not provider.rests:
+        if not provider.credentials_rest:
             return
         if isinstance(error, UpstreamLimited):
             wait = REST_UNTOLD_S if error.retry_after_s is None else error.retry_after_s
@@ -123,9 +123,11 @@ class Credentials:
         else:
             return
         self._rest(state, wait, error)
-        if self.tell is not None:
+        if self.publish is not None:
             denied = isinstance(error, UpstreamDenied)
-            self.tell(Rested(provider.slug, credential.id, min(wait, MAX_REST_S), denied, error.upstream_status))
+            self.publish(
+                CredentialRested(provider.slug, credential.id, min(wait, MAX_REST_S), denied, error.upstream_status)
+            )
 
     def served(self, provider: Provider, credential: Credential) -> None:
         """*credential* was accepted: what was held against it is forgotten, unless it rests since this call began."""

@@ -52,7 +52,7 @@ from trunkline.model.loss import Loss
 from trunkline.model.record import GenerationRecord, Status
 from trunkline.model.usage import FREE, Cost, Usage
 from trunkline.ports import EVENT_STREAM, Clock, DirectTransport, Journal, Response, Sink, Timeouts
-from trunkline.providers.base import Credential, Provider
+from trunkline.providers.provider import Credential, Provider
 from trunkline.transport.write_batching import WriteBatcher, Written
 
 MAX_ERROR_BYTES = 64 * 1024

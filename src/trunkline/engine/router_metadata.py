@@ -11,7 +11,7 @@ from trunkline.engine.router import Route
 from trunkline.model.endpoint import Endpoint
 from trunkline.model.errors import Attempt, NoEndpoint
 from trunkline.model.loss import Loss
-from trunkline.routing.plan import filtered
+from trunkline.routing.plan import excluded_endpoints
 
 
 def metadata(
@@ -45,7 +45,7 @@ def metadata(
             ],
         },
         "attempts": tried,
-        "filtered": filtered(plan.removed),
+        "filtered": excluded_endpoints(plan.excluded),
         "sticky": plan.sticky is not None,
         "translation": translation(losses, way=way, dialect=dialect),
     }

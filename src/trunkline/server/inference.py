@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from trunkline.dialects.interfaces import Call, Client
 from trunkline.engine.context import Context, RequestHeaders
-from trunkline.engine.expressible import says_all
+from trunkline.engine.expressible import is_expressible
 from trunkline.engine.generation import Generation, error_headers, id_header
 from trunkline.engine.router_metadata import of_failure
 from trunkline.ledger.cost import worst_case
@@ -110,7 +110,7 @@ class Inference:
         try:
             begun = state.clock.monotonic()
             key = admitted(state, said)
-            body = exchange.whole()
+            body = exchange.complete_body()
             ctx = self._context(said, key, body, id_, now, begun)
             if ctx.preset is not None and ctx.preset.cache_enabled:  # it wants the response cache
                 self._ended()
@@ -155,7 +155,7 @@ class Inference:
     def _accept(self, ctx: Context, body_bytes: int, exchange: Exchange, sink: Sink) -> Generation:
         """Who is asked, and whether there is money for it."""
         state, call = self._state, ctx.call
-        body_bytes += 0 if ctx.preset is None else ctx.preset.grown
+        body_bytes += 0 if ctx.preset is None else ctx.preset.added_bytes
         try:
             route = state.engine.router.route(
                 self._client,
@@ -163,7 +163,7 @@ class Inference:
                 ctx.key,
                 body_bytes=body_bytes,
                 session_id=ctx.session_id,
-                says_all=partial(says_all, state.engine, self._client, call)
+                is_expressible=partial(is_expressible, state.engine, self._client, call)
                 if call.preferences.require_parameters
                 else None,
             )

@@ -24,7 +24,7 @@ from sqlalchemy import make_url
 
 from trunkline.app import App, Parts, SystemClock, build
 from trunkline.model.record import GenerationRecord
-from trunkline.server.http.protocol import Connection, Timekeeper
+from trunkline.server.http.protocol import Connection, ConnectionTimer
 from trunkline.settings import Settings, StorageSettings, parse
 from trunkline.storage.database import open_database
 from trunkline.transport.demo import DemoTransport, Switch
@@ -129,7 +129,7 @@ async def running_gateway(
     network = Http1Transport(clock=clock, ssl_context=ssl_context or _authorities())
     transport = Switch(network, DemoTransport(clock))
     async with build(settings, clock=clock, transport=transport, environ={}) as app:
-        keeper = Timekeeper(app.server, loop)
+        keeper = ConnectionTimer(app.server, loop)
         keeper.start()
         server = await loop.create_server(lambda: Connection(app.server, loop), "127.0.0.1", 0)
         port = server.sockets[0].getsockname()[1]
