@@ -13,14 +13,14 @@ from typing import Any
 
 import msgspec
 
-from trunkline.catalog.models import Catalog
+from trunkline.catalog.catalog import Catalog
 from trunkline.dialects.interfaces import Call
 from trunkline.dialects.registry import CLIENTS
 from trunkline.engine.credentials import Credentials
 from trunkline.engine.router import Router, memory
 from trunkline.model.endpoint import DataPolicy, Endpoint, Model, Price
 from trunkline.model.key import ANONYMOUS
-from trunkline.providers.base import Provider
+from trunkline.providers.provider import Provider
 from trunkline.routing.config import RoutingSettings
 
 CALLS = 20_000

@@ -24,8 +24,8 @@ from pathlib import Path
 from random import Random
 from typing import Literal, NamedTuple, TypeAlias
 
+from trunkline.catalog.catalog import build_catalog
 from trunkline.catalog.config import EndpointSettings, ModelSettings, PriceSettings
-from trunkline.catalog.models import build
 from trunkline.dialects.interfaces import Call
 from trunkline.dialects.registry import CLIENTS
 from trunkline.engine.credentials import Credentials
@@ -36,10 +36,10 @@ from trunkline.model.errors import TrunklineError, UpstreamFailed, UpstreamLimit
 from trunkline.model.key import ANONYMOUS
 from trunkline.model.preferences import NO_PREFERENCES, Preferences
 from trunkline.model.usage import Usage
-from trunkline.providers.base import Credential, Provider
+from trunkline.providers.provider import Credential, Provider
 from trunkline.routing.config import RoutingSettings
+from trunkline.routing.endpoint_pool import Slot
 from trunkline.routing.plan import Plan
-from trunkline.routing.pool import Slot
 from trunkline.routing.statistics import DOWN, STABLE
 
 MODEL = "acme/large"
@@ -371,7 +371,7 @@ class Run:
             )
             for site, (prompt, completion) in zip(SITES, self._prices, strict=True)
         )
-        self.catalog = build(providers, {MODEL: ModelSettings(endpoints=endpoints)}, now=0)
+        self.catalog = build_catalog(providers, {MODEL: ModelSettings(endpoints=endpoints)}, now=0)
         self.router = Router(
             self.catalog,
             self._settings,

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from decimal import Decimal
     from pathlib import Path
 
-    from trunkline.catalog.models import Catalog
+    from trunkline.catalog.catalog import Catalog
     from trunkline.model.endpoint import Endpoint
     from trunkline.model.key import Key
     from trunkline.model.money import Pico
@@ -155,7 +155,7 @@ def _check(options: argparse.Namespace) -> int:
     print("providers:")
     for provider in catalog.providers.values():
         count = sum(endpoint.provider == provider.slug for model in catalog.models for endpoint in model.endpoints)
-        asked = ", asked for its models at start" if provider.discover and not provider.known else ""
+        asked = ", asked for its models at start" if provider.discover and not provider.known_models else ""
         credentials = _many(len(provider.credentials), "credential")
         print(f"  {provider.slug}: {provider.base_url}, {credentials}, {_many(count, 'endpoint')}{asked}")
     for candidate in settings.candidates:
@@ -209,13 +209,13 @@ def _per_million(pico: Pico | None) -> str:
 async def _ask(settings: Settings) -> Catalog:
     """The catalog, with what providers say of their models now."""
     from trunkline.app.build import open_transport
-    from trunkline.catalog.refresh import fetch_with, probe, refresh
-    from trunkline.providers.authority import Authority
+    from trunkline.catalog.model_list_fetch import discover_local_servers, fetch_with, refresh_model_lists
+    from trunkline.providers.authentication import Authenticator
 
     async with open_transport() as transport:
-        fetch, authority = fetch_with(transport), Authority(_Clock(), transport)
-        found = await probe(settings.candidates, fetch, authority)
-        lists = await refresh(settings.providers.values(), fetch, authority, found)
+        fetch, authority = fetch_with(transport), Authenticator(_Clock(), transport)
+        found = await discover_local_servers(settings.candidates, fetch, authority)
+        lists = await refresh_model_lists(settings.providers.values(), fetch, authority, found)
     return settings.catalog(lists, now=time.time())
 
 

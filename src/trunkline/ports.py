@@ -1,4 +1,4 @@
-"""What the core asks of the world, in the core's words. Tests hand in their own."""
+"""Interfaces to the outside world (clock, network, clients, storage) in the core's terms. Tests pass their own."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Protocol
@@ -10,14 +10,14 @@ from trunkline.model.record import GenerationRecord
 
 
 class Clock(Protocol):
-    """Time. `now` is Unix seconds and may jump; `monotonic` is seconds since some moment and never goes back."""
+    """Time. `now` is Unix seconds and may jump; `monotonic` is seconds since an arbitrary start and never decreases."""
 
     def now(self) -> float:
         """Unix seconds."""
         ...
 
     def monotonic(self) -> float:
-        """Seconds that only grow; durations come from this."""
+        """Monotonic seconds, for durations."""
         ...
 
 
@@ -27,25 +27,25 @@ class Timeouts(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     connect_s: float = 10.0
     """DNS, TCP, proxy and TLS together."""
     first_byte_s: float = 120.0
-    """From the request's last byte to the response head's last."""
+    """From the last byte of the request to the end of the response head."""
     first_content_s: float = 300.0
-    """From the request's last byte to the first event with content."""
+    """From the last byte of the request to the first event with content."""
     idle_s: float = 120.0
-    """Without a byte, once the head is there; and without progress of the request's upload."""
+    """Without any byte after the response head, and without progress of the request's upload."""
     content_idle_s: float = 180.0
-    """Without an event with content: pings and comments alone do not count."""
+    """Without an event with content. Pings and comments do not count."""
     total_s: float = 600.0
-    """The whole call, streams included."""
+    """The whole call, including streams."""
     pool_wait_s: float = 2.0
-    """For a connection to be free where the origin's limit is reached."""
+    """Waiting for a free connection where the origin's limit is reached."""
 
 
 class UpstreamRequest(Struct, frozen=True, kw_only=True, gc=False):
-    """An HTTP request that is ready to leave.
+    """An HTTP request that is ready to send.
 
     `origin` is `scheme://host:port` from the operator's configuration, never from a client. `head` is the request line
-    and all headers but `content-length`, each line ended with CRLF, without the blank line: prepared when the
-    configuration loads.
+    and all headers except `content-length`, each line ending with CRLF, without the final blank line. It is prepared
+    when the configuration loads.
     """
 
     origin: str
@@ -53,207 +53,213 @@ class UpstreamRequest(Struct, frozen=True, kw_only=True, gc=False):
     body: bytes
     timeouts: Timeouts
     max_connections: int = 1000
-    """To the origin, at one time."""
+    """The maximum number of simultaneous connections to the origin."""
 
 
 class Response(Protocol):
-    """An upstream's answer, its head read, its body under way. Exactly one of `read`, `pump`, `abort` ends it."""
+    """An upstream's response whose head has been read. Exactly one of `read`, `pump`, `abort` ends it."""
 
     status: int
     headers: Mapping[str, str]
-    """Lower-case names; the last of several wins, except that `set-cookie` is dropped."""
+    """Headers with lower-case names. The last of several values wins; `set-cookie` is dropped."""
 
     async def read(self, limit: int) -> bytes:
-        """The whole body, content-encoding removed.
+        """The whole body, with content-encoding removed.
 
         Raises:
-            UpstreamGarbled: it is longer than *limit* bytes, or not what its headers say.
+            UpstreamGarbled: the body is longer than *limit* bytes, or does not match its headers.
             UpstreamTruncated, UpstreamTimeout: as `pump`.
         """
         ...
 
     async def pump(self, on_chunk: Callable[[bytes], None]) -> None:
-        """Call *on_chunk* with each piece of the body as it arrives (content-encoding removed), return at its end.
+        """Call *on_chunk* with each piece of the body as it arrives (content-encoding removed); return at its end.
 
-        The call is made from the event loop's reader, with no task in between; it must not block. An exception that
-        it raises closes the connection and is raised here. The connection goes back to its pool when the body was read
-        to its end, else it is closed.
+        The event loop's reader calls it directly, without a task; it must not block. An exception that it raises closes
+        the connection and is raised here. The connection returns to its pool where the body was read to its end;
+        otherwise it is closed.
 
         Raises:
             UpstreamTruncated: the connection ended before the body did.
-            UpstreamGarbled: not HTTP, not the encoding it says, or over a bound.
+            UpstreamGarbled: invalid HTTP or content-encoding, or a limit was exceeded.
             UpstreamTimeout: `idle_s` or `total_s` passed.
         """
         ...
 
     def pause(self) -> None:
-        """Stop reading: the client is slow. Idle time is not counted until `resume`."""
+        """Stop reading because the client is slow. Idle time is not counted until `resume`."""
         ...
 
     def resume(self) -> None:
-        """Read on."""
+        """Continue reading."""
         ...
 
     def abort(self) -> None:
-        """Close the connection now; a `pump` or `read` under way raises `UpstreamTruncated`. Does nothing twice."""
+        """Close the connection now.
+
+        A running `pump` or `read` raises `UpstreamTruncated`. Repeated calls have no effect.
+        """
         ...
 
     def release(self) -> None:
-        """The rest does not matter: read to the end for a moment and bounded, to keep the connection, else close it.
+        """Discard the rest of the body: read a bounded amount for a moment to reuse the connection, else close it.
 
-        A `pump` under way returns at once. Does nothing after `abort` or the body's end.
+        A running `pump` returns at once. Has no effect after `abort` or after the body's end.
         """
         ...
 
 
 class Transport(Protocol):
-    """How requests leave."""
+    """Sends requests to upstreams."""
 
     def send(self, request: UpstreamRequest) -> Awaitable[Response]:
-        """Send *request* and wait for the head of the answer. Cancelling the call closes the connection.
+        """Send *request* and wait for the head of the response. Cancelling the call closes the connection.
 
-        A pooled connection that closed before any byte of the answer came is replaced once.
+        A pooled connection that was closed before any byte of the response is replaced once.
 
         Raises:
-            UpstreamUnreachable: DNS, refused, no route, TLS, proxy, or closed before any byte of the answer.
+            UpstreamUnreachable: DNS, refused, no route, TLS, proxy, or closed before any byte of the response.
             UpstreamTimeout: no connection or no head in time.
             UpstreamOverloaded: no connection was free within `pool_wait_s`.
-            UpstreamGarbled: the answer's head is not HTTP, or over a bound.
+            UpstreamGarbled: the head is not valid HTTP, or exceeds a limit.
             UpstreamTruncated: the connection ended inside the head.
         """
         ...
 
     async def close(self) -> None:
-        """Close every connection. Nothing is sent after this."""
+        """Close every connection. No request can be sent afterwards."""
         ...
 
 
 class DirectTransport(Transport, Protocol):
-    """A transport that can also do without a task, where nothing but bytes has to be waited for."""
+    """A transport that can also send without a task where it does not have to wait for a connection."""
 
     def begin(
         self, request: UpstreamRequest, on_chunk: Callable[[bytes], None], on_end: Callable[[bool], None]
     ) -> Response | None:
-        """As `send` and `pump` in one, with no task: None, and nothing done, where that would have to wait.
+        """Start `send` and `pump` without a task. Returns None, with no side effect, where it would have to wait.
 
         *on_chunk* is called as `pump` calls it, if the status is 200. *on_end* is called once, from the event loop's
-        reader or from `abort` or `release`: with True where the body has ended or was released, else with False. Then
-        the call is where `send` would have got to, and `headed` goes on with it. Until one of the two was called the
-        response has no status yet.
+        reader or from `abort` or `release`: with True where the body has ended or was released, otherwise with False.
+        After False the call is in the state that `send` would have reached, and `headed` continues it. Until one of the
+        two callbacks was called the response has no status.
         """
         ...
 
     def headed(self, response: Response) -> Awaitable[Response]:
-        """What `send` would have returned or raised for *response*, which `begin` made and which did not go well."""
+        """What `send` would have returned or raised for *response*, after `on_end` was called with False."""
         ...
 
 
 JSON = b"application/json"
 EVENT_STREAM = b"text/event-stream; charset=utf-8"
-"""The two content types of answers."""
+"""The two content types of responses."""
 
 
 class Listener(Protocol):
-    """Whoever answers, told how the client does."""
+    """Receives notifications about the client of a response."""
 
     def client_gone(self) -> None:
-        """It went away before its answer's end. Said once."""
+        """The client disconnected before the response's end. Called once."""
         ...
 
     def client_slow(self) -> None:
-        """It reads too slowly."""
+        """The client reads too slowly."""
         ...
 
     def client_ready(self) -> None:
-        """It has caught up."""
+        """The client has caught up."""
         ...
 
     def tick(self, now: float) -> None:
-        """It is neither slow nor gone: said now and then, with the monotonic time."""
+        """Called periodically with the monotonic time while the client is neither slow nor gone."""
         ...
 
 
 class Sink(Protocol):
-    """A client's side of one answer: `respond`, or `start` and any number of `write`, the last with `last=True`.
+    """The client's side of one response: `respond`, or `start` and then `write` calls, the last with `last=True`.
 
-    Writes after the client has gone are dropped. *headers* are whole lines.
+    Writes after the client has disconnected are dropped. *headers* are complete lines.
     """
 
     listener: Listener | None
-    """Told of what the client does until the answer's end."""
+    """Notified of the client's state until the response's end."""
 
     @property
     def started(self) -> bool:
-        """Whether the answer has begun."""
+        """Whether the response has started."""
         ...
 
     @property
     def gone(self) -> bool:
-        """Whether the client has gone away."""
+        """Whether the client has disconnected."""
         ...
 
     def start(self, status: int, content_type: bytes, headers: bytes = b"") -> None:
-        """Begin a streamed answer; its head leaves with the first write."""
+        """Start a streamed response; its head is sent with the first write."""
         ...
 
     def write(self, data: bytes, *, last: bool = False) -> None:
-        """Send *data* of a streamed answer; with *last* it is complete."""
+        """Send *data* of a streamed response; with *last* the response is complete."""
         ...
 
     def respond(self, status: int, body: bytes, content_type: bytes = JSON, headers: bytes = b"") -> None:
-        """Send a whole answer."""
+        """Send a complete response."""
         ...
 
 
 class Journal(Protocol):
-    """Where finished generations go before the client sees the end of its answer."""
+    """Stores finished generations before the client sees the end of its response."""
 
     def append(self, generation: GenerationRecord) -> None:
-        """Make *generation* survive a killed process; one `write`, no wait.
+        """Store *generation* so that it survives a killed process; one `write` system call, no waiting.
 
         Raises:
-            OSError: the disk is full or gone.
+            OSError: the disk is full or not available.
         """
         ...
 
     def put(self, generation: GenerationRecord) -> None:
-        """As `append`, but the next `write` is what makes it so. No `await` may stand between the two."""
+        """Buffer *generation*; the next `write` stores it. There must be no `await` between the two."""
         ...
 
     def write(self) -> OSError | None:
-        """Write all that was `put`, at once; what `append` would raise, which then is true of all of it."""
+        """Write all buffered generations at once.
+
+        Returns the OSError that `append` would raise, which then applies to all.
+        """
         ...
 
 
 class CachedAnswer(Struct, frozen=True, gc=False):
-    """What an `AnswerCache` has: what was put there, and how many seconds it will still be there."""
+    """A cached value and the number of seconds until it expires."""
 
     value: bytes
-    left_s: float
+    remaining_s: float
 
 
 class AnswerCache(Protocol):
-    """Keeps bytes for a while, or a shorter one. Nothing that goes wrong in it is raised: an answer is not lost by it.
+    """Stores bytes for at most a given time. Failures are never raised: a failing cache must not lose a response.
 
-    An implementation that needs the network is bounded in time: what does not come soon is not there.
+    An implementation that uses the network has a time limit, after which the value counts as missing.
     """
 
     async def get(self, key: bytes) -> CachedAnswer | None:
-        """What is kept under *key*, or None."""
+        """The value under *key*, or None."""
         ...
 
     async def put(self, key: bytes, value: bytes, ttl_s: float) -> None:
-        """Keep *value* under *key* for *ttl_s* seconds, in place of what was there."""
+        """Store *value* under *key* for *ttl_s* seconds, replacing the previous value."""
         ...
 
     async def delete(self, key: bytes) -> None:
-        """Keep nothing under *key*."""
+        """Remove the value under *key*."""
         ...
 
 
 class KeyStore(Protocol):
-    """Keys as the way of a request sees them: in memory, kept fresh by whoever owns it."""
+    """API keys in memory, as request handling needs them; the owner keeps them current."""
 
     def find(self, digest: str) -> Key | None:
-        """The key whose hex SHA-256 is *digest*, or None. Disabled and expired ones are found too."""
+        """The key whose hex SHA-256 is *digest*, or None. Disabled and expired keys are returned too."""
         ...

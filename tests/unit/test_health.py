@@ -7,7 +7,7 @@ import pytest
 from trunkline.dialects.common.upstream_errors import MAX_REST_S
 from trunkline.engine.credentials import DENIED_FIRST_S, NONE, REST_UNTOLD_S, Credentials
 from trunkline.model.errors import UpstreamDenied, UpstreamFailed, UpstreamLimited
-from trunkline.providers.base import Credential, Provider
+from trunkline.providers.provider import Credential, Provider
 
 ONE, TWO, THREE = (Credential(id=name, secret=f"secret-of-{name}") for name in ("one", "two", "three"))
 

@@ -10,7 +10,7 @@ import pytest
 from trunkline.model.errors import TrunklineError
 from trunkline.model.record import GenerationRecord
 from trunkline.observe.metrics import Metrics
-from trunkline.providers.config import SUPPORTED
+from trunkline.providers.config import SUPPORTED_DIALECTS
 from trunkline.server.config import ServerSettings
 from trunkline.server.routes import INFERENCE
 from trunkline.settings import parse
@@ -175,7 +175,7 @@ def test_the_address_in_the_examples_is_the_default() -> None:
 def test_what_is_served_and_what_is_not_is_said_as_it_is() -> None:
     """Every dialect has its line in the pages that say which there are, and its path is named as served."""
     page = text("docs/reference/dialects.md")
-    for dialect in SUPPORTED:
+    for dialect in SUPPORTED_DIALECTS:
         assert f"| `{dialect}` |" in page
     served = next(
         line for line in text("docs/reference/compatibility.md").splitlines() if "`POST /chat/completions`" in line

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trunkline.engine.error_scrubbing import Scrubber
-from trunkline.providers.base import Provider
+from trunkline.providers.provider import Provider
 
 ACME = Provider(slug="acme", name="Acme", base_url="https://api.acme.example:8443/v1", dialect="chat")
 SECRET = "hunter2-(very+secret)"

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 
 from msgspec import Struct
 
-from trunkline.catalog.models import Lists
+from trunkline.catalog.catalog import ModelLists
 from trunkline.engine.credentials import Credentials
 from trunkline.engine.router import Memory
 from trunkline.engine.signature_memory import SignatureMemory
@@ -12,7 +12,7 @@ from trunkline.engine.stages import Pipeline
 from trunkline.ledger.budget import Budgets
 from trunkline.observe.metrics import Metrics
 from trunkline.ports import Clock, DirectTransport
-from trunkline.providers.authority import Authority
+from trunkline.providers.authentication import Authenticator
 from trunkline.routing.order import Draw
 from trunkline.server.routes import GatewayServer
 from trunkline.server.state import State
@@ -30,7 +30,7 @@ class Parts(Struct, frozen=True, kw_only=True):
 
     clock: Clock
     transport: DirectTransport
-    authority: Authority
+    authority: Authenticator
     credentials: Credentials
     keys: KeyRing
     answers: MemoryAnswerCache
@@ -56,5 +56,5 @@ class App(Struct, kw_only=True):
     parts: Parts
     environ: Mapping[str, str]
     """The environment that a reload reads variables from."""
-    model_lists: Lists = {}
+    model_lists: ModelLists = {}
     """The model lists of providers, as last fetched."""

@@ -8,8 +8,8 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from trunkline.app.application import App
 from trunkline.app.reload import rebuild, reload
-from trunkline.catalog.probe import PROBE_TIMEOUTS, answering
-from trunkline.catalog.refresh import fetch_with, probe, refresh
+from trunkline.catalog.model_list_fetch import discover_local_servers, fetch_with, refresh_model_lists
+from trunkline.catalog.recovery_probe import PROBE_TIMEOUTS, responsive_providers
 from trunkline.model.errors import TrunklineError
 from trunkline.storage.idempotency import RENEW_S
 
@@ -46,8 +46,8 @@ async def discover(app: App) -> None:
     """Fetch the providers' model lists; if one has changed, rebuild the catalog."""
     fetch = fetch_with(app.parts.transport)
     settings, authority = app.settings, app.parts.authority
-    lists = {**app.model_lists, **await probe(settings.candidates, fetch, authority)}
-    lists = await refresh(settings.providers.values(), fetch, authority, lists)
+    lists = {**app.model_lists, **await discover_local_servers(settings.candidates, fetch, authority)}
+    lists = await refresh_model_lists(settings.providers.values(), fetch, authority, lists)
     if lists != app.model_lists:
         app.model_lists = lists
         rebuild(app)
@@ -74,7 +74,7 @@ async def probe_providers(app: App) -> None:
             continue
         providers = app.state.catalog.providers
         slugs = sorted({endpoint.provider for endpoint in troubled})
-        back = await answering([providers[slug] for slug in slugs], fetch, app.parts.authority)
+        back = await responsive_providers([providers[slug] for slug in slugs], fetch, app.parts.authority)
         for endpoint in troubled:
             if endpoint.provider in back:
                 router.recovered(endpoint)

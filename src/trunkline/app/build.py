@@ -16,11 +16,11 @@ from trunkline.engine.router import memory
 from trunkline.engine.signature_memory import SignatureMemory
 from trunkline.engine.stages import Pipeline, Stage
 from trunkline.ledger.budget import Budgets
-from trunkline.model.facts import Fact, Rested
+from trunkline.model.replica_events import CredentialRested, ReplicaEvent
 from trunkline.observe.metrics import Metrics
 from trunkline.plugins.order import STAGES
 from trunkline.ports import AnswerCache, Clock, DirectTransport
-from trunkline.providers.authority import Authority
+from trunkline.providers.authentication import Authenticator
 from trunkline.routing.order import Draw
 from trunkline.server.inference import Ids
 from trunkline.server.routes import GatewayServer
@@ -106,7 +106,7 @@ async def build(
         parts = Parts(
             clock=clock,
             transport=transport,
-            authority=Authority(clock, transport),
+            authority=Authenticator(clock, transport),
             credentials=Credentials(clock.monotonic),
             keys=keys,
             answers=answers,
@@ -184,14 +184,14 @@ def open_shared(settings: Settings, clock: Clock, answers: MemoryAnswerCache) ->
 async def share(shared: SharedFacts, state: State, parts: Parts) -> None:
     """Publish what this replica observes, learn what others published, and report whether that works."""
 
-    def learn(fact: Fact, age_s: float) -> None:
-        if isinstance(fact, Rested):
-            parts.credentials.learn(fact)
+    def learn(fact: ReplicaEvent, age_s: float) -> None:
+        if isinstance(fact, CredentialRested):
+            parts.credentials.apply_replica_event(fact)
         else:
-            state.engine.router.learn(fact, age_s)
+            state.engine.router.apply_replica_event(fact, age_s)
 
-    parts.credentials.tell = shared.tell
-    state.sharing = lambda: shared.up
+    parts.credentials.publish = shared.publish
+    state.shared_state_reachable = lambda: shared.up
     parts.metrics.gauges.append(
         ("trunkline_shared_state_up", "1 while the shared state can be reached.", lambda: int(shared.up))
     )

@@ -3,7 +3,7 @@
 import logging
 
 from trunkline.app.application import App, Parts
-from trunkline.catalog.models import Catalog
+from trunkline.catalog.catalog import Catalog
 from trunkline.engine.context import EngineContext
 from trunkline.engine.error_scrubbing import Scrubber
 from trunkline.engine.router import Router
@@ -75,7 +75,7 @@ def engine_context(settings: Settings, catalog: Catalog, parts: Parts) -> Engine
         credentials=parts.credentials,
         monotonic=parts.clock.monotonic,
         draw=parts.draw,
-        tell=None if parts.shared is None else parts.shared.tell,
+        publish=None if parts.shared is None else parts.shared.publish,
     )
     secrets = [key.secret for key in settings.keys]
     for provider in providers.values():

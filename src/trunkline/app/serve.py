@@ -20,7 +20,7 @@ from trunkline.app.application import App
 from trunkline.app.build import build
 from trunkline.app.clock import SystemClock
 from trunkline.app.reload import declare_keys, keep_listening, reload
-from trunkline.server.http.protocol import Connection, Timekeeper
+from trunkline.server.http.protocol import Connection, ConnectionTimer
 from trunkline.server.workers import Workers
 from trunkline.settings import ConfigError, Settings, load
 from trunkline.storage.database import DatabaseUnusable, open_database
@@ -56,7 +56,7 @@ class UvicornServer(uvicorn.Server):
         self._banner = banner
         self._stack = contextlib.AsyncExitStack()
         self._app: App | None = None
-        self._keeper: Timekeeper | None = None
+        self._keeper: ConnectionTimer | None = None
 
     def _protocol(self, **_: Any) -> Connection:
         assert self._app is not None
@@ -66,7 +66,7 @@ class UvicornServer(uvicorn.Server):
         """Open the gateway, then listen."""
         self._app = app = await self._stack.enter_async_context(build(self._settings))
         self.server_state.connections = app.server.connections  # type: ignore[assignment]  # our own protocol class
-        self._keeper = Timekeeper(app.server, asyncio.get_running_loop())
+        self._keeper = ConnectionTimer(app.server, asyncio.get_running_loop())
         self._keeper.start()
         if hasattr(signal, "SIGHUP"):
             asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, reload, app)

@@ -1,1 +1,1 @@
-"""What can be had, where, and for how much."""
+"""The catalog: models, their endpoints and their prices."""

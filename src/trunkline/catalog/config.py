@@ -17,45 +17,49 @@ Parameter = Literal[
     "include_reasoning", "reasoning", "reasoning_effort", "web_search_options", "verbosity",
     "n", "user", "modalities", "audio", "image_config", "metadata", "service_tier", "prompt_cache_key",
 ]  # fmt: skip
-"""Request fields that an endpoint may or may not take. Source: OpenRouter's `Parameter`, and below it what a chat
-request may also hold."""
+"""Request fields that an endpoint may or may not support. Source: OpenRouter's `Parameter`, followed by further fields
+of a chat request."""
 
 MAX_PER_MILLION = 100_000
-"""USD per million tokens, ten cents a token: some hundred times the dearest model known; above it, a unit is wrong."""
-MAX_EACH = 1000
-"""USD per request or image; above it, a unit is wrong."""
+"""The maximum price in USD per million tokens (ten cents a token), some hundred times the most expensive known model. A
+higher value indicates a wrong unit."""
+MAX_PER_REQUEST = 1000
+"""The maximum price in USD per request or image. A higher value indicates a wrong unit."""
 
 
-def usd(most: int) -> Meta:
-    """From 0 to *most*, for a `Decimal`: msgspec knows bounds of ints and floats alone, so `settings` reads these."""
+def usd_range(most: int) -> Meta:
+    """The range 0 to *most* for a `Decimal`.
+
+    msgspec checks ranges of ints and floats only; `settings` checks this one.
+    """
     return Meta(extra={"ge": 0, "le": most}, extra_json_schema={"minimum": 0, "maximum": most})
 
 
-PerMillion = Annotated[Decimal, usd(MAX_PER_MILLION)]
-Each = Annotated[Decimal, usd(MAX_EACH)]
+PerMillion = Annotated[Decimal, usd_range(MAX_PER_MILLION)]
+PerRequest = Annotated[Decimal, usd_range(MAX_PER_REQUEST)]
 Tokens = Annotated[int, Meta(ge=1, le=2**31 - 1)]
 
 
 class PriceSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What an endpoint costs, in USD. Zero is the word for free. At most six decimals, so that sums are exact."""
+    """What an endpoint costs, in USD. Zero means free. At most six decimals, so that sums are exact."""
 
     prompt: PerMillion
     """Per million input tokens."""
     completion: PerMillion
-    """Per million output tokens, reasoning among them."""
+    """Per million output tokens, reasoning included."""
     cache_read: PerMillion | None = None
     """Per million input tokens read from a cache; default as `prompt`."""
     cache_write: PerMillion | None = None
     """Per million input tokens written to a cache; default as `prompt`."""
     cache_write_1h: PerMillion | None = None
     """Per million input tokens written to a cache for an hour; default as `cache_write`."""
-    request: Each = Decimal(0)
+    request: PerRequest = Decimal(0)
     """Per request."""
-    image: Each = Decimal(0)
+    image: PerRequest = Decimal(0)
     """Per input image."""
 
-    def price(self) -> Price:
-        """In pico-dollars per token, request and image, exactly."""
+    def to_price(self) -> Price:
+        """Convert to pico-dollars per token, request and image, exactly."""
         return Price(
             prompt=_per_token(self.prompt),
             completion=_per_token(self.completion),
@@ -73,52 +77,54 @@ def _per_token(per_million: Decimal) -> int:
 
 
 class EndpointSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One place where the model can be had."""
+    """One endpoint of the model: a provider that serves it."""
 
     provider: str
     """The slug of a provider."""
     upstream_model: Annotated[str, Meta(min_length=1, max_length=256)]
-    """What the provider calls the model."""
+    """The provider's name of the model."""
     tag: Annotated[str, Meta(min_length=1, max_length=128)] | None = None
-    """Tells the model's endpoints apart: the provider's slug, or that and a suffix (`acme/fp8`). Default: the slug."""
+    """Identifies the endpoint among those of the model: the provider's slug, or the slug with a suffix (`acme/fp8`).
+    Default: the slug."""
     quantization: Quantization = "unknown"
     """The precision of the weights."""
     context_length: Tokens | None = None
-    """Tokens of prompt and answer together; default the model's."""
+    """Tokens of prompt and response together; default the model's."""
     max_output: Tokens | None = None
-    """The longest answer, in tokens; default unlimited."""
+    """The maximum length of a response, in tokens; default unlimited."""
     price: PriceSettings | None = None
-    """What it costs; default what the provider's own list or `genai-prices` says."""
+    """What it costs; default the price in the provider's model list or in `genai-prices`."""
     parameters: tuple[Parameter, ...] | None = None
-    """The request fields it takes; default all that the dialect has."""
+    """The request fields it supports; default all fields of the dialect."""
     input: tuple[Modality, ...] | None = None
-    """What prompts may hold: where it is said, requests with anything else go elsewhere. Default: nothing is ruled
-    out, and lists say `text`."""
+    """The modalities that prompts may contain. Requests with other modalities are routed elsewhere. Default: no
+    modality is excluded, and model lists show `text`."""
     output: tuple[Modality, ...] = ("text",)
-    """What answers may hold."""
+    """The modalities that responses may contain."""
     region: Annotated[str, Meta(min_length=1, max_length=64)] | None = None
-    """Where prompts are processed (`eu`), for keys that are bound to regions; default the provider's."""
+    """The region where prompts are processed (`eu`), for keys that are bound to regions; default the provider's."""
     service_tier: Literal["priority", "flex"] | None = None
-    """The service tier that it serves, which requests have to ask for; it is what the provider is told. Default none:
-    the usual one."""
+    """The service tier of this endpoint. Only requests that ask for the tier use it, and it is sent to the provider.
+    Default: the provider's standard tier."""
 
 
 class ModelSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A model, under the id that clients ask for: `author/slug`."""
 
     endpoints: Annotated[tuple[EndpointSettings, ...], Meta(min_length=1)]
-    """Where it can be had, in the order of preference between equals."""
+    """The model's endpoints. Their order decides between endpoints that are otherwise equal."""
     name: Annotated[str, Meta(min_length=1)] | None = None
-    """What people call it; default the id."""
+    """The display name; default the id."""
     context_length: Tokens | None = None
-    """Tokens of prompt and answer together."""
+    """Tokens of prompt and response together."""
     aliases: tuple[Annotated[str, Meta(min_length=1, max_length=256)], ...] = ()
-    """Further ids under which clients may ask for it."""
+    """Further ids under which clients can request it."""
     description: str = ""
     """A sentence for the model list."""
     created: Annotated[int, Meta(ge=0)] = 0
-    """When it was released, in Unix seconds: `…-latest` is the newest, and where this is 0, the highest version."""
+    """Release time in Unix seconds. `…-latest` is the newest model; among models with 0 it is the one with the highest
+    version."""
     distillable: bool | None = None
-    """Whether its author lets other models be trained on its text, for requests with `enforce_distillable_text`."""
+    """Whether the author allows training other models on its output, for requests with `enforce_distillable_text`."""
     hidden: bool = False
-    """Leave it out of lists and of `…-latest`; it can be asked for by its id."""
+    """Exclude it from lists and from `…-latest`. Clients can still request it by its id."""

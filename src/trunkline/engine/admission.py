@@ -3,7 +3,7 @@
 from functools import partial
 
 from trunkline.engine.context import Context, EngineContext
-from trunkline.engine.expressible import expressible
+from trunkline.engine.expressible import is_expressible
 from trunkline.engine.router import Route
 from trunkline.engine.router_metadata import of_failure
 from trunkline.ledger.budget import Reservation
@@ -24,6 +24,7 @@ def admit(engine: EngineContext, ctx: Context) -> tuple[Route, Reservation]:
         OutOfCredit: the key's money does not suffice. This goes before `NoEndpoint`.
     """
     call = ctx.call
+    expressible = partial(is_expressible, engine, ctx.client, call) if call.preferences.require_parameters else None
     try:
         route = engine.router.route(
             ctx.client,
@@ -31,7 +32,9 @@ def admit(engine: EngineContext, ctx: Context) -> tuple[Route, Reservation]:
             ctx.key,
             body_bytes=ctx.body_bytes,
             session_id=ctx.session_id,
-            says_all=partial(expressible, engine, ctx.client, call) if call.preferences.require_parameters else None,
+            is_expressible=partial(is_expressible, engine, ctx.client, call)
+            if call.preferences.require_parameters
+            else None,
         )
     except NoEndpoint as error:
         _afford(engine, ctx)

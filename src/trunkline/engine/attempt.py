@@ -24,7 +24,7 @@ from trunkline.model.endpoint import Endpoint
 from trunkline.model.errors import TrunklineError, UpstreamTimeout, UpstreamTruncated, stripped
 from trunkline.model.loss import Loss
 from trunkline.ports import Response, Timeouts
-from trunkline.providers.base import Credential
+from trunkline.providers.provider import Credential
 
 MAX_ERROR_BYTES = 64 * 1024
 """Of an error's body that is read."""

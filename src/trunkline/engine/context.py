@@ -18,7 +18,7 @@ from trunkline.model.preset import PresetUse
 from trunkline.model.record import GenerationRecord
 from trunkline.model.request import Request
 from trunkline.ports import Clock, DirectTransport, Journal, Timeouts
-from trunkline.providers.base import Provider
+from trunkline.providers.provider import Provider
 from trunkline.transport.write_batching import WriteBatcher
 
 

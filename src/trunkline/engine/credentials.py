@@ -9,8 +9,8 @@ from collections.abc import Callable
 
 from trunkline.dialects.common.upstream_errors import MAX_REST_S
 from trunkline.model.errors import TrunklineError, UpstreamDenied, UpstreamLimited
-from trunkline.model.facts import Fact, Rested
-from trunkline.providers.base import Credential, Provider
+from trunkline.model.replica_events import CredentialRested, ReplicaEvent
+from trunkline.providers.provider import Credential, Provider
 
 REST_UNTOLD_S = 1.0
 """After a 429 that names no time."""
@@ -41,7 +41,7 @@ class Credentials:
         self._states: dict[tuple[str, str], _State] = {}
         self._turn: dict[str, int] = {}
         self.quarantined = 0
-        self.tell: Callable[[Fact], None] | None = None
+        self.publish: Callable[[ReplicaEvent], None] | None = None
         """Told what the other replicas should know, where there are any."""
 
     def pick(self, provider: Provider) -> Credential:
@@ -82,7 +82,7 @@ class Credentials:
                 return False
         return True
 
-    def learn(self, fact: Rested) -> None:
+    def apply_replica_event(self, fact: CredentialRested) -> None:
         """Another replica has seen a credential limited or refused."""
         state = self._states.setdefault((fact.provider, fact.credential), _State())
         self._rest(state, fact.seconds, denied=fact.denied, status=fact.status)
@@ -100,7 +100,7 @@ class Credentials:
 
     def failed(self, provider: Provider, credential: Credential, error: TrunklineError) -> None:
         """Take note of what an answer says of *credential*."""
-        if not provider.rests:
+        if not provider.credentials_rest:
             return
         if isinstance(error, UpstreamLimited):
             wait = REST_UNTOLD_S if error.retry_after_s is None else error.retry_after_s
@@ -121,8 +121,10 @@ class Credentials:
             return
         denied = isinstance(error, UpstreamDenied)
         self._rest(state, wait, denied=denied, status=error.upstream_status)
-        if self.tell is not None:
-            self.tell(Rested(provider.slug, credential.id, min(wait, MAX_REST_S), denied, error.upstream_status))
+        if self.publish is not None:
+            self.publish(
+                CredentialRested(provider.slug, credential.id, min(wait, MAX_REST_S), denied, error.upstream_status)
+            )
 
     def served(self, provider: Provider, credential: Credential) -> None:
         """*credential* was accepted: what was held against it is forgotten, unless it rests since this call began."""

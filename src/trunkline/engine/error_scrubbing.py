@@ -3,7 +3,7 @@
 import re
 from urllib.parse import urlsplit
 
-from trunkline.providers.base import Provider
+from trunkline.providers.provider import Provider
 
 _KEYLIKE = re.compile(
     r"\b(?:sk|pk|rk|gsk|xai|key|api|AIza|ya29|hf|r8|nvapi|pplx|csk|fw)[-_][A-Za-z0-9_\-.*]{6,}|"

@@ -4,16 +4,16 @@ from trunkline.dialects.interfaces import Call, Client
 from trunkline.dialects.registry import RELAYS
 from trunkline.engine.context import EngineContext
 from trunkline.model.endpoint import Endpoint
-from trunkline.routing.demand import lacking
+from trunkline.routing.requirements import unsupported_parameters
 
 
-def expressible(engine: EngineContext, client: Client, call: Call, endpoint: Endpoint) -> bool:
+def is_expressible(engine: EngineContext, client: Client, call: Call, endpoint: Endpoint) -> bool:
     """Whether nothing of *call* is lost on the way to *endpoint*.
 
     The request is encoded as it would be sent, so this is for callers who asked to know.
     """
     request = call.request or client.decode(call)
-    if lacking(request, endpoint.parameters):
+    if unsupported_parameters(request, endpoint.parameters):
         return False
     target = engine.targets.of(endpoint, engine.providers[endpoint.provider], client.name)
     relay = RELAYS.get((client.name, target.dialect.name)) if engine.relay else None

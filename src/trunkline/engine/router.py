@@ -10,34 +10,34 @@ from hashlib import blake2b
 import msgspec
 from msgspec import Raw, Struct
 
-from trunkline.catalog.models import Catalog
-from trunkline.catalog.names import Named
+from trunkline.catalog.catalog import Catalog
+from trunkline.catalog.model_names import ResolvedModel
 from trunkline.dialects.common.json_input import printable
 from trunkline.dialects.common.token_estimate import request_tokens
 from trunkline.dialects.interfaces import Call, Client
 from trunkline.engine.credentials import Credentials
 from trunkline.model.endpoint import Endpoint, Model
 from trunkline.model.errors import InvalidRequest, TrunklineError, UnknownModel, UpstreamLimited
-from trunkline.model.facts import Attempted, Fact, Recovered, Stuck
 from trunkline.model.key import Key
 from trunkline.model.policy import Policy
 from trunkline.model.preferences import NO_PREFERENCES, Preferences, Sort
+from trunkline.model.replica_events import AttemptEnded, EndpointRecovered, ReplicaEvent, StickyRouteSet
 from trunkline.model.usage import Usage
 from trunkline.routing.config import RoutingSettings
-from trunkline.routing.demand import NOTHING, Demand, demand
-from trunkline.routing.filters import FLEX, PLAIN, PRIORITY, Wanted, Wishes
-from trunkline.routing.order import LEAST_PROVIDERS, Draw
-from trunkline.routing.plan import Plan, plan
-from trunkline.routing.pool import Pool, caches
+from trunkline.routing.endpoint_pool import EndpointPool, has_cache_discount
+from trunkline.routing.filters import FLEX, NO_CRITERIA, PRIORITY, Criteria, RequestedModel
+from trunkline.routing.order import MIN_PROVIDERS, Draw
+from trunkline.routing.plan import Plan, make_plan
+from trunkline.routing.requirements import NO_REQUIREMENTS, Requirements, requirements_of
 from trunkline.routing.statistics import Statistics
-from trunkline.routing.sticky import Conversations, digest, ttl_s
+from trunkline.routing.sticky_routing import Conversations, conversation_digest, sticky_ttl_s
 
 BYTES_PER_TOKEN = 3
 """Of a body: fewer than prose has, so that what is sure to fit is not looked at twice."""
 MAX_NAMES = 10_000
 """Spellings of models' names, suffixes and all, whose route is kept."""
 SORTS = {"nitro": "throughput", "floor": "price", "exacto": "exacto"}
-ADMITS = {"nitro": PRIORITY, "floor": FLEX}
+SUFFIX_TIERS = {"nitro": PRIORITY, "floor": FLEX}
 _TIERS = {"fast": PRIORITY, "priority": PRIORITY, "flex": FLEX}
 _SHAPES = {"chat": ("tools", "response_format", "verbosity"), "messages": ("tools", "output_config", "output_format"),
            "responses": ("tools", "text")}  # fmt: skip
@@ -64,7 +64,7 @@ class Route(Struct, frozen=True, kw_only=True, gc=False):
     """A plan and what it was made for. `conversation` is what the client's is known by, None where nothing is kept."""
 
     plan: Plan
-    named: tuple[Named, ...]
+    named: tuple[ResolvedModel, ...]
     conversation: bytes | None = None
     told: bool = False
     """The client named its session, so that it stays whatever the cache did."""
@@ -73,7 +73,7 @@ class Route(Struct, frozen=True, kw_only=True, gc=False):
     @property
     def strategy(self) -> str:
         """How the first model was found, in the words of `openrouter_metadata`."""
-        return "free" if "free" in self.named[0].suffixes else self.named[0].how
+        return "free" if "free" in self.named[0].suffixes else self.named[0].strategy
 
 
 class StatisticsByName(dict[str, Statistics]):
@@ -108,7 +108,7 @@ class Router:
         credentials: Credentials,
         monotonic: Callable[[], float],
         draw: Draw,
-        tell: Callable[[Fact], None] | None = None,
+        publish: Callable[[ReplicaEvent], None] | None = None,
     ) -> None:
         self.catalog = catalog
         self.settings = settings
@@ -116,13 +116,13 @@ class Router:
         self._credentials = credentials
         self._monotonic = monotonic
         self._draw = draw
-        self._tell = tell
+        self._publish = publish
         self._policy = settings.policy.policy("account")
-        self.pools: dict[str, Pool] = {
-            model.id: Pool(model, lambda endpoint: memory.statistics[endpoint.name]) for model in catalog.models
+        self.pools: dict[str, EndpointPool] = {
+            model.id: EndpointPool(model, lambda endpoint: memory.statistics[endpoint.name]) for model in catalog.models
         }
-        self._wanted: dict[Named, Wanted] = {}
-        self._only: dict[str, tuple[tuple[Wanted, ...], Route]] = {}
+        self._requested_models: dict[ResolvedModel, RequestedModel] = {}
+        self._only: dict[str, tuple[tuple[RequestedModel, ...], Route]] = {}
         """A name as clients say it → the route of a call that asks for nothing else, where there is one endpoint."""
 
     # Who is asked.
@@ -135,7 +135,7 @@ class Router:
         *,
         body_bytes: int,
         session_id: str | None = None,
-        says_all: Callable[[Endpoint], bool] | None = None,
+        is_expressible: Callable[[Endpoint], bool] | None = None,
     ) -> Route:
         """Who is asked for *call*, in which order.
 
@@ -146,10 +146,10 @@ class Router:
         """
         if not call.models and (only := self._only.get(call.model or "")) is not None:
             wanted, route = only
-            if self._wishes(client, call, key, wanted, body_bytes, says_all) is PLAIN:
+            if self._criteria(client, call, key, wanted, body_bytes, is_expressible) is NO_CRITERIA:
                 return route
         named = self.named(call)
-        wanted = tuple([self._want(one) for one in named])
+        wanted = tuple([self._requested_model(one) for one in named])
         now = self._monotonic()
         several = len(wanted) > 1
         choice = False
@@ -158,17 +158,17 @@ class Router:
             if several or len(pool.slots) > 1:
                 choice = True
                 pool.refresh(now)
-        wishes = self._wishes(client, call, key, wanted, body_bytes, says_all)
+        wishes = self._criteria(client, call, key, wanted, body_bytes, is_expressible)
         conversation: bytes | None = None
         told = False
         before = None
-        if choice and self.settings.sticky and any(one.pool.caching for one in wanted):
+        if choice and self.settings.sticky and any(one.pool.has_cache_discount for one in wanted):
             conversation, told = _conversation(call, session_id)
             if conversation is not None and not wishes.preferences.order:
                 before = self._before(key, conversation, now)
-        found = plan(
-            wanted, wishes, draw=self._draw, rests=self._rests if choice and self._credentials.resting else None,
-            before=before,
+        found = make_plan(
+            wanted, wishes, draw=self._draw, is_resting=self._rests if choice and self._credentials.resting else None,
+            previous_endpoint=before,
         )  # fmt: skip
         route = Route(
             plan=found,
@@ -177,7 +177,7 @@ class Router:
             told=told,
             requested=call.model or (call.models[0] if call.models else ""),
         )
-        if wishes is PLAIN and not choice and not call.models and call.model and len(self._only) < MAX_NAMES:
+        if wishes is NO_CRITERIA and not choice and not call.models and call.model and len(self._only) < MAX_NAMES:
             self._only[call.model] = (wanted, route)
         return route
 
@@ -185,12 +185,12 @@ class Router:
         """*route* is going to be carried out."""
         trial = route.plan.trial
         if trial is not None:
-            trial.pool.take(trial)
+            trial.pool.claim_trial(trial)
 
-    def named(self, call: Call) -> tuple[Named, ...]:
+    def named(self, call: Call) -> tuple[ResolvedModel, ...]:
         """The models that *call* names, in its order. Raises as `route` does."""
         if not call.models and call.model:
-            named = self.catalog.named(call.model)
+            named = self.catalog.resolve(call.model)
             if named is not None:
                 return (named,)
         names = [name for name in (call.model, *call.models) if name]
@@ -198,39 +198,41 @@ class Router:
             names = [self.settings.default_model]
         if not names:
             raise InvalidRequest("model: missing", param="model")
-        found: list[Named] = []
+        found: list[ResolvedModel] = []
         for name in names:
-            named = self.catalog.named(name)
+            named = self.catalog.resolve(name)
             if named is None:
                 raise _unknown(name, names, param="model" if name == call.model else "models")
             if all(named.model is not other.model or named.suffixes != other.suffixes for other in found):
                 found.append(named)
         return tuple(found)
 
-    def _want(self, named: Named) -> Wanted:
-        found = self._wanted.get(named)
+    def _requested_model(self, named: ResolvedModel) -> RequestedModel:
+        found = self._requested_models.get(named)
         if found is None:
             suffixes = named.suffixes
-            found = Wanted(
+            found = RequestedModel(
                 pool=self.pools[named.model.id],
                 sort=next((SORTS[suffix] for suffix in reversed(suffixes) if suffix in SORTS), None),
-                admits=next((ADMITS[suffix] for suffix in reversed(suffixes) if suffix in ADMITS), None),
+                suffix_tier=next(
+                    (SUFFIX_TIERS[suffix] for suffix in reversed(suffixes) if suffix in SUFFIX_TIERS), None
+                ),
                 free="free" in suffixes,
                 extended="extended" in suffixes,
             )
-            self._wanted[named] = found
+            self._requested_models[named] = found
         return found
 
-    def _wishes(
+    def _criteria(
         self,
         client: Client,
         call: Call,
         key: Key,
-        wanted: Sequence[Wanted],
+        wanted: Sequence[RequestedModel],
         body_bytes: int,
-        says_all: Callable[[Endpoint], bool] | None,
-    ) -> Wishes:
-        asks = self._demand(client, call, wanted, body_bytes)
+        is_expressible: Callable[[Endpoint], bool] | None,
+    ) -> Criteria:
+        asks = self._requirements(client, call, wanted, body_bytes)
         preferences = call.preferences
         if "route" in call.envelope:
             preferences = _with_route(preferences, bytes(call.envelope["route"]))
@@ -238,17 +240,19 @@ class Router:
         if self._policy is not None or key.policy is not None:
             policies = tuple(policy for policy in (self._policy, key.policy) if policy is not None)
         default_sort = self.settings.default_sort
-        if asks is NOTHING and preferences is NO_PREFERENCES and not policies and default_sort is None:
-            return PLAIN
-        return Wishes(
+        if asks is NO_REQUIREMENTS and preferences is NO_PREFERENCES and not policies and default_sort is None:
+            return NO_CRITERIA
+        return Criteria(
             preferences=preferences,
-            demand=asks,
+            requirements=asks,
             policies=policies,
             default_sort=default_sort,
-            says_all=says_all or (lambda _: True),
+            is_expressible=is_expressible or (lambda _: True),
         )
 
-    def _demand(self, client: Client, call: Call, wanted: Sequence[Wanted], body_bytes: int) -> Demand:
+    def _requirements(
+        self, client: Client, call: Call, wanted: Sequence[RequestedModel], body_bytes: int
+    ) -> Requirements:
         """What *call* asks of endpoints, read as far as any of them could be ruled out by it."""
         envelope = call.envelope
         output = call.max_output or 0
@@ -258,22 +262,24 @@ class Router:
         for one in wanted:
             pool = one.pool
             changed = call.request
-            if changed is not None or _in_doubt(pool, client.name, envelope, body_bytes // BYTES_PER_TOKEN + output):
+            if changed is not None or _needs_whole_request(
+                pool, client.name, envelope, body_bytes // BYTES_PER_TOKEN + output
+            ):
                 request = changed or client.decode(call)
-                return demand(request, tokens=request_tokens(request), tier=_tier(envelope))
+                return requirements_of(request, tokens=request_tokens(request), tier=_tier(envelope))
             if pool.tiers:
                 tier = _tier(envelope)
             matters = matters or bool(
-                pool.tiers or output > pool.least_output or (tools and len(pool.slots) >= LEAST_PROVIDERS)
+                pool.tiers or output > pool.smallest_max_output or (tools and len(pool.slots) >= MIN_PROVIDERS)
             )
-        return Demand(output=call.max_output, tier=tier, tools=tools) if matters else NOTHING
+        return Requirements(max_output=call.max_output, tier=tier, tools=tools) if matters else NO_REQUIREMENTS
 
     def _rests(self, endpoint: Endpoint) -> bool:
         return self._credentials.rests(self.catalog.providers[endpoint.provider])
 
     def _before(self, key: Key, conversation: bytes, now: float) -> Callable[[Model], str | None]:
         conversations = self._memory.conversations
-        return lambda model: conversations.find(digest(key.id, model, conversation), now)
+        return lambda model: conversations.find(conversation_digest(key.id, model, conversation), now)
 
     # What came of it.
 
@@ -295,23 +301,27 @@ class Router:
         self._memory.statistics[endpoint.name].served(
             now, latency_s=latency_s, tokens=tokens, seconds=seconds, tools=tools
         )
-        if self._tell is not None:
-            self._tell(Attempted(endpoint.name, "served", latency_s, tokens, seconds, tools))
-        if route.conversation is not None and (route.told or usage.cached or usage.cache_write) and caches(endpoint):
+        if self._publish is not None:
+            self._publish(AttemptEnded(endpoint.name, "served", latency_s, tokens, seconds, tools))
+        if (
+            route.conversation is not None
+            and (route.told or usage.cached or usage.cache_write)
+            and has_cache_discount(endpoint)
+        ):
             pool = self.pools.get(endpoint.model)
             if pool is None:
                 return
-            name, length = digest(key.id, pool.model, route.conversation), ttl_s(call)
-            self._memory.conversations.keep(name, endpoint.name, now + length)
-            if self._tell is not None:
-                self._tell(Stuck(name, endpoint.name, length))
+            name, length = conversation_digest(key.id, pool.model, route.conversation), sticky_ttl_s(call)
+            self._memory.conversations.record(name, endpoint.name, now + length)
+            if self._publish is not None:
+                self._publish(StickyRouteSet(name, endpoint.name, length))
 
     def failed(self, endpoint: Endpoint, error: TrunklineError) -> None:
         """An attempt at *endpoint* ended in *error*, which is the provider's."""
         limited = isinstance(error, UpstreamLimited)
         self._failed(endpoint.name, self._monotonic(), limited=limited)
-        if self._tell is not None:
-            self._tell(Attempted(endpoint.name, "limited" if limited else "failed"))
+        if self._publish is not None:
+            self._publish(AttemptEnded(endpoint.name, "limited" if limited else "failed"))
 
     def _failed(self, name: str, now: float, *, limited: bool) -> None:
         statistics = self._memory.statistics[name]
@@ -321,19 +331,19 @@ class Router:
         statistics.failed(now)
         pool = self.pools.get(name.partition("@")[0])
         if pool is not None:
-            pool.spoil()
+            pool.invalidate()
 
     def recovered(self, endpoint: Endpoint) -> None:
         """A probe of *endpoint*'s provider was answered."""
         self._recovered(endpoint.name, self._monotonic())
-        if self._tell is not None:
-            self._tell(Recovered(endpoint.name))
+        if self._publish is not None:
+            self._publish(EndpointRecovered(endpoint.name))
 
     def _recovered(self, name: str, now: float) -> None:
         self._memory.statistics[name].recovered(now)
         pool = self.pools.get(name.partition("@")[0])
         if pool is not None:
-            pool.spoil()
+            pool.invalidate()
 
     def troubled(self) -> list[Endpoint]:
         """Endpoints whose state a probe could end."""
@@ -341,24 +351,24 @@ class Router:
             slot.endpoint for pool in self.pools.values() for slot in pool.slots if slot.statistics.troubled
         ]  # fmt: skip
 
-    def learn(self, fact: Fact, age_s: float = 0.0) -> None:
+    def apply_replica_event(self, fact: ReplicaEvent, age_s: float = 0.0) -> None:
         """Another replica has told *fact* so long ago; those of credentials are not for here.
 
         The seconds of a fact are those that are left.
         """
         then = self._monotonic() - age_s
         match fact:
-            case Attempted(endpoint=name, outcome="served"):
+            case AttemptEnded(endpoint=name, outcome="served"):
                 self._memory.statistics[name].served(
                     then,
                     latency_s=fact.latency_s, tokens=fact.tokens, seconds=fact.seconds, tools=fact.tools,
                 )  # fmt: skip
-            case Attempted(endpoint=name, outcome=outcome):
+            case AttemptEnded(endpoint=name, outcome=outcome):
                 self._failed(name, then, limited=outcome == "limited")
-            case Recovered(endpoint=name):
+            case EndpointRecovered(endpoint=name):
                 self._recovered(name, then)
-            case Stuck():
-                self._memory.conversations.keep(
+            case StickyRouteSet():
+                self._memory.conversations.record(
                     fact.conversation, fact.endpoint, self._monotonic() + fact.seconds
                 )  # fmt: skip
             case _:
@@ -369,11 +379,11 @@ class Router:
         return self._memory.statistics[endpoint.name]
 
 
-def _in_doubt(pool: Pool, client: str, envelope: dict[str, Raw], tokens: int) -> bool:
+def _needs_whole_request(pool: EndpointPool, client: str, envelope: dict[str, Raw], tokens: int) -> bool:
     """Whether an endpoint of *pool* may be ruled out by something that only the whole request tells."""
-    if tokens > pool.least_window or "modalities" in envelope:
+    if tokens > pool.smallest_context or "modalities" in envelope:
         return True
-    if not pool.takes_all_shapes and any(field in envelope for field in _SHAPES[client]):
+    if not pool.all_support_preferred and any(field in envelope for field in _SHAPES[client]):
         return True
     if pool.any_input == pool.all:
         return False

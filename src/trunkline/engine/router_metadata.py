@@ -12,7 +12,7 @@ from trunkline.model.endpoint import Endpoint
 from trunkline.model.errors import Attempt, NoEndpoint
 from trunkline.model.loss import Loss
 from trunkline.model.pipeline import PipelineNote
-from trunkline.routing.plan import filtered
+from trunkline.routing.plan import excluded_endpoints
 
 
 def metadata(
@@ -47,7 +47,7 @@ def metadata(
             ],
         },
         "attempts": tried,
-        "filtered": filtered(plan.removed),
+        "filtered": excluded_endpoints(plan.excluded),
         "sticky": plan.sticky is not None,
         "translation": translation(losses, way=way, dialect=dialect),
         **({"pipeline": [note.to_json() for note in notes]} if notes else {}),

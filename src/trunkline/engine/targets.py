@@ -15,8 +15,8 @@ from trunkline.dialects.interfaces import Encoded, Quirks, Upstream
 from trunkline.dialects.registry import COUNTERS, UPSTREAMS
 from trunkline.model.endpoint import Endpoint
 from trunkline.ports import Response, Timeouts, Transport, UpstreamRequest
-from trunkline.providers.authority import Authority
-from trunkline.providers.base import Credential, Provider
+from trunkline.providers.authentication import Authenticator
+from trunkline.providers.provider import Credential, Provider
 
 Kind = Literal["body", "stream", "count"]
 """What is asked for: an answer in one body, a stream, or the number of tokens."""
@@ -40,7 +40,7 @@ class Target:
     )
 
     def __init__(
-        self, endpoint: Endpoint, provider: Provider, dialect: str, base_url: str, authority: Authority
+        self, endpoint: Endpoint, provider: Provider, dialect: str, base_url: str, authority: Authenticator
     ) -> None:
         self.endpoint = endpoint
         self.provider = provider
@@ -51,14 +51,14 @@ class Target:
         self._host = url.netloc.rpartition("@")[2]
         self._base = url.path.rstrip("/")
         self._query = f"?{url.query}" if url.query else ""
-        self.quirks = _of_tier(provider.quirks_of(dialect), endpoint.service_tier, dialect)
+        self.quirks = _of_tier(provider.quirks_for(dialect), endpoint.service_tier, dialect)
         lines = [
             f"host: {self._host}",
             "content-type: application/json",
             "accept: application/json, text/event-stream",
             "accept-encoding: identity",
             f"user-agent: trunkline/{__version__}",
-            *(f"{name}: {value}" for name, value in provider.fields(dialect)),
+            *(f"{name}: {value}" for name, value in provider.request_headers(dialect)),
         ]
         self._prefix = "".join(f"{line}\r\n" for line in lines)
         self._heads: dict[tuple[str, Kind], bytes] = {}
@@ -102,10 +102,12 @@ class Target:
         if encoded.headers:
             head += _lines(encoded.headers)
         if token:
-            head += _lines((self.provider.key_field(token, self.dialect.name),))
+            head += _lines((self.provider.key_header(token, self.dialect.name),))
         elif credential.auth == "sigv4":
             path = self.path(kind)
-            head += _lines(self._authority.signature(self.provider, credential, "POST", self._host, path, encoded.body))
+            head += _lines(
+                self._authority.signature_headers(self.provider, credential, "POST", self._host, path, encoded.body)
+            )
         return UpstreamRequest(
             origin=self.origin,
             head=head,
@@ -132,7 +134,7 @@ class Target:
     def _head(self, credential: Credential, kind: Kind) -> bytes:
         head = f"POST {self.path(kind)} HTTP/1.1\r\n{self._prefix}".encode("latin-1")
         if credential.auth == "header" and credential.secret:
-            head += _lines((self.provider.key_field(credential.secret, self.dialect.name),))
+            head += _lines((self.provider.key_header(credential.secret, self.dialect.name),))
         return head
 
 
@@ -161,7 +163,7 @@ def _lines(fields: tuple[tuple[str, str], ...]) -> bytes:
 class Targets:
     """The targets of a catalog's endpoints, by endpoint and client dialect. Made anew with each catalog."""
 
-    def __init__(self, authority: Authority) -> None:
+    def __init__(self, authority: Authenticator) -> None:
         self._authority = authority
         self._targets: dict[tuple[Endpoint, str], Target] = {}
 
@@ -169,6 +171,6 @@ class Targets:
         """The target of *endpoint* for a client that speaks the dialect *client*."""
         found = self._targets.get((endpoint, client))
         if found is None:
-            dialect, base_url = provider.speaks(client)
+            dialect, base_url = provider.dialect_for(client)
             found = self._targets[endpoint, client] = Target(endpoint, provider, dialect, base_url, self._authority)
         return found

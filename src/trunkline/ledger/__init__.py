@@ -1,4 +1,4 @@
-"""What a generation costs, and what a key may still spend. Pure: no clock, no I/O."""
+"""Cost of generations and budgets of keys. Pure: no clock, no I/O."""
 
 from trunkline.ledger.budget import Budgets, Reservation
 from trunkline.ledger.cost import billable, cost, worst_case

@@ -1,14 +1,14 @@
-"""What keys have spent, what is reserved, and whether another call fits.
+"""Spending, reservations and limits of keys.
 
-A call reserves the most it can cost before it is made and settles what it did cost when it ended. At every instant
+A call reserves its maximum cost before it starts and settles its actual cost when it ends. At every moment
 
     settled + reserved ≤ limit
 
-holds for a key as long as no call costs more than it reserved. There is no `await` in here, so on one event loop
-nothing can come between the check and the reservation. Source: reliability §7, M1.
+holds for a key, provided that no call costs more than it reserved. This module contains no `await`, so on one event
+loop nothing runs between the check and the reservation. Source: reliability §7, M1.
 
-Several processes on one database each keep their own accounts. What the others settled arrives with `observe`; until
-it does, they can together pass a limit by what they settled and have under way since.
+Several processes on one database keep separate accounts. Costs settled by other processes arrive through
+`replace_settled`; until then, the processes can together exceed a limit by what they settled and reserved since.
 """
 
 from collections.abc import Mapping
@@ -19,7 +19,7 @@ from trunkline.model.money import Pico, to_usd
 
 
 class Account:
-    """One key's money, in pico-dollars: `settled` for ended calls, `reserved` for those under way."""
+    """The money of one key, in pico-dollars: `settled` for ended calls, `reserved` for running calls."""
 
     __slots__ = ("reserved", "settled")
 
@@ -29,9 +29,9 @@ class Account:
 
 
 class Reservation:
-    """Money set aside for one call. Ended exactly once, by `settle` or by `release`.
+    """Money reserved for one call. It ends exactly once, by `settle` or `release`.
 
-    `amount` is what was set aside: zero for a key without a limit.
+    `amount` is the reserved amount: zero for a key without a limit.
     """
 
     __slots__ = ("_account", "amount", "ended")
@@ -42,12 +42,12 @@ class Reservation:
         self.ended = False
 
     def settle(self, cost: Pico) -> None:
-        """Charge *cost* pico-dollars and give the rest back. More than was reserved is charged too.
+        """Charge *cost* pico-dollars and release the rest. A cost above the reserved amount is charged in full.
 
-        Call it beside `Journal.append`, with no `await` between the two: `Budgets.observe` counts on that.
+        Call it next to `Journal.append` with no `await` between the two: `Budgets.replace_settled` relies on that.
 
         Raises:
-            RuntimeError: settled or released before.
+            RuntimeError: the reservation was settled or released before.
             ValueError: *cost* is negative.
         """
         if self.ended:
@@ -59,14 +59,17 @@ class Reservation:
         self._account.settled += cost
 
     def release(self) -> None:
-        """Give everything back. Does nothing where the reservation has ended, so it can stand in a `finally`."""
+        """Release the reserved amount.
+
+        Has no effect where the reservation has ended, so it can be called in a `finally`.
+        """
         if not self.ended:
             self.ended = True
             self._account.reserved -= self.amount
 
 
 class Budgets:
-    """The accounts of all keys (port `Spending`), kept by key id. A key is first heard of when it first reserves."""
+    """The accounts of all keys (port `Spending`), by key id. A key's account is created by its first reservation."""
 
     __slots__ = ("_accounts",)
 
@@ -74,12 +77,12 @@ class Budgets:
         self._accounts: dict[str, Account] = {}
 
     def reserve(self, key: Key, upper_bound: Pico) -> Reservation:
-        """Set *upper_bound* pico-dollars of the key's money aside.
+        """Reserve *upper_bound* pico-dollars of the key's limit.
 
-        An upper bound of zero is one that is not known, or a free call: it is refused only when nothing at all is left.
+        An upper bound of zero means unknown or free: it is refused only where nothing is left.
 
         Raises:
-            OutOfCredit: with what is spent and under way, the call could take the key past its limit.
+            OutOfCredit: with settled and reserved amounts, the call could exceed the key's limit.
         """
         account = self._accounts.get(key.id)
         if account is None:
@@ -91,29 +94,29 @@ class Budgets:
             upper_bound = 0
         taken = account.settled + account.reserved
         if taken >= limit or taken + upper_bound > limit:
-            raise _refusal(account, limit, upper_bound)
+            raise _out_of_credit(account, limit, upper_bound)
         account.reserved += upper_bound
         return Reservation(account, upper_bound)
 
     def spent(self, key_id: str) -> Pico:
-        """Settled spending of the key so far."""
+        """The settled spending of the key, in pico-dollars."""
         account = self._accounts.get(key_id)
         return 0 if account is None else account.settled
 
     def reserved(self, key_id: str) -> Pico:
-        """Money of the key that calls under way have set aside."""
+        """The amount that the key's running calls have reserved, in pico-dollars."""
         account = self._accounts.get(key_id)
         return 0 if account is None else account.reserved
 
     def load(self, spent: Mapping[str, Pico]) -> None:
-        """Take *spent*, by key id, as settled. For the start, before the first call."""
-        self.observe(spent, {})
+        """Set *spent*, by key id, as settled. Called at start, before the first call."""
+        self.replace_settled(spent, {})
 
-    def observe(self, totals: Mapping[str, Pico], unflushed: Mapping[str, Pico]) -> None:
-        """Take over what all processes have settled: for each key in *totals*, that plus its part of *unflushed*.
+    def replace_settled(self, totals: Mapping[str, Pico], unflushed: Mapping[str, Pico]) -> None:
+        """Replace the settled amount of each key in *totals* by its total plus its part of *unflushed*.
 
-        *totals* is the database's spending by key id; *unflushed* what this process settled and *totals* does not hold
-        yet. The two must belong to the same moment. Reservations stay.
+        *totals* is the database's spending by key id. *unflushed* is what this process settled and *totals* does not
+        yet include. Both must belong to the same moment. Reservations are unchanged.
         """
         for key_id, total in totals.items():
             account = self._accounts.get(key_id)
@@ -122,7 +125,7 @@ class Budgets:
             account.settled = total + unflushed.get(key_id, 0)
 
 
-def _refusal(account: Account, limit: Pico, upper_bound: Pico) -> OutOfCredit:
+def _out_of_credit(account: Account, limit: Pico, upper_bound: Pico) -> OutOfCredit:
     left = limit - account.settled - account.reserved
     if left <= 0:
         message = f"Key limit exceeded: {_usd(account.settled)} of {_usd(limit)} is spent"
@@ -136,6 +139,6 @@ def _refusal(account: Account, limit: Pico, upper_bound: Pico) -> OutOfCredit:
 
 
 def _usd(amount: Pico) -> str:
-    """*amount* as people write dollars: every digit that counts, at least two after the point."""
+    """*amount* in dollars with all significant digits, at least two after the point."""
     whole, _, cents = f"{to_usd(amount):.12f}".partition(".")
     return f"${whole}.{cents.rstrip('0').ljust(2, '0')}"

@@ -1,8 +1,8 @@
-"""Usage × price, in integer pico-dollars.
+"""Cost: usage times price, in integer pico-dollars.
 
-Everything that enters is bounded on the way in: a negative count or price counts as zero, and an amount that would not
-fit the database's 64 bits becomes `MAX_PICO`. So no provider's number, however absurd, makes a charge negative or
-breaks a sum. Images are not in here: `Usage` does not count them.
+All inputs are bounded: a negative count or price counts as zero, and an amount that does not fit the database's 64 bits
+becomes `MAX_PICO`. No value from a provider can make a charge negative or overflow a sum. Images are not included:
+`Usage` does not count them.
 
 Source: openrouter-semantics §21, wire-common §12.
 """
@@ -13,16 +13,15 @@ from trunkline.model.usage import Cost, Usage
 
 
 def cost(usage: Usage, price: Price, *, charged: bool = True) -> Cost:
-    """What *usage* costs at *price*.
+    """The cost of *usage* at *price*.
 
-    Cached input is billed at `price.cache_read`, input written to a cache at `price.cache_write` (either None: as
-    prompt), what of it is kept for an hour at `price.cache_write_1h` (None: as `cache_write`), the rest of the input as
-    prompt, and `price.request` once. Where more is said to be cached and written than was sent, cached input is
-    believed first and the rest is cut to what was sent.
+    Cached input is billed at `price.cache_read` and input written to a cache at `price.cache_write` (where None: as
+    prompt). The part of it that is kept for an hour is billed at `price.cache_write_1h` (where None: as `cache_write`).
+    The rest of the input is billed as prompt, and `price.request` once. Where cached and written input exceed the
+    prompt, cached input takes precedence and the rest is cut to the prompt's length.
 
-    With a price that is not known the total is what the provider said the call cost, or zero with `known` False where
-    it said nothing. *charged* False, for what `billable` says no to, leaves only `upstream`: the total is zero, and
-    known.
+    Where the price is unknown, the total is the provider's reported cost, or zero with `known` False where it reported
+    none. With *charged* False (see `billable`), only `upstream` is set: the total is zero, and known.
     """
     upstream = None if usage.upstream_cost is None else _bounded(usage.upstream_cost)
     if not charged:
@@ -39,7 +38,7 @@ def cost(usage: Usage, price: Price, *, charged: bool = True) -> Cost:
 
 
 def _input(usage: Usage, plain: Pico, price: Price) -> Pico:
-    """What the input costs, *plain* being the price of a prompt's token."""
+    """The cost of the input, where *plain* is the price of a prompt token."""
     sent = max(usage.prompt, 0)
     if not usage.cached and not usage.cache_write:
         return sent * max(plain, 0)
@@ -57,9 +56,9 @@ def _input(usage: Usage, plain: Pico, price: Price) -> Pico:
 
 
 def billable(usage: Usage, finish_reason: str | None) -> bool:
-    """Whether a generation is charged at all; False is OpenRouter's zero-completion insurance.
+    """Whether a generation is charged. False is OpenRouter's zero-completion insurance.
 
-    Not charged: no output and no finish reason (None or blank), or the finish reason `error`, whatever was said before.
+    Not charged: no output and no finish reason (None or blank), or the finish reason `error`, whatever the output.
 
     Source: openrouter-semantics §21, "Zero-completion insurance".
     """
@@ -67,11 +66,11 @@ def billable(usage: Usage, finish_reason: str | None) -> bool:
 
 
 def worst_case(prompt_tokens: int, max_output: int | None, price: Price) -> Pico:
-    """The most that a call can cost, to reserve before it is made.
+    """The maximum cost of a call, to reserve before it starts.
 
-    *prompt_tokens* is an upper bound of the input, all of it taken at the dearest way to read it; *max_output* is the
-    most output tokens, or None where nothing bounds them: the output is then left out, and the result is no bound. Zero
-    where the price is not known.
+    *prompt_tokens* is an upper bound of the input; all of it is billed at the highest input price. *max_output* is the
+    maximum number of output tokens, or None where unlimited: the output is then left out and the result is not a bound.
+    Zero where the price is unknown.
     """
     if price.prompt is None or price.completion is None:
         return 0
@@ -81,5 +80,5 @@ def worst_case(prompt_tokens: int, max_output: int | None, price: Price) -> Pico
 
 
 def _bounded(amount: Pico) -> Pico:
-    """*amount*, within what a charge can be."""
+    """*amount*, clamped to the range of a charge."""
     return min(max(amount, 0), MAX_PICO)

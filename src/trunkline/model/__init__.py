@@ -1,1 +1,1 @@
-"""The vocabulary. Every dialect is translated to and from what is defined here; it imports nothing of ours."""
+"""The gateway's vocabulary. Every dialect is decoded into these types and encoded from them."""

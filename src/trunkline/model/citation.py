@@ -1,21 +1,23 @@
-"""A source that a model names for a piece of its text."""
+"""Citations: the sources that a model names for a piece of its text."""
 
 from typing import Any, Literal
 
 from msgspec import Struct, field
 
 CitationKind = Literal["url", "char", "page", "block", "search_result", "file", "opaque"]
-"""url: a web page; char, page, block: a place in a document of the prompt; search_result: a block of a search result
-of the prompt; file: a file by its id; opaque: any other, in `native` alone."""
+"""The kind of source. `url`: a web page. `char`, `page`, `block`: a position in a document of the prompt.
+`search_result`: a block of a search result in the prompt. `file`: a file by its id. `opaque`: any other kind, kept in
+`native` only."""
 
 
 class Citation(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One citation. None is not said.
+    """One citation. A field is None where the upstream did not send it.
 
-    `begin` and `end` are characters of the text part that cites, end exclusive. `source_begin` and `source_end` are in
-    the source, in the unit of its kind: characters, pages (from 1) or blocks; end exclusive. `document` is the number
-    of the document, or of the search result, among those of the prompt, from 0. `native` is the citation as the
-    upstream wrote it, in the dialect that `Started.dialect` names; an encoder of the same dialect gives it back.
+    `begin` and `end` are character offsets in the citing text part; `end` is exclusive. `source_begin` and `source_end`
+    are offsets in the source, in the unit of its kind: characters, pages (counted from 1) or blocks; `source_end` is
+    exclusive. `document` is the index of the document or search result within the prompt, from 0. `native` is the
+    citation as the upstream wrote it, in the dialect that `Started.dialect` names; an encoder of that dialect writes it
+    back.
     """
 
     kind: CitationKind

@@ -1,4 +1,4 @@
-"""Models, endpoints and prices: what can be had, where, for how much."""
+"""Models, their endpoints, and the price and limits of each endpoint."""
 
 from msgspec import Struct, field
 
@@ -6,11 +6,11 @@ from trunkline.model.money import Pico
 
 
 class Price(Struct, frozen=True, kw_only=True):
-    """Prices in pico-dollars, ready to multiply: per token, per request, per image.
+    """Prices in pico-dollars per token, per request and per image.
 
-    A price in USD per million tokens times 1e6 is its pico-dollars per token. None where it is not known: zero is the
-    word for free. `cache_read` None bills cache reads as prompt; `cache_write` likewise; `cache_write_1h` None bills as
-    `cache_write`.
+    A price in USD per million tokens times 1e6 is the price in pico-dollars per token. None means unknown; 0 means
+    free. Where `cache_read` or `cache_write` is None, those tokens are billed at `prompt`. Where `cache_write_1h` is
+    None, those tokens are billed as `cache_write`.
     """
 
     prompt: Pico | None = None
@@ -21,16 +21,16 @@ class Price(Struct, frozen=True, kw_only=True):
     request: Pico = 0
     image: Pico = 0
     source: str = "unknown"
-    """Who said so: `configuration`, `provider`, `genai-prices`, `unknown`."""
+    """Where the price comes from: `configuration`, `provider`, `genai-prices` or `unknown`."""
 
     @property
-    def known(self) -> bool:
-        """Whether tokens can be priced at all."""
+    def is_known(self) -> bool:
+        """Whether both token prices are known."""
         return self.prompt is not None and self.completion is not None
 
 
 class DataPolicy(Struct, frozen=True, kw_only=True):
-    """What a provider does with prompts. None means it is not known."""
+    """What a provider does with prompts. None means unknown."""
 
     training: bool | None = None
     retention_days: int | None = None
@@ -38,9 +38,9 @@ class DataPolicy(Struct, frozen=True, kw_only=True):
 
 
 class Endpoint(Struct, frozen=True, kw_only=True, eq=False):
-    """One model at one provider, with its price and limits. Two endpoints are the same when they are the same object.
+    """One model at one provider, with its price and limits. Endpoints are compared by identity.
 
-    `provider` is the slug (`acme`), `provider_name` what clients see (`Acme`), `tag` the slug and an optional suffix
+    `provider` is the slug (`acme`), `provider_name` the display name (`Acme`), `tag` the slug with an optional suffix
     (`acme/fp8`). Token limits are None where unknown.
     """
 
@@ -56,32 +56,32 @@ class Endpoint(Struct, frozen=True, kw_only=True, eq=False):
     price: Price = Price()
     parameters: frozenset[str] = frozenset()
     input: frozenset[str] | None = None
-    """What prompts may hold; None where nobody said, so that nothing is ruled out."""
+    """The modalities that prompts may contain. None means unknown: no modality is excluded."""
     output: frozenset[str] = frozenset({"text"})
     data_policy: DataPolicy = DataPolicy()
     region: str | None = None
-    """Where prompts are processed (`eu`, `us-east5`); None where nobody said."""
+    """The region where prompts are processed (`eu`, `us-east5`). None means unknown."""
     service_tier: str | None = None
-    """`priority` or `flex` where it serves that tier alone; None for the usual one."""
+    """`priority` or `flex` where the endpoint serves only that tier; None for the default tier."""
 
     @property
     def name(self) -> str:
-        """Tells it from every other endpoint, on every replica: what statistics and stickiness are kept under."""
+        """Identifies the endpoint on every replica. Statistics and sticky routes are stored under this name."""
         return f"{self.model}@{self.tag}:{self.upstream_model}"
 
 
 class Model(Struct, frozen=True, kw_only=True, eq=False):
-    """`author/slug` and where it can be had, in the order of the configuration."""
+    """A model (`author/slug`) and its endpoints, in the order of the configuration."""
 
     id: str
     name: str
     endpoints: tuple[Endpoint, ...]
     created: int = 0
-    """Unix seconds; when the model was released, or 0 where unknown."""
+    """Release time in Unix seconds; 0 where unknown."""
     description: str = ""
     context_length: int | None = None
     aliases: tuple[str, ...] = field(default_factory=tuple)
     distillable: bool | None = None
-    """Whether its author lets other models be trained on its text; None where nobody said."""
+    """Whether the author allows training other models on its output. None means unknown."""
     hidden: bool = False
-    """Left out of lists and of `…-latest`; it can be asked for by its id."""
+    """Excluded from lists and from `…-latest`. Requests can still name it by its id."""

@@ -41,7 +41,7 @@ E = TypeVar("E", bound=BaseException)
 Fault = Literal["caller", "upstream", "ours"]
 
 MAX_UPSTREAM_WORDS = 1000
-"""Characters of an upstream's own message that are passed on. Source: reliability §4."""
+"""The maximum number of characters of an upstream's error message that is passed on. Source: reliability §4."""
 
 
 def stripped(error: E) -> E:
@@ -65,37 +65,37 @@ def settled(error: Exception) -> Exception:
 
 
 class Attempt(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One try at one endpoint: a row of the generation record, and of `previous_errors` where it failed."""
+    """One request to one endpoint: an element of the generation record, and of `previous_errors` where it failed."""
 
     provider: str
-    """Display name."""
+    """The provider's display name."""
     model: str
     """`author/slug`."""
     tag: str = ""
     status: int = 0
-    """HTTP status the upstream answered; 0 where there was none."""
+    """The upstream's HTTP status; 0 where it sent no response."""
     error_type: str | None = None
     cause: str | None = None
-    """Our word for what went wrong: a class name of this module."""
+    """The class name of the error in this module."""
     message: str | None = None
     latency_ms: int = 0
     maybe_billed: bool = False
-    """True where the upstream may have begun to generate before we gave it up."""
+    """True where the upstream may have started to generate before the attempt was cancelled."""
 
 
 class TrunklineError(Exception):
-    """The root. Raise its leaves.
+    """The base class of all errors. Raise its subclasses only.
 
     Attributes:
-        message: what is wrong, naming the thing; safe to show to the caller.
+        message: what is wrong and with which value; safe to show to the caller.
         param: the request field at fault (`messages[0].content`), or None.
-        retry_after_s: seconds after which another try may work, or None where nobody said.
+        retry_after_s: seconds after which a retry may succeed, or None where unknown.
         provider: display name of the upstream at fault, or None.
-        provider_code: the upstream's own code, or None.
-        raw: the upstream's own words, cut to `MAX_UPSTREAM_WORDS`, or None.
-        metadata: further keys for the envelope's `metadata`.
-        availability: the envelope's `availability` object, or None.
-        attempts: what was tried before, oldest first.
+        provider_code: the upstream's own error code, or None.
+        raw: the upstream's own message, cut to `MAX_UPSTREAM_WORDS`, or None.
+        metadata: additional keys for the error object's `metadata`.
+        availability: the error object's `availability`, or None.
+        attempts: the attempts that failed before, oldest first.
     """
 
     fault: ClassVar[Fault] = "ours"
@@ -133,11 +133,11 @@ class TrunklineError(Exception):
         self.attempts = attempts
         self.maybe_billed = maybe_billed
         self.kind: str = error_type or self.error_type
-        """The canonical `error_type` of this one; usually the class's."""
+        """The canonical `error_type` of this error; by default the class's."""
         self.routing: dict[str, Any] | None = None
-        """`openrouter_metadata` of the envelope, for callers who asked for it."""
+        """`openrouter_metadata` of the error object; None where the caller did not request it."""
         self.http_status: int = self.status
-        """The HTTP status of this one; usually the class's."""
+        """The HTTP status of this error; by default the class's."""
 
 
 class InvalidRequest(TrunklineError):

@@ -1,11 +1,11 @@
-"""The stream: what an upstream says, piece by piece. A non-streaming answer is `fold` of the same events.
+"""The events of a streamed response. A non-streaming response is the `fold` of the same events.
 
     Started (PartStarted | Delta | PartEnded | ChoiceEnded | Reported | Noted)* Finished
 
-Parts are numbered 0, 1, 2 … in order of appearance over the whole answer, whatever the upstream numbered them; each
-belongs to one choice (`n` > 1 gives several). Each Delta lies between the start and the end of its index. `extra` holds
-what a dialect says beyond the vocabulary, by the wire's own names; an encoder of the same dialect gives it back, others
-leave it out.
+Parts are numbered 0, 1, 2 … in order of appearance over the whole response, independent of the upstream's numbering.
+Each part belongs to one choice (`n` > 1 gives several). Each Delta lies between the start and the end of its part.
+`extra` holds fields of the dialect that the vocabulary has no name for, under their wire names. An encoder of the same
+dialect writes them back; other encoders omit them.
 """
 
 from collections.abc import Iterable
@@ -19,8 +19,8 @@ from trunkline.model.usage import Usage
 PartKind = Literal[
     "text", "reasoning", "refusal", "tool_call", "server_tool_call", "server_tool_result", "image", "audio", "opaque"
 ]
-"""tool_call: for the client to run; server_tool_call, server_tool_result: one that the provider runs itself, and what
-came of it; opaque: a part of a kind we do not know, carried as it came, in the dialect that `Started.dialect` names."""
+"""`tool_call`: executed by the client. `server_tool_call`, `server_tool_result`: executed by the provider, and its
+result. `opaque`: a part of an unknown kind, kept unchanged, in the dialect that `Started.dialect` names."""
 
 FinishReason = Literal["stop", "length", "tool_calls", "content_filter", "error"]
 
@@ -28,29 +28,30 @@ Extra: TypeAlias = dict[str, Any]
 
 
 class Started(Struct, frozen=True, tag="started", omit_defaults=True):
-    """The answer has begun. `id` and `model` are the upstream's own; `created` is Unix seconds, 0 where not said."""
+    """The response has started. `id` and `model` are the upstream's; `created` is Unix seconds, 0 where unknown."""
 
     id: str = ""
     model: str = ""
     created: int = 0
     dialect: str = ""
-    """Whose words `extra`, `native` and opaque parts of this answer are in: the upstream's dialect."""
+    """The upstream's dialect. `extra`, `native` and opaque parts of this response are in it."""
     usage: Usage | None = None
-    """What is known of the input already (Anthropic says so at once); None where nothing is."""
+    """Input usage reported at the start (Anthropic does so); None where not reported."""
     extra: Extra = field(default_factory=dict)
 
 
 class PartStarted(Struct, frozen=True, tag="part_started", omit_defaults=True):
-    """A part begins. `id` and `name` are a tool call's; `form` is the shape of a reasoning part, below.
+    """A part starts. `id` and `name` are those of a tool call; `form` is the shape of a reasoning part.
 
     Reasoning forms: `plain` (only text is known), `text` (may be signed), `summary`, `encrypted` (opaque `data`),
-    `server_tool_call`. `format` names whose reasoning it is (`anthropic-claude-v1` …), None where nobody said. Parts of
-    reasoning that are one item upstream (OpenAI's summaries and encrypted content) share its `id`. An encrypted part
-    whose `id` is a tool call's is that call's own signature (Gemini's thought signature), and comes before it.
+    `server_tool_call`. `format` names the provider format of the reasoning (`anthropic-claude-v1` …), None where
+    unknown. Parts of reasoning that are one item upstream (OpenAI's summaries and encrypted content) share its `id`. An
+    encrypted part whose `id` is that of a tool call is the signature of that call (Gemini's thought signature), and
+    precedes it.
 
-    Tool calls have the form `custom` where their input is free text. A server tool call's `name` is what the upstream
-    calls the tool (`web_search`), its deltas are its arguments as JSON text; a server tool result's `id` is its call's.
-    Both have what the upstream said of them in `extra`. An image's text is its http(s) or data URL.
+    Tool calls have the form `custom` where their input is free text. The `name` of a server tool call is the upstream's
+    name of the tool (`web_search`); its deltas are the arguments as JSON text. The `id` of a server tool result is that
+    of its call. Both keep the upstream's other fields in `extra`. The text of an image is its http(s) or data URL.
     """
 
     index: int
@@ -64,10 +65,10 @@ class PartStarted(Struct, frozen=True, tag="part_started", omit_defaults=True):
 
 
 class Delta(Struct, frozen=True, tag="delta", omit_defaults=True):
-    """A piece of a part. Pieces append: text, reasoning, refusal, arguments, base64 audio, encrypted data.
+    """A piece of a part. Texts are appended: text, reasoning, refusal, arguments, base64 audio, encrypted data.
 
-    `signature` replaces what was there; `logprobs` entries and `citations` extend; `extra` is merged over what was
-    there. Citations belong to the text part that they come with.
+    `signature` replaces the previous value; `logprobs` entries and `citations` are appended; `extra` is merged into the
+    previous value. Citations belong to the text part of the delta.
     """
 
     index: int
@@ -79,15 +80,17 @@ class Delta(Struct, frozen=True, tag="delta", omit_defaults=True):
 
 
 class PartEnded(Struct, frozen=True, tag="part_ended"):
-    """Nothing more comes of this part."""
+    """The part is complete."""
 
     index: int
 
 
 class ChoiceEnded(Struct, frozen=True, tag="choice_ended", omit_defaults=True):
-    """A choice is complete. `native` is the upstream's own word, `reason` ours; None where it gave none.
+    """A choice is complete.
 
-    `stop` is the stop sequence that was met, None where it was none or nobody said.
+    `reason` is the normalized finish reason, `native` the upstream's own; None where not sent.
+
+    `stop` is the stop sequence that was matched; None where none was matched or the upstream did not send it.
     """
 
     choice: int = 0
@@ -98,7 +101,7 @@ class ChoiceEnded(Struct, frozen=True, tag="choice_ended", omit_defaults=True):
 
 
 class Reported(Struct, frozen=True, tag="reported"):
-    """Usage so far, replacing what was reported before."""
+    """Usage so far. It replaces usage that was reported before."""
 
     usage: Usage
 
@@ -110,14 +113,14 @@ class Noted(Struct, frozen=True, tag="noted"):
 
 
 class Finished(Struct, frozen=True, tag="finished"):
-    """The dialect's own end was seen. Always the last event, and there is none without it."""
+    """The dialect's own end of stream was received. It is the last event of every complete stream."""
 
 
 Event: TypeAlias = Started | PartStarted | Delta | PartEnded | ChoiceEnded | Reported | Noted | Finished
 
 
 def check(events: Iterable[Event]) -> None:
-    """Raise AssertionError unless *events* are a stream as the head of this module says."""
+    """Raise AssertionError unless *events* follow the grammar in this module's docstring."""
     opened: set[int] = set()
     ended: set[int] = set()
     choices: set[int] = set()

@@ -1,4 +1,4 @@
-"""Keys: what a client shows us."""
+"""API keys of the gateway's clients."""
 
 from msgspec import Struct
 
@@ -9,23 +9,24 @@ from trunkline.model.policy import Policy
 class Key(Struct, frozen=True, kw_only=True):
     """A key without its secret.
 
-    `id` is the lower-case hex SHA-256 of the secret, which OpenRouter calls the key's hash; the secret itself is shown
-    once and kept nowhere. `limit` is a ceiling on what the key may ever spend, in pico-dollars; None is no ceiling.
-    `declared` marks a key of the configuration file, which commands cannot revoke. Times are Unix seconds.
+    `id` is the lower-case hex SHA-256 of the secret, which OpenRouter calls the key's hash. The secret is shown once
+    and not stored. `limit` is the maximum total spending of the key in pico-dollars; None means no limit. `declared`
+    marks a key of the configuration file, which commands cannot revoke. Times are Unix seconds; `expires` None means
+    never.
     """
 
     id: str
     name: str
     label: str
-    """The secret's beginning and end, to tell keys apart: `sk-tl-v1-0a1b…9f3e`."""
+    """The first and last characters of the secret, to tell keys apart: `sk-tl-v1-0a1b…9f3e`."""
     limit: Pico | None = None
     disabled: bool = False
     created: float = 0.0
     expires: float | None = None
     declared: bool = False
     policy: Policy | None = None
-    """Who may serve its requests, where the operator said so."""
+    """Restricts which endpoints may serve its requests; None where the operator set no policy."""
 
 
 ANONYMOUS = Key(id="anonymous", name="anonymous", label="anonymous", declared=True)
-"""Who asks where `auth.required` is false and no key is shown."""
+"""The key of requests without a valid key where `auth.required` is false."""

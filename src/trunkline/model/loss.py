@@ -1,4 +1,4 @@
-"""What a translation could not say."""
+"""Fields that a translation between dialects could not express."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any, Literal
@@ -9,9 +9,9 @@ Direction = Literal["request", "response"]
 
 
 class Loss(Struct, frozen=True, omit_defaults=True):
-    """One thing that the other side's dialect has no word for. Never a value of the caller's: paths and reasons alone.
+    """One field that the other dialect cannot express. It holds the path and the reason, never the caller's value.
 
-    `path` is in the words of the dialect that said it, as `messages[2].content[0].cache_control` or `logprobs`.
+    `path` is in the terms of the sender's dialect, such as `messages[2].content[0].cache_control` or `logprobs`.
     """
 
     path: str
@@ -20,7 +20,7 @@ class Loss(Struct, frozen=True, omit_defaults=True):
 
 
 class Losses:
-    """Collects losses; each path once, in order of appearance."""
+    """Collects losses, each path once, in order of appearance."""
 
     __slots__ = ("_direction", "_found")
 
@@ -29,14 +29,14 @@ class Losses:
         self._found: dict[str, Loss] = {}
 
     def add(self, path: str, why: str) -> None:
-        """*path* is lost, because of *why*."""
+        """Record that *path* is lost because of *why*."""
         self._found.setdefault(path, Loss(path, why, self._direction))
 
     def extra(self, where: str, extra: Mapping[str, Any], why: str, *, but: Iterable[str] = ()) -> None:
-        """Every key of *extra* (fields of another dialect, below *where*) but those of *but* is lost.
+        """Record every key of *extra* (fields of another dialect, below *where*) as lost, except those in *but*.
 
-        A null says nothing, and neither does an empty list, object or text, so nothing is lost with it; nor with a key
-        that begins with `~`, which is no field of the wire but how its dialect remembers the form of something.
+        A null, an empty list, an empty object and an empty string carry no information and are not recorded. Keys that
+        begin with `~` are not recorded either: they are internal marks of a dialect, not wire fields.
         """
         kept = frozenset(but)
         for key, value in extra.items():
@@ -47,5 +47,5 @@ class Losses:
         return bool(self._found)
 
     def found(self) -> tuple[Loss, ...]:
-        """All of them."""
+        """All recorded losses."""
         return tuple(self._found.values()) if self._found else ()

@@ -1,8 +1,8 @@
-"""Money is an integer number of pico-dollars (1e-12 USD) inside, and a decimal at the edges.
+"""Money: an integer number of pico-dollars (1e-12 USD) internally, a decimal at the edges.
 
-One token at 0.000001 USD per million tokens costs exactly one pico-dollar, so prices with up to six decimals are
-exact, and sums of any length stay exact. Python's integers do not overflow; the database column is 64 bits wide and
-holds up to 9.2 million USD in one row, which `record` checks.
+One token at 0.000001 USD per million tokens costs exactly one pico-dollar. Prices with up to six decimals and sums of
+any length are therefore exact. Python's integers do not overflow. The database column has 64 bits and holds up to 9.2
+million USD in one row; `record` checks this.
 """
 
 from decimal import ROUND_HALF_EVEN, Decimal
@@ -16,10 +16,10 @@ MAX_PICO = 2**63 - 1
 
 
 def from_usd(amount: Decimal | float | int | str) -> Pico:
-    """*amount* USD in pico-dollars, halves to even. A float is read as it prints, so 0.1 is a tenth.
+    """Convert *amount* USD to pico-dollars, rounding halves to even. A float is read as printed: 0.1 is one tenth.
 
     Raises:
-        ValueError: not a finite number.
+        ValueError: the amount is not a finite number.
     """
     value = Decimal(str(amount))
     if not value.is_finite():
@@ -28,10 +28,10 @@ def from_usd(amount: Decimal | float | int | str) -> Pico:
 
 
 def to_usd(amount: Pico) -> Decimal:
-    """*amount* in USD, exactly."""
+    """Convert *amount* to USD, exactly."""
     return Decimal(amount).scaleb(-12)
 
 
 def to_json(amount: Pico) -> float:
-    """*amount* in USD as the JSON number clients read; exact in pico-dollars up to 8,192 USD."""
+    """Convert *amount* to USD as a JSON number; exact in pico-dollars up to 8,192 USD."""
     return amount / PICO_PER_USD

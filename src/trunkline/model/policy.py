@@ -1,4 +1,4 @@
-"""What an operator says about who may serve requests: for all of them, or for those of one key."""
+"""The operator's policy: which endpoints may serve requests, for all keys or for one key."""
 
 from fnmatch import fnmatchcase
 
@@ -6,23 +6,29 @@ from msgspec import Struct
 
 
 class Policy(Struct, frozen=True, kw_only=True):
-    """A ceiling: what a request asks for narrows it and never widens it. Source: openrouter-semantics §4 (1, 2).
+    """An upper bound.
 
-    Names are lower case: tags, provider slugs or display names. None is no limit. `models` are ids or patterns with
+    The preferences of a request can narrow it but not widen it. Source: openrouter-semantics §4 (1, 2). Names are lower
+    case: tags, provider slugs or display names. None is no limit. `models` are ids or patterns with `*` (`acme/*`).
+    Names are lower case: tags, provider slugs or display names. None means no limit. `models` are ids or patterns with
+    `*` (`acme/*`). Names are lower case: tags, provider slugs or display names. None means no limit. `models` are ids
+    or patterns with `*` (`acme/*`).
+
+    Names are lower case: tags, provider slugs or display names. None means no limit. `models` are ids or patterns with
     `*` (`acme/*`).
     """
 
-    whose: str
-    """`account` or `key`: what errors call it."""
+    scope: str
+    """`account` or `key`: the prefix of the filter's name in errors."""
     only: frozenset[str] | None = None
     ignore: frozenset[str] = frozenset()
     regions: frozenset[str] | None = None
     models: tuple[str, ...] | None = None
     zdr: bool = False
-    """Endpoints alone that keep nothing."""
+    """Only endpoints with zero data retention."""
     private: bool = False
-    """Endpoints alone that do not train on prompts."""
+    """Only endpoints that do not train on prompts."""
 
-    def admits(self, model: str) -> bool:
-        """Whether the model with this id may be used."""
+    def allows_model(self, model: str) -> bool:
+        """Whether the policy allows the model with this id."""
         return self.models is None or any(fnmatchcase(model, pattern) for pattern in self.models)

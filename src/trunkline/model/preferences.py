@@ -1,4 +1,4 @@
-"""The `provider` object: what a caller says about who may serve it. Source: wire-common §5; it is closed."""
+"""The `provider` object of a request: the caller's routing preferences. Source: wire-common §5; it is closed."""
 
 from typing import Any, Literal
 
@@ -11,14 +11,14 @@ SortBy = Literal["price", "throughput", "latency", "exacto"]
 
 
 class Sort(Struct, frozen=True, kw_only=True):
-    """The long form of `sort`."""
+    """`sort` in its object form."""
 
     by: SortBy | None = None
     partition: Literal["model", "none"] | None = None
 
 
 class MaxPrice(Struct, frozen=True, kw_only=True):
-    """USD per million tokens, per image, per audio unit, per request; a string or a number."""
+    """Maximum prices: USD per million tokens, per image, per audio unit, per request; a string or a number."""
 
     prompt: float | str | None = None
     completion: float | str | None = None
@@ -28,7 +28,7 @@ class MaxPrice(Struct, frozen=True, kw_only=True):
 
 
 class Percentiles(Struct, frozen=True, kw_only=True):
-    """Cut-offs that must all hold."""
+    """Cut-offs per percentile; all of them must hold."""
 
     p50: float | None = None
     p75: float | None = None
@@ -37,11 +37,11 @@ class Percentiles(Struct, frozen=True, kw_only=True):
 
 
 class Preferences(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Routing preferences as they came; None is not said."""
+    """Routing preferences as the caller sent them. None means not sent."""
 
     order: list[str] | None = None
     only: list[str] | None = None
-    """An empty list says nothing."""
+    """An empty list is treated as not sent."""
     ignore: list[str] | None = None
     allow_fallbacks: bool | None = None
     require_parameters: bool | None = None

@@ -1,29 +1,29 @@
-"""Presets: what requests may leave out because it is kept here under a name. Source: openrouter-semantics §9."""
+"""Presets: stored request fields that requests refer to by name. Source: openrouter-semantics §9."""
 
 from msgspec import Raw, Struct
 
 from trunkline.model.loss import Loss
 
 Config = dict[str, Raw]
-"""A preset's fields, values as their bytes; `trunkline.presets` says under which names."""
+"""The fields of a preset with their values as raw JSON. `trunkline.presets` documents the field names."""
 
 
 class PresetVersion(Struct, frozen=True, kw_only=True, eq=False):
-    """One version of a preset; it never changes. `created` is Unix seconds."""
+    """One immutable version of a preset. `created` is Unix seconds."""
 
     id: str
     preset_id: str
     version: int
     """Counts 1, 2, 3 … within its preset."""
     creator: str
-    """The name of the key that made it."""
+    """The name of the key that created it."""
     created: float
     config: Config
     system: str | None = None
 
 
 class Preset(Struct, frozen=True, kw_only=True, eq=False):
-    """A preset as requests see it: with its newest version. Times are Unix seconds."""
+    """A preset with its newest version. Times are Unix seconds."""
 
     id: str
     slug: str
@@ -33,16 +33,16 @@ class Preset(Struct, frozen=True, kw_only=True, eq=False):
 
 
 class PresetUse(Struct, frozen=True, kw_only=True, gc=False):
-    """Which preset a request was made with, and what that means beyond the request's own fields."""
+    """The preset version that a request uses, and its effects beyond the request's own fields."""
 
     id: str
     slug: str
     version_id: str
     version: int
     cache_enabled: bool | None = None
-    """What the preset says of keeping answers; None: nothing."""
+    """The preset's setting for the response cache; None where it has none."""
     cache_ttl_s: int | None = None
-    grown: int = 0
-    """Bytes by which the preset made the request's body longer."""
+    added_bytes: int = 0
+    """The number of bytes that the preset added to the request's body."""
     losses: tuple[Loss, ...] = ()
-    """What of the preset the client's dialect could not say; paths begin with `preset`."""
+    """Fields of the preset that the client's dialect cannot express. Paths begin with `preset`."""

@@ -1,4 +1,4 @@
-"""The generation record: what the journal holds, the database keeps and `GET /generation` answers."""
+"""The generation record: written to the journal, stored in the database, returned by `GET /generation`."""
 
 from typing import Literal
 
@@ -11,19 +11,20 @@ from trunkline.model.pipeline import PipelineNote
 from trunkline.model.usage import Usage
 
 Status = Literal["completed", "partial", "failed", "cancelled"]
-"""completed: the client has the whole answer; partial: it ended in an in-band error; failed: it got an error and
-nothing else; cancelled: it went away. Every accepted request ends in exactly one of these."""
+"""`completed`: the client received the whole response. `partial`: the response ended in an in-band error. `failed`:
+the client received only an error. `cancelled`: the client disconnected. Every accepted request ends in exactly one
+of them."""
 
 
 class GenerationRecord(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
-    """One answered call. Times are Unix seconds (`created`) or milliseconds (`*_ms`); money is pico-dollars.
+    """One completed call. Times are Unix seconds (`created`) or milliseconds (`*_ms`); money is pico-dollars.
 
     A call that consists of several model calls leaves a record for each of them (`parent_id`, `purpose`) and one for
     itself. `usage` and `cost` of a record are its own: the sum over all records is what was used and charged. What the
     inner calls of a record used and cost is beside them, in `inner_usage` and `inner_cost`.
 
-    `key_id` is the hex SHA-256 of the key. `model` is the concrete model that served, or the one asked for where none
-    did; `provider` is None where none was reached. No prompt and no completion is in here.
+    `key_id` is the hex SHA-256 of the key. `model` is the model that served the call, or the requested one where none
+    did. `provider` is None where none was reached. The record holds neither prompt nor completion.
     """
 
     id: str
@@ -57,7 +58,7 @@ class GenerationRecord(Struct, frozen=True, kw_only=True, omit_defaults=True, gc
     total_ms: int = 0
     attempts: tuple[Attempt, ...] = ()
     losses: tuple[Loss, ...] = ()
-    """What the translation to and from the provider's dialect could not say."""
+    """Fields that the translation to and from the provider's dialect could not express."""
     pipeline: tuple[PipelineNote, ...] = ()
     """What stages did."""
     parent_id: str | None = None
@@ -66,7 +67,7 @@ class GenerationRecord(Struct, frozen=True, kw_only=True, omit_defaults=True, gc
     """Why, where it has a parent: `step`, `planner`, `judge` …"""
     preset_id: str | None = None
     response_cache_source_id: str | None = None
-    """The generation that the response cache gave again."""
+    """The id of the generation whose response the cache returned."""
     session_id: str | None = None
     user: str | None = None
     http_referer: str | None = None

@@ -1,7 +1,8 @@
-"""What a client asks, in no dialect's words.
+"""A client's request, independent of its dialect.
 
-`extra` holds what the client's dialect says beyond the vocabulary, by the wire's own names, explicit nulls among it;
-an encoder of the same dialect gives it back. `spelling` remembers which of several spellings the client used.
+`extra` holds fields of the client's dialect that the vocabulary has no name for, under their wire names, explicit nulls
+included. An encoder of the same dialect writes them back. `spelling` records which of several equivalent spellings the
+client used.
 """
 
 from typing import Any, Literal, TypeAlias
@@ -15,10 +16,10 @@ Extra: TypeAlias = dict[str, Any]
 
 
 class CacheMark(Struct, frozen=True, omit_defaults=True):
-    """Everything up to and with the thing that has this may be kept in the provider's prompt cache.
+    """A prompt cache breakpoint: everything up to and including the marked object may be cached by the provider.
 
-    `ttl` is `5m`, `1h` (Anthropic's), `30m` or `12h` (OpenAI's); None is the provider's default. `spelling` is how the
-    client wrote it. Source: openrouter-semantics §14, wire-common §10.
+    `ttl` is `5m`, `1h` (Anthropic's), `30m` or `12h` (OpenAI's); None is the provider's default. `spelling` is the
+    field that the client used. Source: openrouter-semantics §14, wire-common §10.
     """
 
     ttl: str | None = None
@@ -26,7 +27,7 @@ class CacheMark(Struct, frozen=True, omit_defaults=True):
 
 
 class TextPart(Struct, frozen=True, tag="text", omit_defaults=True):
-    """Visible text; `citations` are those that an assistant's earlier text came with."""
+    """Visible text. `citations` are those of an assistant's earlier text."""
 
     text: str
     cache: CacheMark | None = None
@@ -35,14 +36,14 @@ class TextPart(Struct, frozen=True, tag="text", omit_defaults=True):
 
 
 class RefusalPart(Struct, frozen=True, tag="refusal", omit_defaults=True):
-    """An assistant's earlier refusal."""
+    """An earlier refusal of the assistant."""
 
     text: str
     extra: Extra = field(default_factory=dict)
 
 
 class ImagePart(Struct, frozen=True, tag="image", omit_defaults=True):
-    """An image by http(s) or data URL; or `file_id`, one uploaded before, and `url` is then empty."""
+    """An image by http(s) or data URL, or by the `file_id` of an upload; `url` is then empty."""
 
     url: str = ""
     detail: str | None = None
@@ -61,7 +62,7 @@ class AudioPart(Struct, frozen=True, tag="audio", omit_defaults=True):
 
 
 class VideoPart(Struct, frozen=True, tag="video", omit_defaults=True):
-    """A video by http(s) or data URL. `spelling` is the wire's type where it is not `video_url`."""
+    """A video by http(s) or data URL. `spelling` is the wire type where it is not `video_url`."""
 
     url: str
     spelling: str = "video_url"
@@ -70,9 +71,10 @@ class VideoPart(Struct, frozen=True, tag="video", omit_defaults=True):
 
 
 class FilePart(Struct, frozen=True, tag="file", omit_defaults=True):
-    """A document: `data` is an http(s) or data URL, `file_id` one uploaded before, `text` plain text, `content` parts.
+    """A document. Exactly one of `data`, `file_id`, `text` and `content` is set.
 
-    One of the four is set. `title` and `context` tell the model about it; `citations` asks it to cite from it.
+    `data` is an http(s) or data URL, `file_id` the id of an upload, `text` plain text, `content` a sequence of parts.
+    `title` and `context` describe the document to the model; `citations` asks the model to cite it.
     """
 
     data: str | None = None
@@ -88,7 +90,7 @@ class FilePart(Struct, frozen=True, tag="file", omit_defaults=True):
 
 
 class SearchResultPart(Struct, frozen=True, tag="search_result", omit_defaults=True):
-    """A search result that the client found, for the model to cite from: `source` is its address or name."""
+    """A search result supplied by the client for the model to cite. `source` is its address or name."""
 
     source: str
     title: str
@@ -99,7 +101,7 @@ class SearchResultPart(Struct, frozen=True, tag="search_result", omit_defaults=T
 
 
 class ReasoningPart(Struct, frozen=True, tag="reasoning", omit_defaults=True):
-    """An assistant's earlier reasoning; forms and formats as in `events.PartStarted`."""
+    """Earlier reasoning of the assistant; `form` and `format` as in `events.PartStarted`."""
 
     form: str
     text: str = ""
@@ -110,21 +112,21 @@ class ReasoningPart(Struct, frozen=True, tag="reasoning", omit_defaults=True):
 
 
 class ToolCallPart(Struct, frozen=True, tag="tool_call", omit_defaults=True):
-    """An assistant's earlier call. `arguments` is the text as the model gave it, JSON or not."""
+    """An earlier tool call of the assistant. `arguments` is the model's text; it may be invalid JSON."""
 
     id: str
     name: str
     arguments: str
     custom: bool = False
-    """True for a tool with free-form input rather than JSON arguments."""
+    """True for a tool with free-form input instead of JSON arguments."""
     namespace: str | None = None
-    """The namespace that the tool stands in (OpenAI Responses), None for none."""
+    """The namespace of the tool (OpenAI Responses); None for none."""
     cache: CacheMark | None = None
     extra: Extra = field(default_factory=dict)
 
 
 class OpaquePart(Struct, frozen=True, tag="opaque", omit_defaults=True):
-    """A part of a kind that one dialect alone knows (`Request.dialect`), as it came; provider-run tools among them."""
+    """A part of a kind that only one dialect has (`Request.dialect`), kept unchanged, such as provider-run tools."""
 
     body: Extra
 
@@ -144,11 +146,11 @@ Part: TypeAlias = (
 
 
 class Message(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One turn. `plain` remembers that its text was a bare string, not a list of parts.
+    """One message. `plain` records that its content was a bare string instead of a list of parts.
 
-    A `tool` message answers the call `tool_call_id`; `is_error` says that the tool failed, `custom` that the call was
-    one of free-form input. `joined` remembers that it stood in one message of the wire with the one before it, as
-    Anthropic's tool results and what the user says after them do. Reasoning stands where it stood among the parts.
+    A `tool` message answers the call `tool_call_id`. `is_error` says that the tool failed, `custom` that the call had
+    free-form input. `joined` records that on the wire it shared one message with the previous one, as Anthropic's tool
+    results and the user's following text do. Reasoning keeps its position among the parts.
     """
 
     role: Role
@@ -160,15 +162,15 @@ class Message(Struct, frozen=True, kw_only=True, omit_defaults=True):
     custom: bool = False
     joined: bool = False
     cache: CacheMark | None = None
-    """Of the message as a whole; marks of its parts stand with them."""
+    """A cache breakpoint on the message as a whole; breakpoints of parts are on the parts."""
     extra: Extra = field(default_factory=dict)
 
 
 class Tool(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A tool on offer.
+    """A tool that the request offers.
 
-    A function of the client's (`kind` = function, with a JSON Schema), one of free-form input (`kind` = custom, with
-    its `format`), or any other as it came: `kind` is then the wire's type, the rest in `extra`.
+    `kind` is `function` for a client function with a JSON Schema, `custom` for free-form input with a `format`, or the
+    wire type of any other tool, whose fields are kept in `extra`.
     """
 
     kind: str
@@ -178,17 +180,17 @@ class Tool(Struct, frozen=True, kw_only=True, omit_defaults=True):
     strict: bool | None = None
     format: Extra | None = None
     namespace: str | None = None
-    """The namespace that it stands in (OpenAI Responses), None for none; `namespace_description` is that one's."""
+    """The namespace of the tool (OpenAI Responses), None for none. `namespace_description` describes that namespace."""
     namespace_description: str | None = None
     cache: CacheMark | None = None
     extra: Extra = field(default_factory=dict)
 
 
 class ToolChoice(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Which tool to call, if any.
+    """Which tool the model must call, if any.
 
-    `none`, `auto`, `required`; `tool` with the tool's kind and name; `allowed`: only those of `names`, and one of them
-    where `required` is set; `opaque`: as it came, `kind` being its type.
+    Modes: `none`, `auto`, `required`; `tool` with the tool's kind and name; `allowed`: only those of `names`, and one
+    of them is mandatory where `required` is set; `opaque`: kept unchanged, `kind` is its wire type.
     """
 
     mode: Literal["none", "auto", "required", "tool", "allowed", "opaque"]
@@ -200,7 +202,7 @@ class ToolChoice(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class ResponseFormat(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What shape the answer must have: `kind` is text, json_object, json_schema, or another as it came."""
+    """The format of the response: `kind` is text, json_object, json_schema, or another type kept unchanged."""
 
     kind: str
     name: str | None = None
@@ -211,10 +213,10 @@ class ResponseFormat(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Reasoning(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """How much to think. `effort` is max … minimal or none; `max_tokens` a budget; `exclude`: think, do not show.
+    """Reasoning settings. `effort` is max … minimal or none, `max_tokens` a budget; `exclude` hides the reasoning.
 
-    `adaptive`: the model decides how much (Anthropic). `display` is summarized, omitted or updates (Anthropic).
-    `context` and `mode` are OpenAI's newest.
+    `adaptive`: the model decides how much to reason (Anthropic). `display` is summarized, omitted or updates
+    (Anthropic). `context` and `mode` are OpenAI's.
     """
 
     effort: str | None = None
@@ -230,7 +232,7 @@ class Reasoning(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Sampling(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Sampling parameters; None is not said, and nothing is put in its place."""
+    """Sampling parameters. None means not sent; no default is substituted."""
 
     temperature: float | None = None
     top_p: float | None = None
@@ -249,9 +251,9 @@ class Sampling(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Request(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One call. `model` is what the client named; the endpoint's own name is put in when it leaves.
+    """One call. `model` is the name that the client sent; the encoder replaces it with the endpoint's upstream name.
 
-    `cache` is the mark of the whole prompt. `betas` are the names in the client's `anthropic-beta` header.
+    `cache` is the cache breakpoint of the whole prompt. `betas` are the names in the client's `anthropic-beta` header.
     """
 
     dialect: str

@@ -1,4 +1,4 @@
-"""A whole answer: `fold` of its events, and `unfold` back into them."""
+"""A complete response: the `fold` of its events, and `unfold` back into events."""
 
 from collections.abc import Iterable, Iterator
 
@@ -23,7 +23,7 @@ from trunkline.model.usage import Usage
 
 
 class Part(Struct, kw_only=True, omit_defaults=True):
-    """One part of a choice, its pieces put together. Fields as in `events.PartStarted` and `events.Delta`."""
+    """One part of a choice with its deltas joined. Fields as in `events.PartStarted` and `events.Delta`."""
 
     kind: PartKind
     text: str = ""
@@ -38,7 +38,7 @@ class Part(Struct, kw_only=True, omit_defaults=True):
 
 
 class Choice(Struct, kw_only=True, omit_defaults=True):
-    """One of `n` alternatives: its parts in order of appearance, and why it ended."""
+    """One of `n` choices: its parts in order of appearance, and its finish reason."""
 
     index: int = 0
     parts: list[Part] = field(default_factory=list)
@@ -49,7 +49,10 @@ class Choice(Struct, kw_only=True, omit_defaults=True):
 
 
 class Response(Struct, kw_only=True, omit_defaults=True):
-    """A whole answer. `usage` is None where the upstream reported none; `extra` holds what has no name here."""
+    """A complete response.
+
+    `usage` is None where the upstream reported none; `extra` holds fields without a name here.
+    """
 
     id: str = ""
     model: str = ""
@@ -61,7 +64,7 @@ class Response(Struct, kw_only=True, omit_defaults=True):
 
 
 class Folder:
-    """Sums events up."""
+    """Accumulates events into a `Response`."""
 
     __slots__ = ("_parts", "_response", "_texts")
 
@@ -72,13 +75,13 @@ class Folder:
 
     @property
     def response(self) -> Response:
-        """What has come so far, parts that have not ended among it."""
+        """The response so far, including parts that have not ended."""
         for part, texts in zip(self._parts, self._texts, strict=True):
             part.text = "".join(texts)
         return self._response
 
     def add(self, event: Event) -> None:
-        """Take one event in."""
+        """Add one event."""
         match event:
             case Delta():
                 self._delta(event)
@@ -142,7 +145,7 @@ class Folder:
 
 
 def fold(events: Iterable[Event]) -> Response:
-    """What *events* add up to."""
+    """The complete response that *events* form."""
     folder = Folder()
     for event in events:
         folder.add(event)
@@ -150,7 +153,7 @@ def fold(events: Iterable[Event]) -> Response:
 
 
 def unfold(response: Response) -> Iterator[Event]:
-    """The shortest stream that folds to *response*."""
+    """The shortest event stream that folds to *response*."""
     yield Started(
         id=response.id,
         model=response.model,

@@ -1,4 +1,4 @@
-"""What a generation used, in tokens, and what it cost."""
+"""Token usage and cost of a generation."""
 
 from typing import Any
 
@@ -9,11 +9,11 @@ from trunkline.model.money import Pico
 
 
 class Usage(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
-    """Tokens of one generation, in the model's own tokenizer.
+    """Tokens of one generation, counted by the model's own tokenizer.
 
-    `prompt` counts all input: cache reads (`cached`) and cache writes (`cache_write`) are part of it. `completion` is
-    what the provider calls output; `reasoning` is part of it unless `reasoning_apart`. None means the provider did not
-    say, zero that it said zero. Source: wire-common §12.
+    `prompt` counts all input, including cache reads (`cached`) and cache writes (`cache_write`). `completion` is what
+    the provider reports as output; `reasoning` is part of it unless `reasoning_apart`. None means that the provider did
+    not report the value; zero means that it reported zero. Source: wire-common §12.
     """
 
     prompt: int = 0
@@ -22,10 +22,10 @@ class Usage(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     cached: int | None = None
     cache_write: int | None = None
     cache_write_1h: int | None = None
-    """Of `cache_write`, what is kept for an hour (Anthropic): it has a price of its own."""
+    """The part of `cache_write` that is kept for one hour (Anthropic); it has its own price."""
     reasoning: int | None = None
     reasoning_apart: bool = False
-    """True where the provider leaves reasoning out of `completion` (xAI); it is billed as output all the same."""
+    """True where the provider does not count reasoning in `completion` (xAI). It is billed as output in both cases."""
     audio_prompt: int | None = None
     video_prompt: int | None = None
     audio_completion: int | None = None
@@ -33,17 +33,17 @@ class Usage(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     accepted_prediction: int | None = None
     rejected_prediction: int | None = None
     upstream_cost: Pico | None = None
-    """What the provider itself says the call cost; None where it does not say."""
+    """The cost that the provider reports; None where it reports none."""
     estimated: bool = False
-    """True where the provider gave no usage and we counted."""
+    """True where the provider reported no usage and the gateway estimated it."""
     inconsistent: bool = False
     """True where the provider's numbers contradict each other; they are kept, clamped at zero."""
     extra: dict[str, Any] = field(default_factory=dict)
-    """The provider's usage fields that have no name here, as they came; a client of the same dialect gets them back."""
+    """The provider's usage fields that have no name here, unchanged. Clients of the same dialect receive them."""
 
     @property
     def billed_completion(self) -> int:
-        """Output tokens to bill: the completion, and reasoning where it is counted apart."""
+        """Output tokens to bill: the completion, plus reasoning where it is counted apart."""
         return self.completion + (self.reasoning or 0 if self.reasoning_apart else 0)
 
 
@@ -82,11 +82,11 @@ def _together(usage: Usage) -> Usage:
 
 
 class Cost(Struct, frozen=True, kw_only=True, gc=False):
-    """What a generation costs the key, in pico-dollars, and of what it is made up.
+    """What a generation costs the key, in pico-dollars, with its components.
 
-    `total` is charged. `prompt`, `completion` and `request` are its parts where a price is known; where the price is
-    unknown and the provider reported a cost, `total` is that and the parts are zero. `known` is False where neither
-    was to be had: the total is then zero, and the record says so.
+    `total` is charged. `prompt`, `completion` and `request` are its components where a price is known. Where the price
+    is unknown and the provider reported a cost, `total` is that cost and the components are zero. `known` is False
+    where neither is available; `total` is then zero.
     """
 
     total: Pico = 0

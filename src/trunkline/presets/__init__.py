@@ -1,7 +1,7 @@
-"""Presets: a request's body read into one, and one said in a request of any client dialect. Pure.
+"""Presets: parse a request body into a preset, and encode a preset as a request of any client dialect. Pure.
 
-A preset keeps its fields under the names that chat has for them, values in chat's shape (`read`). What chat has no
-name for stays under its own (`thinking`, `truncation`). It is said again in the words of the dialect that a request is
-made in (`say`), and then merged into that request field by field (`merge`). So a preset that was made with a body of
-any dialect serves all three.
+A preset stores its fields under chat's names, with values in chat's form (`from_body`). Fields that chat does not have
+keep their own name (`thinking`, `truncation`). The preset is encoded in the dialect of the request that uses it
+(`to_dialect`), then merged into that request field by field (`merge`). A preset created with a body of any dialect can
+therefore be used in all three.
 """

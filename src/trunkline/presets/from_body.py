@@ -1,4 +1,4 @@
-"""An ordinary request body, read into a preset. The body has been checked by its dialect."""
+"""Parse a request body into a preset. The body has been checked by its dialect before."""
 
 from collections.abc import Callable
 from typing import Any
@@ -9,25 +9,25 @@ from trunkline.dialects.common.request_fields import value
 from trunkline.model.errors import InvalidRequest
 from trunkline.model.preset import Config
 from trunkline.presets import tools
-from trunkline.presets.names import CACHE_ENABLED, CACHE_TTL, TRANSIENT, raw, some
+from trunkline.presets.fields import CACHE_ENABLED, CACHE_TTL, PER_REQUEST_FIELDS, encode_raw, without_none
 
 _NULL = b"null"
 
 
-class Content(Struct, frozen=True, kw_only=True):
-    """What a version of a preset holds."""
+class PresetContent(Struct, frozen=True, kw_only=True):
+    """The content of a preset version. `system` is None where the body has no system text."""
 
     config: Config
     system: str | None = None
 
 
-def kept(fields: dict[str, Raw]) -> dict[str, Raw]:
-    """Those of *fields* that a preset keeps, still in their dialect's words. What is null says nothing.
+def preset_fields(fields: dict[str, Raw]) -> dict[str, Raw]:
+    """Those of *fields* that a preset stores, still in the body's dialect. Null values are omitted.
 
     Raises:
-        InvalidRequest: a value that JSON allows and nobody can hold.
+        InvalidRequest: a value that is valid JSON but cannot be represented.
     """
-    found = {key: said for key, said in fields.items() if key not in TRANSIENT and bytes(said) != _NULL}
+    found = {key: said for key, said in fields.items() if key not in PER_REQUEST_FIELDS and bytes(said) != _NULL}
     for key, said in found.items():
         try:
             value(said)
@@ -36,26 +36,26 @@ def kept(fields: dict[str, Raw]) -> dict[str, Raw]:
     return found
 
 
-def read(fields: dict[str, Raw], dialect: str) -> Content:
-    """The preset that a body of *dialect* with the top level *fields* makes.
+def parse_preset(fields: dict[str, Raw], dialect: str) -> PresetContent:
+    """Parse the top-level *fields* of a body of *dialect* into a preset.
 
     Raises:
-        InvalidRequest: the settings of the cache are not what they should be, or the model is another preset's.
+        InvalidRequest: a cache setting is invalid, or the model refers to another preset.
     """
-    config = kept(fields)
+    config = preset_fields(fields)
     model = config.get("model")
     if model is not None and "@preset/" in str(value(model)):
         raise InvalidRequest("model: a preset cannot refer to a preset", param="model")
     _check_cache(config)
-    _SHAPES[dialect](config)
+    _TO_CHAT[dialect](config)
     if "tools" in config:
-        config["tools"] = raw([tools.to_chat(tool, dialect) for tool in value(config["tools"])])
+        config["tools"] = encode_raw([tools.tool_to_chat(tool, dialect) for tool in value(config["tools"])])
     if "tool_choice" in config:
         choice, parallel = tools.choice_to_chat(value(config["tool_choice"]), dialect)
-        config["tool_choice"] = raw(choice)
+        config["tool_choice"] = encode_raw(choice)
         if parallel is not None:
-            config["parallel_tool_calls"] = raw(parallel)
-    return Content(config=config, system=_SYSTEMS[dialect](fields) or None)
+            config["parallel_tool_calls"] = encode_raw(parallel)
+    return PresetContent(config=config, system=_SYSTEM_TEXT[dialect](fields) or None)
 
 
 def _check_cache(config: Config) -> None:
@@ -67,48 +67,52 @@ def _check_cache(config: Config) -> None:
             raise InvalidRequest(f"{CACHE_TTL}: expected a number of seconds", param=CACHE_TTL)
 
 
-def _chat(config: Config) -> None:
-    """Chat's words are the preset's."""
+def _from_chat(config: Config) -> None:
+    """Chat's form is the preset's form."""
 
 
-def _messages(config: Config) -> None:
+def _from_messages(config: Config) -> None:
     _rename(config, "stop_sequences", "stop")
     if "fallbacks" in config:
         models = [one["model"] for one in value(config.pop("fallbacks"))]
         if models:
-            config["models"] = raw(models)
+            config["models"] = encode_raw(models)
     if "output_config" in config:
         said = value(config.pop("output_config"))
         form = said.pop("format", None)
         if form is not None:
-            config["response_format"] = raw(_format(form, {"type", "schema"}, name="response", strict=True))
+            config["response_format"] = encode_raw(
+                _chat_response_format(form, {"type", "schema"}, name="response", strict=True)
+            )
         if said:
-            config["output_config"] = raw(said)
+            config["output_config"] = encode_raw(said)
     if "service_tier" in config and value(config["service_tier"]) == "standard_only":
-        config["service_tier"] = raw("default")
+        config["service_tier"] = encode_raw("default")
 
 
-def _responses(config: Config) -> None:
+def _from_responses(config: Config) -> None:
     _rename(config, "max_output_tokens", "max_completion_tokens")
     if "text" not in config:
         return
     said = value(config.pop("text"))
     form, verbosity = said.pop("format", None), said.pop("verbosity", None)
     if form is not None:
-        config["response_format"] = raw(_format(form, {"type", "name", "description", "schema", "strict"}))
+        config["response_format"] = encode_raw(
+            _chat_response_format(form, {"type", "name", "description", "schema", "strict"})
+        )
     if verbosity is not None:
-        config["verbosity"] = raw(verbosity)
+        config["verbosity"] = encode_raw(verbosity)
     if said:
-        config["text"] = raw(said)
+        config["text"] = encode_raw(said)
 
 
-def _format(form: dict[str, Any], inside: set[str], **more: Any) -> dict[str, Any]:
-    """The shape of an answer as chat has it: what describes a schema stands under `json_schema`."""
+def _chat_response_format(form: dict[str, Any], inside: set[str], **more: Any) -> dict[str, Any]:
+    """A response format in chat's form: the fields of a schema are nested under `json_schema`."""
     if form["type"] != "json_schema":
         return form
     inner = {**more, **{key: said for key, said in form.items() if key in inside and key != "type"}}
     rest = {key: said for key, said in form.items() if key not in inside}
-    return {"type": "json_schema", "json_schema": some(**inner), **rest}
+    return {"type": "json_schema", "json_schema": without_none(**inner), **rest}
 
 
 def _rename(config: Config, theirs: str, ours: str) -> None:
@@ -116,23 +120,27 @@ def _rename(config: Config, theirs: str, ours: str) -> None:
         config[ours] = config.pop(theirs)
 
 
-_SHAPES: dict[str, Callable[[Config], None]] = {"chat": _chat, "messages": _messages, "responses": _responses}
-"""A client dialect → what puts its words in the preset's."""
+_TO_CHAT: dict[str, Callable[[Config], None]] = {
+    "chat": _from_chat,
+    "messages": _from_messages,
+    "responses": _from_responses,
+}
+"""A client dialect → the function that converts its fields to chat's form, in place."""
 
 
 # The system text.
 
 
-def _first(messages: Any) -> str:
-    """The text of the first system message, if there is one."""
+def _first_system_text(messages: Any) -> str:
+    """The text of the first system message; empty where there is none."""
     for message in messages if isinstance(messages, list) else ():
         if isinstance(message, dict) and message.get("role") in ("system", "developer"):
-            return _text(message.get("content"))
+            return _joined_text(message.get("content"))
     return ""
 
 
-def _text(content: Any) -> str:
-    """All text of *content*: a string, or parts, which are paragraphs then."""
+def _joined_text(content: Any) -> str:
+    """All text of *content*: a string, or parts, which are joined as paragraphs."""
     if isinstance(content, str):
         return content
     parts = content if isinstance(content, list) else []
@@ -141,13 +149,15 @@ def _text(content: Any) -> str:
     )
 
 
-def _said(fields: dict[str, Raw], key: str) -> Any:
+def _value_of(fields: dict[str, Raw], key: str) -> Any:
     return value(fields[key]) if key in fields else None
 
 
-_SYSTEMS: dict[str, Callable[[dict[str, Raw]], str]] = {
-    "chat": lambda fields: _first(_said(fields, "messages")),
-    "messages": lambda fields: _text(_said(fields, "system")),
-    "responses": lambda fields: _text(_said(fields, "instructions")) or _first(_said(fields, "input")),
+_SYSTEM_TEXT: dict[str, Callable[[dict[str, Raw]], str]] = {
+    "chat": lambda fields: _first_system_text(_value_of(fields, "messages")),
+    "messages": lambda fields: _joined_text(_value_of(fields, "system")),
+    "responses": lambda fields: (
+        _joined_text(_value_of(fields, "instructions")) or _first_system_text(_value_of(fields, "input"))
+    ),
 }
-"""A client dialect → where its system text stands."""
+"""A client dialect → the function that reads its system text."""

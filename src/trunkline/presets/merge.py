@@ -1,8 +1,8 @@
-"""A preset, merged into the request that refers to it.
+"""Merge a preset into the request that refers to it.
 
-The merge is shallow: a field of the request replaces the preset's of the same name, whole, and a null does too. Tools
-are merged one by one. The preset's system text comes before the caller's. What a preset says of choosing tools counts
-where there are tools.
+The merge is shallow: a field of the request, null included, replaces the preset's field of the same name as a whole.
+Tools are merged one by one. The preset's system text precedes the caller's. The preset's tool choice applies only where
+there are tools.
 
 Source: openrouter-semantics §9.
 """
@@ -15,32 +15,32 @@ from msgspec import Raw, Struct
 from trunkline.dialects.common.request_fields import value
 from trunkline.model.errors import InvalidRequest
 from trunkline.presets import tools
-from trunkline.presets.names import SAME, raw
+from trunkline.presets.fields import SYNONYMS, encode_raw
 
-MARK = "@preset/"
-_FEW = b"preset"
-_EMPTY = (b"null", b"[]")
+MODEL_PREFIX = "@preset/"
+_PRESET_WORD = b"preset"
+_EMPTY_VALUES = (b"null", b"[]")
 
 
 class Reference(Struct, frozen=True):
-    """That a request refers to the preset *slug*, in its field *param*; *rest* is the request without saying so."""
+    """A request's reference to the preset *slug*, in its field *param*; *rest* is the request without the reference."""
 
     slug: str
     param: str
     rest: dict[str, Raw]
 
 
-def reference(fields: dict[str, Raw]) -> Reference | None:
-    """What preset a request with the top level *fields* refers to; None where it refers to none.
+def find_reference(fields: dict[str, Raw]) -> Reference | None:
+    """The preset reference in a request with the top-level *fields*; None where there is none.
 
     Raises:
-        InvalidRequest: to two of them, or `preset` is not a string.
+        InvalidRequest: the request refers to two presets, or `preset` is not a string.
     """
     named = value(fields["preset"]) if "preset" in fields else None
     if not isinstance(named, str | None):
         raise InvalidRequest("preset: expected a string", param="preset")
-    model = value(fields["model"]) if _FEW in bytes(fields.get("model", b"")) else None
-    before, mark, slug = model.partition(MARK) if isinstance(model, str) else ("", "", "")
+    model = value(fields["model"]) if _PRESET_WORD in bytes(fields.get("model", b"")) else None
+    before, mark, slug = model.partition(MODEL_PREFIX) if isinstance(model, str) else ("", "", "")
     if mark and named is not None and named != slug:
         raise InvalidRequest("preset: the model names another preset", param="preset")
     if not mark and named is None:
@@ -49,62 +49,62 @@ def reference(fields: dict[str, Raw]) -> Reference | None:
     if mark:
         del rest["model"]
         if before:
-            rest["model"] = raw(before)
+            rest["model"] = encode_raw(before)
     return Reference(slug if mark else named or "", "model" if mark else "preset", rest)
 
 
-def merge(request: dict[str, Raw], preset: dict[str, Raw], system: str | None, dialect: str) -> dict[str, Raw]:
-    """*request* with what *preset*, said in the same *dialect*, adds to it.
+def merge_preset(request: dict[str, Raw], preset: dict[str, Raw], system: str | None, dialect: str) -> dict[str, Raw]:
+    """Merge *preset*, encoded in the same *dialect*, into *request*.
 
-    The values of *request* need not be what the dialect takes: what is not is left for its check to find.
+    The values of *request* may be invalid in the dialect: the dialect's own check reports them.
     """
     if bytes(request.get("model", b"")) == b"null":
         request = {key: said for key, said in request.items() if key != "model"}
-    named = {key for names in SAME[dialect] if not names.isdisjoint(request) for key in names}
+    named = {key for names in SYNONYMS[dialect] if not names.isdisjoint(request) for key in names}
     merged = {key: said for key, said in preset.items() if key not in named} | request
     if "tools" in preset and "tools" in request:
-        merged["tools"] = _tools(preset["tools"], request["tools"])
-    if bytes(merged.get("tools", b"null")) in _EMPTY:
+        merged["tools"] = _merge_tools(preset["tools"], request["tools"])
+    if bytes(merged.get("tools", b"null")) in _EMPTY_VALUES:
         for key in ("tool_choice", "parallel_tool_calls"):
             if key in preset and key not in request:
                 del merged[key]
     if system:
-        _SYSTEMS[dialect](merged, system)
+        _PREPEND_SYSTEM[dialect](merged, system)
     return merged
 
 
-def _tools(preset: Raw, request: Raw) -> Raw:
+def _merge_tools(preset: Raw, request: Raw) -> Raw:
     found = value(request)
-    return raw(tools.merged(value(preset), found)) if isinstance(found, list) else request
+    return encode_raw(tools.merge_tools(value(preset), found)) if isinstance(found, list) else request
 
 
-def _chat(fields: dict[str, Raw], system: str) -> None:
-    """A system message before all others; a conversation that is none stays as it is."""
+def _prepend_to_messages(fields: dict[str, Raw], system: str) -> None:
+    """Insert a system message before all others. Messages that are not a non-empty array are unchanged."""
     messages = bytes(fields.get("messages", b"")).strip()
     if messages[:1] == b"[" and messages[1:].lstrip()[:1] not in (b"]", b""):
-        first = bytes(raw({"role": "system", "content": system}))
+        first = bytes(encode_raw({"role": "system", "content": system}))
         fields["messages"] = Raw(b"[" + first + b"," + messages[1:])
 
 
-def _messages(fields: dict[str, Raw], system: str) -> None:
+def _prepend_to_system(fields: dict[str, Raw], system: str) -> None:
     found: Any = value(fields["system"]) if "system" in fields else None
     if found is None or found == "" or found == []:
-        fields["system"] = raw(system)
+        fields["system"] = encode_raw(system)
     elif isinstance(found, str):
-        fields["system"] = raw(f"{system}\n\n{found}")
+        fields["system"] = encode_raw(f"{system}\n\n{found}")
     elif isinstance(found, list):
-        fields["system"] = raw([{"type": "text", "text": system}, *found])
+        fields["system"] = encode_raw([{"type": "text", "text": system}, *found])
 
 
-def _responses(fields: dict[str, Raw], system: str) -> None:
+def _prepend_to_instructions(fields: dict[str, Raw], system: str) -> None:
     found: Any = value(fields["instructions"]) if "instructions" in fields else None
     if found is None or isinstance(found, str):
-        fields["instructions"] = raw(f"{system}\n\n{found}" if found else system)
+        fields["instructions"] = encode_raw(f"{system}\n\n{found}" if found else system)
 
 
-_SYSTEMS: dict[str, Callable[[dict[str, Raw], str], None]] = {
-    "chat": _chat,
-    "messages": _messages,
-    "responses": _responses,
+_PREPEND_SYSTEM: dict[str, Callable[[dict[str, Raw], str], None]] = {
+    "chat": _prepend_to_messages,
+    "messages": _prepend_to_system,
+    "responses": _prepend_to_instructions,
 }
-"""A client dialect → what puts the preset's system text before the caller's."""
+"""A client dialect → the function that inserts the preset's system text before the caller's."""

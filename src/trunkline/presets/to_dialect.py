@@ -1,4 +1,4 @@
-"""A preset, said in the words of the dialect that a request is made in."""
+"""Encode a preset in the dialect of the request that uses it."""
 
 from collections.abc import Callable
 from functools import lru_cache
@@ -10,49 +10,51 @@ from trunkline.dialects.common.request_fields import value
 from trunkline.model.loss import Loss, Losses
 from trunkline.model.preset import Config, PresetVersion
 from trunkline.presets import tools
-from trunkline.presets.names import ANYWHERE, KNOWN, OURS, Json, raw, some
+from trunkline.presets.fields import ALL_DIALECT_FIELDS, DIALECT_FIELDS, GATEWAY_FIELDS, Json, encode_raw, without_none
 
 MAX_STOPS = 4
-"""Chat and Responses take four stop sequences, Messages any number."""
-EFFORTS = {"minimal": "low"}
-"""Efforts that Messages calls otherwise."""
+"""The maximum number of stop sequences in chat and Responses. Messages has no limit."""
+MESSAGES_EFFORTS = {"minimal": "low"}
+"""Chat's effort → Messages' effort, where they differ."""
 
 
-class Said(Struct, frozen=True):
-    """The fields of a request, and what of the preset they cannot say."""
+class DialectFields(Struct, frozen=True):
+    """The preset as fields of a request, and the fields that the dialect cannot express."""
 
     fields: dict[str, Raw]
     losses: tuple[Loss, ...]
 
 
 @lru_cache(maxsize=128)
-def said(version: PresetVersion, dialect: str) -> Said:
-    """`say`, once for each version that is in use; what is lost is lost of the `preset`."""
-    found = say(version.config, dialect)
-    return Said(found.fields, tuple(Loss(f"preset.{loss.path}", loss.why) for loss in found.losses))
+def version_to_dialect(version: PresetVersion, dialect: str) -> DialectFields:
+    """`config_to_dialect`, cached per version. Loss paths begin with `preset`."""
+    found = config_to_dialect(version.config, dialect)
+    return DialectFields(found.fields, tuple(Loss(f"preset.{loss.path}", loss.why) for loss in found.losses))
 
 
-def say(config: Config, dialect: str) -> Said:
-    """*config* as fields of a request of *dialect*, the system text excepted."""
-    fields = {key: found for key, found in config.items() if key not in OURS}
+def config_to_dialect(config: Config, dialect: str) -> DialectFields:
+    """Encode *config* as fields of a request of *dialect*, without the system text."""
+    fields = {key: found for key, found in config.items() if key not in GATEWAY_FIELDS}
     losses = Losses()
-    _choose(fields, dialect, losses)
-    _offer(fields, dialect, losses)
-    _SHAPES[dialect](fields, losses)
-    for key in fields.keys() & (ANYWHERE - KNOWN[dialect]):
+    _encode_tool_choice(fields, dialect, losses)
+    _encode_tools(fields, dialect, losses)
+    _FROM_CHAT[dialect](fields, losses)
+    for key in fields.keys() & (ALL_DIALECT_FIELDS - DIALECT_FIELDS[dialect]):
         del fields[key]
         losses.add(key, f"{dialect} has no word for it")
-    return Said(fields, tuple(sorted(losses.found(), key=lambda loss: loss.path)))
+    return DialectFields(fields, tuple(sorted(losses.found(), key=lambda loss: loss.path)))
 
 
-def _offer(fields: Config, dialect: str, losses: Losses) -> None:
+def _encode_tools(fields: Config, dialect: str, losses: Losses) -> None:
     if "tools" in fields:
         found = enumerate(value(fields["tools"]))
-        fields["tools"] = raw([tools.from_chat(tool, dialect, f"tools[{at}]", losses) for at, tool in found])
+        fields["tools"] = encode_raw(
+            [tools.tool_from_chat(tool, dialect, f"tools[{at}]", losses) for at, tool in found]
+        )
 
 
-def _choose(fields: Config, dialect: str, losses: Losses) -> None:
-    """Which tool to call, and in Messages how many at once: it has one field for both."""
+def _encode_tool_choice(fields: Config, dialect: str, losses: Losses) -> None:
+    """Encode the tool choice. Messages has one field for it and for `parallel_tool_calls`."""
     choice = None
     if "tool_choice" in fields:
         choice = tools.choice_from_chat(value(fields.pop("tool_choice")), dialect, losses)
@@ -62,76 +64,80 @@ def _choose(fields: Config, dialect: str, losses: Losses) -> None:
         if choice["type"] != "none":
             choice = {**choice, "disable_parallel_tool_use": alone}
     if choice is not None:
-        fields["tool_choice"] = raw(choice)
+        fields["tool_choice"] = encode_raw(choice)
 
 
 # Each dialect's own.
 
 
-def _chat(fields: Config, losses: Losses) -> None:
-    _stops(fields, losses)
+def _to_chat(fields: Config, losses: Losses) -> None:
+    _limit_stops(fields, losses)
     if "reasoning" not in fields and "reasoning_effort" not in fields:
-        _think(fields, losses)
-    _forget_thinking(fields, losses)
+        _thinking_to_reasoning(fields, losses)
+    _drop_thinking(fields, losses)
 
 
-def _messages(fields: Config, losses: Losses) -> None:
-    _limit(fields, "max_tokens")
+def _to_messages(fields: Config, losses: Losses) -> None:
+    _rename_output_limit(fields, "max_tokens")
     if "stop" in fields:
         stop = value(fields.pop("stop"))
-        fields["stop_sequences"] = raw([stop] if isinstance(stop, str) else stop)
+        fields["stop_sequences"] = encode_raw([stop] if isinstance(stop, str) else stop)
     config: Json = value(fields.pop("output_config")) if "output_config" in fields else {}
     if "response_format" in fields:
         config.update(_messages_format(value(fields.pop("response_format")), losses))
     if "thinking" not in fields and "effort" not in config:
-        thinking, effort = _thinking(_reasoning(fields), losses)
+        thinking, effort = _reasoning_to_thinking(_merged_reasoning(fields), losses)
         if thinking is not None:
-            fields["thinking"] = raw(thinking)
-        config.update(some(effort=effort))
+            fields["thinking"] = encode_raw(thinking)
+        config.update(without_none(effort=effort))
     for key in ("reasoning", "reasoning_effort"):
         fields.pop(key, None)
     if "verbosity" in fields:
         config.setdefault("effort", value(fields.pop("verbosity")))
     if config:
-        fields["output_config"] = raw(config)
+        fields["output_config"] = encode_raw(config)
     if "service_tier" in fields and value(fields["service_tier"]) == "default":
-        fields["service_tier"] = raw("standard_only")
+        fields["service_tier"] = encode_raw("standard_only")
 
 
-def _responses(fields: Config, losses: Losses) -> None:
-    _stops(fields, losses)
-    _limit(fields, "max_output_tokens")
+def _to_responses(fields: Config, losses: Losses) -> None:
+    _limit_stops(fields, losses)
+    _rename_output_limit(fields, "max_output_tokens")
     text: Json = value(fields.pop("text")) if "text" in fields else {}
     if "response_format" in fields:
         text["format"] = _responses_format(value(fields.pop("response_format")))
     if "verbosity" in fields:
         text["verbosity"] = value(fields.pop("verbosity"))
     if text:
-        fields["text"] = raw(text)
-    reasoning = _reasoning(fields)
+        fields["text"] = encode_raw(text)
+    reasoning = _merged_reasoning(fields)
     fields.pop("reasoning_effort", None)
     if reasoning:
-        fields["reasoning"] = raw(reasoning)
+        fields["reasoning"] = encode_raw(reasoning)
     else:
-        _think(fields, losses)
-    _forget_thinking(fields, losses)
+        _thinking_to_reasoning(fields, losses)
+    _drop_thinking(fields, losses)
 
 
-_SHAPES: dict[str, Callable[[Config, Losses], None]] = {"chat": _chat, "messages": _messages, "responses": _responses}
-"""A client dialect → what puts the preset's words in its own."""
+_FROM_CHAT: dict[str, Callable[[Config, Losses], None]] = {
+    "chat": _to_chat,
+    "messages": _to_messages,
+    "responses": _to_responses,
+}
+"""A client dialect → the function that converts chat's form to its own, in place."""
 
 
-def _limit(fields: Config, name: str) -> None:
-    """The output limit under *name*; `max_completion_tokens` supersedes `max_tokens`."""
+def _rename_output_limit(fields: Config, name: str) -> None:
+    """Move the output limit to *name*. `max_completion_tokens` takes precedence over `max_tokens`."""
     said = [fields.pop(key) for key in ("max_completion_tokens", "max_tokens") if key in fields]
     if said:
         fields[name] = said[0]
 
 
-def _stops(fields: Config, losses: Losses) -> None:
+def _limit_stops(fields: Config, losses: Losses) -> None:
     stop = value(fields["stop"]) if "stop" in fields else ""
     if isinstance(stop, list) and len(stop) > MAX_STOPS:
-        fields["stop"] = raw(stop[:MAX_STOPS])
+        fields["stop"] = encode_raw(stop[:MAX_STOPS])
         losses.add(f"stop[{MAX_STOPS}]", f"no more than {MAX_STOPS} are taken")
 
 
@@ -152,22 +158,22 @@ def _responses_format(form: Json) -> Json:
     if form["type"] != "json_schema" or not isinstance(inner, dict):
         return form
     rest = {key: said for key, said in form.items() if key not in ("type", "json_schema")}
-    return {"type": "json_schema", "schema": {}, **some(**inner), **rest}
+    return {"type": "json_schema", "schema": {}, **without_none(**inner), **rest}
 
 
 # How much to think. Chat and Responses have `reasoning`, Messages `thinking` and `output_config.effort`.
 
 
-def _reasoning(fields: Config) -> Json:
-    """What `reasoning` and `reasoning_effort` say together."""
+def _merged_reasoning(fields: Config) -> Json:
+    """`reasoning` merged with `reasoning_effort`."""
     found: Json = dict(value(fields["reasoning"])) if "reasoning" in fields else {}
     if "reasoning_effort" in fields:
         found.setdefault("effort", value(fields["reasoning_effort"]))
     return found
 
 
-def _think(fields: Config, losses: Losses) -> None:
-    """Say as `reasoning` what `thinking` and `output_config` say."""
+def _thinking_to_reasoning(fields: Config, losses: Losses) -> None:
+    """Convert `thinking` and `output_config` to `reasoning`."""
     thinking: Json = value(fields["thinking"]) if "thinking" in fields else {}
     config: Json = value(fields["output_config"]) if "output_config" in fields else {}
     kind, effort = thinking.get("type"), config.get("effort")
@@ -183,18 +189,18 @@ def _think(fields: Config, losses: Losses) -> None:
     elif kind == "adaptive":
         reasoning = {"enabled": True}
     if reasoning:
-        fields["reasoning"] = raw(reasoning)
+        fields["reasoning"] = encode_raw(reasoning)
 
 
-def _forget_thinking(fields: Config, losses: Losses) -> None:
-    """What is left of Messages' words is lost."""
+def _drop_thinking(fields: Config, losses: Losses) -> None:
+    """Remove the remaining Messages fields and record them as lost."""
     fields.pop("thinking", None)
     if "output_config" in fields:
         rest = {key: said for key, said in value(fields.pop("output_config")).items() if key != "effort"}
         losses.extra("output_config", rest, "only messages has a word for it")
 
 
-def _thinking(reasoning: Json, losses: Losses) -> tuple[Json | None, str | None]:
+def _reasoning_to_thinking(reasoning: Json, losses: Losses) -> tuple[Json | None, str | None]:
     """Messages' `thinking` and effort for *reasoning*."""
     for key in ("summary", "context", "mode"):
         if reasoning.get(key) is not None:
@@ -204,7 +210,7 @@ def _thinking(reasoning: Json, losses: Losses) -> tuple[Json | None, str | None]
         return {"type": "disabled"}, None
     display: Any = "omitted" if reasoning.get("exclude") else None
     if budget is not None:
-        return {"type": "enabled", "budget_tokens": budget, **some(display=display)}, None
+        return {"type": "enabled", "budget_tokens": budget, **without_none(display=display)}, None
     if effort is not None:
-        return {"type": "adaptive", **some(display=display)}, EFFORTS.get(effort, effort)
-    return ({"type": "adaptive", **some(display=display)} if reasoning.get("enabled") else None), None
+        return {"type": "adaptive", **without_none(display=display)}, MESSAGES_EFFORTS.get(effort, effort)
+    return ({"type": "adaptive", **without_none(display=display)} if reasoning.get("enabled") else None), None

@@ -12,16 +12,16 @@ import msgspec
 from msgspec import Struct
 
 from trunkline.dialects.interfaces import Quirks
-from trunkline.providers import google
-from trunkline.providers.base import AUTH_HEADERS, BEARER, Auth, ListPrices
+from trunkline.providers import google_accounts
+from trunkline.providers.provider import AUTH_HEADERS, BEARER, Auth, ListPrices
 
 Dialect = Literal["chat", "responses", "messages", "gemini", "converse"]
 Place = Literal["region", "project", "resource"]
 """What an address has room for."""
 
-VALUE = re.compile(r"[a-z0-9](?:[a-z0-9.:-]{0,61}[a-z0-9])?", re.ASCII)
+PLACE_VALUE = re.compile(r"[a-z0-9](?:[a-z0-9.:-]{0,61}[a-z0-9])?", re.ASCII)
 """What fills it: a region, a project's id (old ones have a domain in them), a resource's name."""
-_GAPS = {
+_PLACE_PATTERNS = {
     "region": r"[a-z0-9-]+",
     "project": r"[a-z0-9.:-]+",
     "resource": r"[a-z0-9-]+",
@@ -60,25 +60,27 @@ class Compatible(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         return bool(self.lists) and not self.models
 
     @property
-    def local(self) -> bool:
+    def is_local(self) -> bool:
         """Whether it is a program that anybody runs: what is said of it holds wherever it runs."""
         return self.base_url.startswith("http://")
 
-    def key_field(self) -> tuple[str, str]:
+    def key_header(self) -> tuple[str, str]:
         """The header that carries a key, and what stands before the key in it."""
         if self.auth_header is not None:
             return self.auth_header, "Bearer " if self.auth_header == "authorization" else ""
         return BEARER if self.auth != "header" else AUTH_HEADERS.get(self.dialect, BEARER)
 
-    def filled(self, template: str, places: Mapping[str, str], base_url: str = "") -> str:
+    def fill_template(self, template: str, places: Mapping[str, str], base_url: str = "") -> str:
         """An address with *places* put in; `{vertex}` is the host of its region."""
-        vertex = google.host(places["region"]) if "region" in places else ""
+        vertex = google_accounts.vertex_host(places["region"]) if "region" in places else ""
         return template.format_map({**places, "vertex": vertex, "base_url": base_url})
 
-    def is_own(self, url: str) -> bool:
+    def is_own_address(self, url: str) -> bool:
         """Whether *url* is the provider's own address, whatever is put in."""
         pieces = re.split(r"\{(\w+)\}", self.base_url)
-        pattern = "".join(_GAPS[piece] if index % 2 else re.escape(piece) for index, piece in enumerate(pieces))
+        pattern = "".join(
+            _PLACE_PATTERNS[piece] if index % 2 else re.escape(piece) for index, piece in enumerate(pieces)
+        )
         return re.fullmatch(pattern, url.rstrip("/")) is not None
 
 

@@ -1,14 +1,14 @@
-"""The configuration's `providers` block. What becomes of it is in `providers.resolve`."""
+"""The configuration's `providers` block. What becomes of it is in `providers.build`."""
 
 from typing import Annotated, Literal, get_args
 
 from msgspec import Meta, Struct
 
 from trunkline.dialects.interfaces import Quirks
-from trunkline.providers.base import Auth
 from trunkline.providers.compatible import Dialect
+from trunkline.providers.provider import Auth
 
-SUPPORTED: tuple[str, ...] = get_args(Dialect)
+SUPPORTED_DIALECTS: tuple[str, ...] = get_args(Dialect)
 """The dialects that providers can be reached in."""
 
 

@@ -30,7 +30,7 @@ class PolicySettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         if self == PolicySettings():
             return None
         return Policy(
-            whose=whose,
+            scope=whose,
             only=None if self.only is None else _lower(self.only),
             ignore=_lower(self.ignore),
             regions=None if self.regions is None else _lower(self.regions),

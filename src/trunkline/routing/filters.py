@@ -15,33 +15,33 @@ from trunkline.model.endpoint import Endpoint
 from trunkline.model.errors import InvalidRequest
 from trunkline.model.policy import Policy
 from trunkline.model.preferences import NO_PREFERENCES, MaxPrice, Preferences
-from trunkline.routing.demand import NOTHING, Demand
-from trunkline.routing.pool import SOFT, Pool
+from trunkline.routing.endpoint_pool import PREFERRED_PARAMETERS, EndpointPool
+from trunkline.routing.requirements import NO_REQUIREMENTS, Requirements
 
-SURE = 0.8
+CERTAIN_SHARE = 0.8
 """Of an estimate of a prompt's tokens: what is too long by less than its error is left to the provider to say."""
 PRIORITY, FLEX = "priority", "flex"
 
-Passing: TypeAlias = tuple[str, int]
+FilterResult: TypeAlias = tuple[str, int]
 """A filter's name and the set of those that pass."""
 
 
-class Wanted(Struct, frozen=True, kw_only=True):
+class RequestedModel(Struct, frozen=True, kw_only=True):
     """One model that a request names, and what the suffixes of the name say.
 
     `sort` is that of `:nitro`, `:floor` or `:exacto`; `admits` the service tier that comes with it. `free`: endpoints
     alone that cost nothing.
     """
 
-    pool: Pool
+    pool: EndpointPool
     sort: str | None = None
-    admits: str | None = None
+    suffix_tier: str | None = None
     free: bool = False
     extended: bool = False
     """Endpoints alone with the largest window."""
 
 
-class Wishes(Struct, frozen=True, kw_only=True):
+class Criteria(Struct, frozen=True, kw_only=True):
     """What a request says about who may serve it, whatever its model.
 
     `says_all` tells whether an endpoint takes all of the request, for `require_parameters`; it is asked last, and only
@@ -49,37 +49,37 @@ class Wishes(Struct, frozen=True, kw_only=True):
     """
 
     preferences: Preferences = NO_PREFERENCES
-    demand: Demand = NOTHING
+    requirements: Requirements = NO_REQUIREMENTS
     policies: Sequence[Policy] = ()
     default_sort: str | None = None
-    says_all: Callable[[Endpoint], bool] = lambda _: True
+    is_expressible: Callable[[Endpoint], bool] = lambda _: True
 
 
-PLAIN = Wishes()
+NO_CRITERIA = Criteria()
 """Nothing is asked for."""
 
 
-class Removed(Struct, frozen=True):
+class Excluded(Struct, frozen=True):
     """The endpoints of *pool*, as a set, that a filter took."""
 
-    name: str
-    pool: Pool
+    filter: str
+    pool: EndpointPool
     bits: int
 
     @property
     def endpoints(self) -> tuple[Endpoint, ...]:
         """Which they are."""
-        return tuple(slot.endpoint for slot in self.pool.of(self.bits))
+        return tuple(slot.endpoint for slot in self.pool.slots_in(self.bits))
 
 
-class Ceiling(Struct, frozen=True):
+class PriceLimit(Struct, frozen=True):
     """A component of a price and the most it may be, in pico-dollars a token, request or image."""
 
     component: str
-    most: int
+    maximum: int
 
 
-def ceilings(given: MaxPrice | None) -> list[Ceiling]:
+def price_limits(given: MaxPrice | None) -> list[PriceLimit]:
     """`max_price` in our units: USD per million tokens against pico-dollars per token, a factor of a million.
 
     No endpoint has a price for audio but that of its tokens, so `audio` is looked at and rules nobody out.
@@ -87,7 +87,7 @@ def ceilings(given: MaxPrice | None) -> list[Ceiling]:
     Raises:
         InvalidRequest: a price that is no number.
     """
-    found: list[Ceiling] = []
+    found: list[PriceLimit] = []
     for component in () if given is None else ("prompt", "completion", "request", "image", "audio"):
         said = getattr(given, component)
         if said is None:
@@ -98,118 +98,124 @@ def ceilings(given: MaxPrice | None) -> list[Ceiling]:
             field = f"provider.max_price.{component}"
             raise InvalidRequest(f"{field}: not a number", param=field) from error
         if component != "audio":
-            found.append(Ceiling(component, most))
+            found.append(PriceLimit(component, most))
     return found
 
 
-def narrow(wanted: Wanted, wishes: Wishes, prices: Sequence[Ceiling]) -> tuple[int, list[Removed]]:
+def apply_filters(
+    requested: RequestedModel, criteria: Criteria, limits: Sequence[PriceLimit]
+) -> tuple[int, list[Excluded]]:
     """The endpoints that pass every filter, and what each filter took of those before it left."""
-    pool = wanted.pool
-    left = pool.all
-    removed: list[Removed] = []
-    for name, passing in _hard(wanted, wishes, prices):
-        gone = left & ~passing
-        if gone:
-            removed.append(Removed(name, pool, gone))
-            left &= passing
-    if left and wishes.preferences.require_parameters:
-        passing = sum(slot.bit for slot in pool.of(left) if wishes.says_all(slot.endpoint))
-        gone = left & ~passing
-        if gone:
-            removed.append(Removed("require_parameters", pool, gone))
-            left = passing
-    for name, passing in _soft(pool, wishes.demand):
-        gone = left & ~passing
-        if gone and gone != left:
-            removed.append(Removed(name, pool, gone))
-            left &= passing
-    return left, removed
+    pool = requested.pool
+    remaining = pool.all
+    removed: list[Excluded] = []
+    for name, passing in _required_filters(requested, criteria, limits):
+        excluded = remaining & ~passing
+        if excluded:
+            removed.append(Excluded(name, pool, excluded))
+            remaining &= passing
+    if remaining and criteria.preferences.require_parameters:
+        passing = sum(slot.bit for slot in pool.slots_in(remaining) if criteria.is_expressible(slot.endpoint))
+        excluded = remaining & ~passing
+        if excluded:
+            removed.append(Excluded("require_parameters", pool, excluded))
+            remaining = passing
+    for name, passing in _preferred_filters(pool, criteria.requirements):
+        excluded = remaining & ~passing
+        if excluded and excluded != remaining:
+            removed.append(Excluded(name, pool, excluded))
+            remaining &= passing
+    return remaining, removed
 
 
-def _hard(wanted: Wanted, wishes: Wishes, prices: Sequence[Ceiling]) -> Iterator[Passing]:
-    pool = wanted.pool
-    if wanted.free:
+def _required_filters(
+    requested: RequestedModel, criteria: Criteria, limits: Sequence[PriceLimit]
+) -> Iterator[FilterResult]:
+    pool = requested.pool
+    if requested.free:
         yield "free", pool.free
-    if wanted.extended:
+    if requested.extended:
         most = max((slot.endpoint.context_length or 0 for slot in pool.slots), default=0)
-        yield "extended", pool.where(lambda one: (one.context_length or 0) == most)
-    for policy in wishes.policies:
-        yield from _of_policy(pool, policy)
-    said = wishes.preferences
-    if said is not NO_PREFERENCES:
-        if said.only:  # an empty list says nothing, as no list does
-            yield "only", pool.named(said.only)
-        if said.ignore:
-            yield "ignore", ~pool.named(said.ignore)
-        if said.order and said.allow_fallbacks is False:
-            yield "order", pool.named(said.order)
+        yield "extended", pool.matching(lambda one: (one.context_length or 0) == most)
+    for policy in criteria.policies:
+        yield from _policy_filters(pool, policy)
+    preferences = criteria.preferences
+    if preferences is not NO_PREFERENCES:
+        if preferences.only:  # an empty list says nothing, as no list does
+            yield "only", pool.by_names(preferences.only)
+        if preferences.ignore:
+            yield "ignore", ~pool.by_names(preferences.ignore)
+        if preferences.order and preferences.allow_fallbacks is False:
+            yield "order", pool.by_names(preferences.order)
     if pool.tiers:
-        yield "service_tier", _admitted(wanted, wishes)
-    demand = wishes.demand
-    if demand is not NOTHING:
-        yield from _of_demand(pool, demand)
-    if said is not NO_PREFERENCES:
-        yield from _of_preferences(pool, said, prices)
+        yield "service_tier", _allowed_tiers(requested, criteria)
+    requirements = criteria.requirements
+    if requirements is not NO_REQUIREMENTS:
+        yield from _requirement_filters(pool, requirements)
+    if preferences is not NO_PREFERENCES:
+        yield from _preference_filters(pool, preferences, limits)
 
 
-def _of_policy(pool: Pool, policy: Policy) -> Iterator[Passing]:
-    whose = policy.whose
+def _policy_filters(pool: EndpointPool, policy: Policy) -> Iterator[FilterResult]:
+    scope = policy.scope
     if policy.regions is not None:
-        yield f"{whose} regions", pool.any_of(pool.regions, policy.regions)
-    if not policy.admits(pool.model.id):
-        yield f"{whose} models", 0
+        yield f"{scope} regions", pool.any_of(pool.regions, policy.regions)
+    if not policy.allows_model(pool.model.id):
+        yield f"{scope} models", 0
     if policy.only is not None:
-        yield f"{whose} only", pool.owned(policy.only)
+        yield f"{scope} only", pool.by_policy_names(policy.only)
     if policy.ignore:
-        yield f"{whose} ignore", ~pool.owned(policy.ignore)
+        yield f"{scope} ignore", ~pool.by_policy_names(policy.ignore)
     if policy.private:
-        yield f"{whose} data_collection", pool.private
+        yield f"{scope} data_collection", pool.no_training
     if policy.zdr:
-        yield f"{whose} zdr", pool.zdr
+        yield f"{scope} zdr", pool.zdr
 
 
-def _admitted(wanted: Wanted, wishes: Wishes) -> int:
+def _allowed_tiers(requested: RequestedModel, criteria: Criteria) -> int:
     """The endpoints of the service tiers that the request may be served in. Source: openrouter-semantics §2.1, §8."""
-    pool, said, tier = wanted.pool, wishes.preferences, wishes.demand.tier
-    by_tag = pool.named((*(said.only or ()), *(said.order or ()))) & ~pool.untiered
+    pool, said, tier = requested.pool, criteria.preferences, criteria.requirements.tier
+    by_tag = pool.by_names((*(said.only or ()), *(said.order or ()))) & ~pool.untiered
     if tier == FLEX and pool.tiers.get(FLEX):
         return pool.tiers[FLEX]
-    admitted = pool.untiered | by_tag
+    allowed = pool.untiered | by_tag
     if tier == PRIORITY:
-        admitted |= pool.tiers.get(PRIORITY, 0)
-    if wanted.admits and tier != "default" and not said.order:
-        admitted |= pool.tiers.get(wanted.admits, 0)
-    return admitted
+        allowed |= pool.tiers.get(PRIORITY, 0)
+    if requested.suffix_tier and tier != "default" and not said.order:
+        allowed |= pool.tiers.get(requested.suffix_tier, 0)
+    return allowed
 
 
-def _of_demand(pool: Pool, demand: Demand) -> Iterator[Passing]:
-    output = demand.output or 0
-    prompt = int(demand.tokens * SURE)
-    if prompt + output > pool.least_window:
-        yield "context_length", pool.where(lambda one: prompt + output <= (one.context_length or prompt + output))
-    if output > pool.least_output:
-        yield "max_tokens", pool.where(lambda one: output <= (one.max_output or output))
-    for modality in sorted(demand.inputs):
-        yield "input_modalities", pool.accepts(modality)
-    for modality in sorted(demand.outputs):
+def _requirement_filters(pool: EndpointPool, requirements: Requirements) -> Iterator[FilterResult]:
+    output = requirements.max_output or 0
+    prompt = int(requirements.prompt_tokens * CERTAIN_SHARE)
+    if prompt + output > pool.smallest_context:
+        yield "context_length", pool.matching(lambda one: prompt + output <= (one.context_length or prompt + output))
+    if output > pool.smallest_max_output:
+        yield "max_tokens", pool.matching(lambda one: output <= (one.max_output or output))
+    for modality in sorted(requirements.inputs):
+        yield "input_modalities", pool.accepting(modality)
+    for modality in sorted(requirements.outputs):
         yield "output_modalities", pool.outputs.get(modality, 0)
 
 
-def _of_preferences(pool: Pool, said: Preferences, prices: Sequence[Ceiling]) -> Iterator[Passing]:
-    if said.quantizations:
-        yield "quantizations", pool.any_of(pool.quantizations, said.quantizations)
-    for ceiling in prices:
-        yield "max_price", _below(pool, ceiling)
-    if said.data_collection == "deny":
-        yield "data_collection", pool.private
-    if said.zdr:
+def _preference_filters(
+    pool: EndpointPool, preferences: Preferences, limits: Sequence[PriceLimit]
+) -> Iterator[FilterResult]:
+    if preferences.quantizations:
+        yield "quantizations", pool.any_of(pool.quantizations, preferences.quantizations)
+    for ceiling in limits:
+        yield "max_price", _within_price(pool, ceiling)
+    if preferences.data_collection == "deny":
+        yield "data_collection", pool.no_training
+    if preferences.zdr:
         yield "zdr", pool.zdr
-    if said.enforce_distillable_text and pool.model.distillable is not True:
+    if preferences.enforce_distillable_text and pool.model.distillable is not True:
         yield "enforce_distillable_text", 0
 
 
-def _below(pool: Pool, ceiling: Ceiling) -> int:
-    component, most, found = ceiling.component, ceiling.most, 0
+def _within_price(pool: EndpointPool, ceiling: PriceLimit) -> int:
+    component, most, found = ceiling.component, ceiling.maximum, 0
     for slot in pool.slots:
         price = getattr(slot.endpoint.price, component)
         if price is not None and price <= most:
@@ -217,9 +223,9 @@ def _below(pool: Pool, ceiling: Ceiling) -> int:
     return found
 
 
-def _soft(pool: Pool, demand: Demand) -> Iterator[Passing]:
-    if pool.unlimited == pool.all or not demand.parameters:
+def _preferred_filters(pool: EndpointPool, requirements: Requirements) -> Iterator[FilterResult]:
+    if pool.any_parameters == pool.all or not requirements.parameters:
         return
-    for parameter in SOFT:
-        if parameter in demand.parameters:
-            yield parameter, pool.takes(parameter)
+    for parameter in PREFERRED_PARAMETERS:
+        if parameter in requirements.parameters:
+            yield parameter, pool.supporting(parameter)

@@ -12,7 +12,7 @@ from statistics import median
 from typing import TypeAlias
 
 from trunkline.model.preferences import Percentiles as Cutoffs
-from trunkline.routing.pool import Slot
+from trunkline.routing.endpoint_pool import Slot
 from trunkline.routing.statistics import DOWN, STABLE, Percentiles
 
 Draw: TypeAlias = Callable[[], float]
@@ -20,17 +20,17 @@ Draw: TypeAlias = Callable[[], float]
 
 _first = itemgetter(0)
 
-LEAST_PROVIDERS = 4
+MIN_PROVIDERS = 4
 """With data, for their statistics to be compared. Source: openrouter-semantics §5.3."""
-LEAST_REQUESTS, LEAST_TOOL_REQUESTS = 100, 200
+MIN_REQUESTS, MIN_TOOL_REQUESTS = 100, 200
 """Before an endpoint counts as known."""
-MAD = 1.4826
+MAD_TO_SIGMA = 1.4826
 """Median absolute deviations to a standard deviation, where values are spread normally."""
-GRAIN = 0.05
+MIN_SPREAD = 0.05
 """Of a median: what our histograms cannot tell apart is no deviation."""
 
 
-def drawn(slots: Sequence[Slot], draw: Draw) -> list[Slot]:
+def by_weighted_draw(slots: Sequence[Slot], draw: Draw) -> list[Slot]:
     """The default: those without trouble by a draw with weight 1/price², then those with some by price, then the rest.
 
     Those whose price is not known come after the drawn ones, as configured; the rest is down, as `_down_last` has it.
@@ -85,11 +85,11 @@ def _down_last(slots: list[Slot]) -> list[Slot]:
     down = [slot for slot in slots if slot.statistics.vitals.standing == DOWN]
     if not down:
         return slots
-    down.sort(key=_asked_at)
+    down.sort(key=_last_tried)
     return [slot for slot in slots if slot.statistics.vitals.standing != DOWN] + down
 
 
-def _asked_at(slot: Slot) -> float:
+def _last_tried(slot: Slot) -> float:
     return slot.statistics.asked_at
 
 
@@ -98,27 +98,27 @@ def by_quality(slots: Sequence[Slot], draw: Draw) -> list[Slot]:
 
     Within each: the default.
     """
-    ranks = _ranks(slots)
+    ranks = _cached_ranks(slots)
     present = sorted({ranks[slot] for slot in slots})
     if len(present) == 1:
-        return drawn(slots, draw)
+        return by_weighted_draw(slots, draw)
     found: list[Slot] = []
     for rank in present:
-        found += drawn([slot for slot in slots if ranks[slot] == rank], draw)
+        found += by_weighted_draw([slot for slot in slots if ranks[slot] == rank], draw)
     return _down_last(found)
 
 
-def _ranks(slots: Sequence[Slot]) -> dict[Slot, int]:
+def _cached_ranks(slots: Sequence[Slot]) -> dict[Slot, int]:
     """The quality of each among all endpoints of its model, whatever of them is asked for; kept until the refresh."""
     found: dict[Slot, int] = {}
     for pool in {slot.pool for slot in slots}:
         if pool.ranks is None:
-            pool.ranks = quality(pool.slots)
+            pool.ranks = quality_ranks(pool.slots)
         found = {**found, **pool.ranks} if found else pool.ranks
     return found
 
 
-def quality(slots: Sequence[Slot]) -> dict[Slot, int]:
+def quality_ranks(slots: Sequence[Slot]) -> dict[Slot, int]:
     """0 good, 1 too little data, 2 a signal below the others': throughput or success of tool calls.
 
     A signal counts where at least four providers have data. Benchmarks, which OpenRouter has too, we have none.
@@ -128,49 +128,53 @@ def quality(slots: Sequence[Slot]) -> dict[Slot, int]:
     successes = {slot: share for slot in slots if (share := slot.statistics.vitals.tool_success) is not None}
     judged = False
     for signal, deviations in ((speeds, 1.5), (successes, 2.0)):
-        if len({slot.endpoint.provider for slot in signal}) < LEAST_PROVIDERS:
+        if len({slot.endpoint.provider for slot in signal}) < MIN_PROVIDERS:
             continue
         judged = True
-        least = _least(list(signal.values()), deviations)
+        least = _outlier_threshold(list(signal.values()), deviations)
         for slot, value in signal.items():
-            if value < least and _known(slot, tools=signal is successes):
+            if value < least and _has_enough_data(slot, tools=signal is successes):
                 ranks[slot] = 2
     if not judged:
         return ranks
     tools = bool(successes)
     for slot in slots:
-        if not ranks[slot] and not (_known(slot, tools=False) and (not tools or _known(slot, tools=True))):
+        if not ranks[slot] and not (
+            _has_enough_data(slot, tools=False) and (not tools or _has_enough_data(slot, tools=True))
+        ):
             ranks[slot] = 1
     return ranks
 
 
-def _known(slot: Slot, *, tools: bool) -> bool:
+def _has_enough_data(slot: Slot, *, tools: bool) -> bool:
     vitals = slot.statistics.vitals
-    return vitals.tool_requests >= LEAST_TOOL_REQUESTS if tools else vitals.requests >= LEAST_REQUESTS
+    return vitals.tool_requests >= MIN_TOOL_REQUESTS if tools else vitals.requests >= MIN_REQUESTS
 
 
-def _least(values: list[float], deviations: float) -> float:
+def _outlier_threshold(values: list[float], deviations: float) -> float:
     middle = median(values)
-    spread = MAD * median(abs(value - middle) for value in values)
-    return middle - deviations * max(spread, GRAIN * middle)
+    spread = MAD_TO_SIGMA * median(abs(value - middle) for value in values)
+    return middle - deviations * max(spread, MIN_SPREAD * middle)
 
 
-def fast_first(slots: list[Slot], throughput: float | Cutoffs | None, latency: float | Cutoffs | None) -> list[Slot]:
+def meeting_cutoffs_first(
+    slots: list[Slot], throughput: float | Cutoffs | None, latency: float | Cutoffs | None
+) -> list[Slot]:
     """*slots*, those that miss a cut-off, have no data or are down, behind the others."""
     cutoffs = [
         (name, level, most)
         for name, given in (("throughput", throughput), ("latency", latency))
-        for level, most in _levels(given)
+        for level, most in _percentile_cutoffs(given)
     ]
     if not cutoffs:
         return slots
     fast = slots
     for cutoff in cutoffs:
-        fast = [slot for slot in fast if _holds(slot, *cutoff)]
+        fast = [slot for slot in fast if _meets(slot, *cutoff)]
     return _down_last(sorted(slots, key=set(fast).__contains__, reverse=True))
 
 
-def _levels(given: float | Cutoffs | None) -> list[tuple[str, float]]:
+def _percentile_cutoffs(given: float | Cutoffs | None) -> list[tuple[str, float]]:
     if given is None:
         return []
     if not isinstance(given, Cutoffs):
@@ -178,7 +182,7 @@ def _levels(given: float | Cutoffs | None) -> list[tuple[str, float]]:
     return [(level, said) for level in ("p50", "p75", "p90", "p99") if (said := getattr(given, level)) is not None]
 
 
-def _holds(slot: Slot, name: str, level: str, cutoff: float) -> bool:
+def _meets(slot: Slot, name: str, level: str, cutoff: float) -> bool:
     measured: Percentiles | None = getattr(slot.statistics.vitals, name)
     if measured is None:
         return False

@@ -16,9 +16,18 @@ from msgspec import Struct
 from trunkline.model.endpoint import Endpoint, Model
 from trunkline.model.errors import NoEndpoint
 from trunkline.model.preferences import NO_PREFERENCES, Sort
-from trunkline.routing.filters import FLEX, PLAIN, PRIORITY, Removed, Wanted, Wishes, ceilings, narrow
-from trunkline.routing.order import Draw, by_quality, by_sort, drawn, fast_first
-from trunkline.routing.pool import Slot
+from trunkline.routing.endpoint_pool import Slot
+from trunkline.routing.filters import (
+    FLEX,
+    NO_CRITERIA,
+    PRIORITY,
+    Criteria,
+    Excluded,
+    RequestedModel,
+    apply_filters,
+    price_limits,
+)
+from trunkline.routing.order import Draw, by_quality, by_sort, by_weighted_draw, meeting_cutoffs_first
 from trunkline.routing.statistics import DOWN
 
 
@@ -33,7 +42,7 @@ class Plan(Struct, frozen=True, kw_only=True):
     """What is tried, and what is not: `removed` by the filters, in their order, `sticky` where a conversation led."""
 
     candidates: tuple[Candidates, ...]
-    removed: tuple[Removed, ...] = ()
+    excluded: tuple[Excluded, ...] = ()
     sticky: Endpoint | None = None
     trial: Slot | None = None
     """The first, where it is down and a trial of it is on offer: whoever carries the plan out is to take it."""
@@ -49,13 +58,13 @@ class Plan(Struct, frozen=True, kw_only=True):
         return tuple(endpoint for found in self.candidates for endpoint in found.endpoints)
 
 
-def plan(
-    wanted: Sequence[Wanted],
-    wishes: Wishes = PLAIN,
+def make_plan(
+    requested: Sequence[RequestedModel],
+    criteria: Criteria = NO_CRITERIA,
     *,
     draw: Draw,
-    rests: Callable[[Endpoint], bool] | None = None,
-    before: Callable[[Model], str | None] | None = None,
+    is_resting: Callable[[Endpoint], bool] | None = None,
+    previous_endpoint: Callable[[Model], str | None] | None = None,
 ) -> Plan:
     """The endpoints of *wanted* that *wishes* allow, in order.
 
@@ -66,87 +75,89 @@ def plan(
         NoEndpoint: none is left; it says which filter took which.
         InvalidRequest: a price that is no number.
     """
-    if wishes is PLAIN and len(wanted) == 1 and before is None and rests is None:
-        only = wanted[0]
+    if criteria is NO_CRITERIA and len(requested) == 1 and previous_endpoint is None and is_resting is None:
+        only = requested[0]
         pool = only.pool
         if len(pool.slots) == 1 and not only.free and not pool.tiers:  # nothing to choose
             return Plan(candidates=(Candidates(model=pool.model, endpoints=pool.model.endpoints),))
-    most = wishes.preferences.max_price
-    prices = [] if most is None else ceilings(most)
-    removed: list[Removed] = []
-    found: list[tuple[Wanted, list[Slot]]] = []
-    for one in wanted:
-        left, gone = narrow(one, wishes, prices)
-        removed += gone
+    most = criteria.preferences.max_price
+    limits = [] if most is None else price_limits(most)
+    excluded: list[Excluded] = []
+    found: list[tuple[RequestedModel, list[Slot]]] = []
+    for one in requested:
+        left, gone = apply_filters(one, criteria, limits)
+        excluded += gone
         if left:
-            found.append((one, one.pool.of(left)))
+            found.append((one, one.pool.slots_in(left)))
     if not found:
-        raise nothing_left([one.pool.model for one in wanted], removed)
-    if len(found) > 1 and _partition(wishes) == "none":
+        raise no_endpoint_error([one.pool.model for one in requested], excluded)
+    if len(found) > 1 and _partition(criteria) == "none":
         every = [slot for _, slots in found for slot in slots]
-        candidates, sticky = _arranged(found[0][0], every, wishes, draw, rests, before)
+        candidates, sticky = _order_slots(found[0][0], every, criteria, draw, is_resting, previous_endpoint)
         groups = [(model, list(slots)) for model, slots in groupby(candidates, key=lambda slot: slot.model)]
     else:
         groups, sticky = [], None
         for one, slots in found:
-            arranged, stuck = _arranged(one, slots, wishes, draw, rests, before)
+            arranged, stuck = _order_slots(one, slots, criteria, draw, is_resting, previous_endpoint)
             groups.append((one.pool.model, arranged))
             sticky = sticky or stuck
-    if wishes.preferences.allow_fallbacks is False and not wishes.preferences.order:
+    if criteria.preferences.allow_fallbacks is False and not criteria.preferences.order:
         groups = [(model, slots[:1]) for model, slots in groups]
     first = groups[0][1][0]
     return Plan(
         candidates=tuple(
             [Candidates(model=model, endpoints=tuple([slot.endpoint for slot in slots])) for model, slots in groups]
         ),
-        removed=tuple(removed),
+        excluded=tuple(excluded),
         sticky=sticky,
         trial=first if first.statistics.offered else None,
     )
 
 
-def _partition(wishes: Wishes) -> str | None:
-    sort = wishes.preferences.sort
+def _partition(criteria: Criteria) -> str | None:
+    sort = criteria.preferences.sort
     return sort.partition if isinstance(sort, Sort) else None
 
 
-def _arranged(
-    wanted: Wanted,
+def _order_slots(
+    requested: RequestedModel,
     slots: list[Slot],
-    wishes: Wishes,
+    criteria: Criteria,
     draw: Draw,
-    rests: Callable[[Endpoint], bool] | None,
-    before: Callable[[Model], str | None] | None,
+    is_resting: Callable[[Endpoint], bool] | None,
+    previous_endpoint: Callable[[Model], str | None] | None,
 ) -> tuple[list[Slot], Endpoint | None]:
     """*slots* in order, and where the conversation was, if that moved one to the front."""
-    said = wishes.preferences
+    preferences = criteria.preferences
     if len(slots) == 1:
         return slots, None
-    if said is not NO_PREFERENCES and said.order:
-        listed, rest = _listed(wanted, slots, wishes, draw)
-        return listed + (_sorted(wanted, rest, wishes, draw) if rest else []), None
-    arranged = _sorted(wanted, slots, wishes, draw)
-    if said is not NO_PREFERENCES:
-        arranged = fast_first(arranged, said.preferred_min_throughput, said.preferred_max_latency)
-    if rests is not None:
-        arranged = [slot for slot in arranged if not rests(slot.endpoint)] + [
-            slot for slot in arranged if rests(slot.endpoint)
+    if preferences is not NO_PREFERENCES and preferences.order:
+        listed, rest = _split_by_order(requested, slots, criteria, draw)
+        return listed + (_sort(requested, rest, criteria, draw) if rest else []), None
+    ordered = _sort(requested, slots, criteria, draw)
+    if preferences is not NO_PREFERENCES:
+        ordered = meeting_cutoffs_first(
+            ordered, preferences.preferred_min_throughput, preferences.preferred_max_latency
+        )
+    if is_resting is not None:
+        ordered = [slot for slot in ordered if not is_resting(slot.endpoint)] + [
+            slot for slot in ordered if is_resting(slot.endpoint)
         ]
-    stuck = None if before is None else _stuck(arranged, before, rests)
-    if stuck is None:
-        return arranged, None
-    return [stuck, *(slot for slot in arranged if slot is not stuck)], stuck.endpoint
+    sticky = None if previous_endpoint is None else _sticky_slot(ordered, previous_endpoint, is_resting)
+    if sticky is None:
+        return ordered, None
+    return [sticky, *(slot for slot in ordered if slot is not sticky)], sticky.endpoint
 
 
-def _stuck(
-    slots: list[Slot], before: Callable[[Model], str | None], rests: Callable[[Endpoint], bool] | None
+def _sticky_slot(
+    slots: list[Slot], previous_endpoint: Callable[[Model], str | None], is_resting: Callable[[Endpoint], bool] | None
 ) -> Slot | None:
     """Where the conversation was, if it can be served there now and its cache is cheaper there."""
-    names = {name for model in {slot.model for slot in slots} if (name := before(model)) is not None}
+    names = {name for model in {slot.model for slot in slots} if (name := previous_endpoint(model)) is not None}
     if names:
         for slot in slots:
-            if slot.name in names and slot.caching and _may_lead(slot, slots[0]):
-                return None if rests is not None and rests(slot.endpoint) else slot
+            if slot.name in names and slot.has_cache_discount and _may_lead(slot, slots[0]):
+                return None if is_resting is not None and is_resting(slot.endpoint) else slot
     return None
 
 
@@ -156,47 +167,49 @@ def _may_lead(slot: Slot, first: Slot) -> bool:
     return led and slot.statistics.vitals.standing != DOWN
 
 
-def _listed(wanted: Wanted, slots: list[Slot], wishes: Wishes, draw: Draw) -> tuple[list[Slot], list[Slot]]:
+def _split_by_order(
+    requested: RequestedModel, slots: list[Slot], criteria: Criteria, draw: Draw
+) -> tuple[list[Slot], list[Slot]]:
     """Those that `order` names, as it names them, and the rest; those of one name as if it named none."""
     listed: list[Slot] = []
-    for name in wishes.preferences.order or ():
+    for name in criteria.preferences.order or ():
         if not slots:
             break
-        bits = {id(pool): pool.named((name,)) for pool in {slot.pool for slot in slots}}
+        bits = {id(pool): pool.by_names((name,)) for pool in {slot.pool for slot in slots}}
         named = [slot for slot in slots if slot.bit & bits[id(slot.pool)]]
         if named:
-            listed += _sorted(wanted, named, wishes, draw) if len(named) > 1 else named
+            listed += _sort(requested, named, criteria, draw) if len(named) > 1 else named
             slots = [slot for slot in slots if slot not in named]
     return listed, slots
 
 
-def _sorted(wanted: Wanted, slots: list[Slot], wishes: Wishes, draw: Draw) -> list[Slot]:
+def _sort(requested: RequestedModel, slots: list[Slot], criteria: Criteria, draw: Draw) -> list[Slot]:
     """By what the request, the model's suffix or the operator says, else by quality for tools, else by the draw."""
-    tier = wishes.demand.tier
+    tier = criteria.requirements.tier
     if tier in (PRIORITY, FLEX):
         own = [slot for slot in slots if slot.endpoint.service_tier == tier]
         if own:
             rest = [slot for slot in slots if slot.endpoint.service_tier != tier]
             own = by_sort(own, "throughput" if tier == PRIORITY else "price", draw)
-            return own + (_by_request(wanted, rest, wishes, draw) if rest else [])
-    return _by_request(wanted, slots, wishes, draw)
+            return own + (_sort_by_preference(requested, rest, criteria, draw) if rest else [])
+    return _sort_by_preference(requested, slots, criteria, draw)
 
 
-def _by_request(wanted: Wanted, slots: list[Slot], wishes: Wishes, draw: Draw) -> list[Slot]:
-    said = wishes.preferences.sort
-    sort = said.by if isinstance(said, Sort) else said
-    chosen = sort or wanted.sort or wishes.default_sort
+def _sort_by_preference(requested: RequestedModel, slots: list[Slot], criteria: Criteria, draw: Draw) -> list[Slot]:
+    preference = criteria.preferences.sort
+    sort = preference.by if isinstance(preference, Sort) else preference
+    chosen = sort or requested.sort or criteria.default_sort
     if chosen is not None:
         return by_sort(slots, chosen, draw)
-    if wishes.demand.tools:
+    if criteria.requirements.tools:
         return by_quality(slots, draw)
-    return drawn(slots, draw)
+    return by_weighted_draw(slots, draw)
 
 
-def filtered(removed: Sequence[Removed]) -> list[dict[str, str]]:
+def excluded_endpoints(removed: Sequence[Excluded]) -> list[dict[str, str]]:
     """Every endpoint that was left out, with the filter that did it."""
     return [
-        {"provider": endpoint.provider_name, "model": endpoint.model, "tag": endpoint.tag, "filter": one.name}
+        {"provider": endpoint.provider_name, "model": endpoint.model, "tag": endpoint.tag, "filter": one.filter}
         for one in removed
         for endpoint in one.endpoints
     ]
@@ -209,25 +222,25 @@ _CODES = {"zdr": "data_policy:zdr", "data_collection": "data_policy:training", "
 _PRIVACY = frozenset({"zdr", "data_collection"})
 
 
-def nothing_left(models: Sequence[Model], removed: Sequence[Removed]) -> NoEndpoint:
+def no_endpoint_error(models: Sequence[Model], excluded: Sequence[Excluded]) -> NoEndpoint:
     """The error that names each filter and the providers that it took."""
     ids = [model.id for model in models]
-    taken: dict[str, list[Endpoint]] = {}
-    for one in removed:
-        taken.setdefault(one.name, []).extend(one.endpoints)
-    told = ", ".join(
+    by_filter: dict[str, list[Endpoint]] = {}
+    for one in excluded:
+        by_filter.setdefault(one.filter, []).extend(one.endpoints)
+    summary = ", ".join(
         f"{len(gone)} removed by {name} ({', '.join(sorted({endpoint.provider_name for endpoint in gone}))})"
-        for name, gone in taken.items()
+        for name, gone in by_filter.items()
     )
-    names = [name.rpartition(" ")[2] for name in taken]
-    code, status, kind = "constraint_filtered" if taken else "no_endpoints", 404, None
+    names = [name.rpartition(" ")[2] for name in by_filter]
+    code, status, kind = "constraint_filtered" if by_filter else "no_endpoints", 404, None
     if names and _PRIVACY.issuperset(names):
         code = "privacy_restricted"
     elif names and set(names) == {"regions"}:
         code, status, kind = "region_restricted", 403, "permission_denied"
     elif names == ["free"]:
         code = "free_variant_ended"
-    providers = sorted({endpoint.provider_name for gone in taken.values() for endpoint in gone})
+    providers = sorted({endpoint.provider_name for endpoints in by_filter.values() for endpoint in endpoints})
     availability = {
         "code": code,
         "retryable": False,
@@ -239,9 +252,9 @@ def nothing_left(models: Sequence[Model], removed: Sequence[Removed]) -> NoEndpo
     if code == "free_variant_ended":
         availability["fallback_models"] = ids
     error = NoEndpoint(
-        f"No endpoints found for {', '.join(ids)}: {told or 'none is configured'}",
+        f"No endpoints found for {', '.join(ids)}: {summary or 'none is configured'}",
         error_type=kind,
-        filtered=filtered(removed),
+        filtered=excluded_endpoints(excluded),
         availability=availability,
     )
     error.http_status = status

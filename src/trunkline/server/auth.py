@@ -9,7 +9,7 @@ from trunkline.ports import Clock, KeyStore
 Headers = dict[bytes, bytes]
 
 
-def secret_of(headers: Headers) -> bytes | None:
+def key_from_headers(headers: Headers) -> bytes | None:
     """The key in *headers*, by `Authorization: Bearer` or `x-api-key`; None where there is none."""
     shown = headers.get(b"authorization")
     if shown is not None and shown[:7].lower() == b"bearer ":
@@ -17,9 +17,9 @@ def secret_of(headers: Headers) -> bytes | None:
     return headers.get(b"x-api-key") or None
 
 
-def digest_of(headers: Headers) -> str | None:
+def key_digest(headers: Headers) -> str | None:
     """The hex SHA-256 of the key in *headers*, under which it is kept; None where there is none."""
-    secret = secret_of(headers)
+    secret = key_from_headers(headers)
     return None if secret is None else hashlib.sha256(secret).hexdigest()
 
 

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
-from trunkline.catalog.config import usd
+from trunkline.catalog.config import usd_range
 from trunkline.model.money import MAX_PICO, PICO_PER_USD, Pico, from_usd
 from trunkline.routing.config import PolicySettings
 
@@ -66,7 +66,7 @@ class KeySettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     """The key's name in records and metrics."""
     secret: str
     """The API key that the client sends; best written as `${VARIABLE}`."""
-    limit_usd: Annotated[Decimal, usd(MAX_PICO // PICO_PER_USD)] | None = None
+    limit_usd: Annotated[Decimal, usd_range(MAX_PICO // PICO_PER_USD)] | None = None
     """The most it may spend in total, in USD; without it there is no limit."""
     routing: PolicySettings = PolicySettings()
     """Which endpoints may serve its requests, in addition to `routing.policy`, which holds for all keys."""

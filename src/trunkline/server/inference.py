@@ -104,7 +104,7 @@ class Inference:
         try:
             begun = state.clock.monotonic()
             key = admitted(state, said)
-            body = exchange.whole()
+            body = exchange.complete_body()
             ctx = self._context(said, key, body, id_, now, begun)
             if ctx.preset is not None and ctx.preset.cache_enabled:  # it wants the response cache
                 self._ended()
@@ -142,7 +142,7 @@ class Inference:
             key=key,
             client=self._client,
             call=call,
-            body_bytes=len(body) + (0 if preset is None else preset.grown),
+            body_bytes=len(body) + (0 if preset is None else preset.added_bytes),
             preset=preset,
             session_id=call.session_id or said.session_id,
             headers=said,

@@ -7,13 +7,13 @@ from trunkline.dialects.common.request_fields import value
 from trunkline.dialects.interfaces import Call, Client
 from trunkline.model.errors import InvalidRequest, NotFound
 from trunkline.model.preset import Preset, PresetUse
-from trunkline.presets.merge import MARK, merge, reference
-from trunkline.presets.names import CACHE_ENABLED, CACHE_TTL
-from trunkline.presets.to_dialect import Said, said
+from trunkline.presets.fields import CACHE_ENABLED, CACHE_TTL
+from trunkline.presets.merge import MODEL_PREFIX, find_reference, merge_preset
+from trunkline.presets.to_dialect import DialectFields, version_to_dialect
 from trunkline.storage.presets import PresetStore
 
-ONCE = (b'"model"', b'"messages"', b'"provider"', b'"preset"')
-LEAST_TTL_S, MOST_TTL_S = 1, 86_400
+NO_DUPLICATES = (b'"model"', b'"messages"', b'"provider"', b'"preset"')
+MIN_TTL_S, MAX_TTL_S = 1, 86_400
 """Of a kept answer. Source: openrouter-semantics §15."""
 
 _encoder = msgspec.json.Encoder()
@@ -32,25 +32,25 @@ def parse(client: Client, presets: PresetStore, body: bytes) -> tuple[Call, Pres
         if b"preset" not in body:
             raise
     else:
-        if "preset" not in call.envelope and (call.model is None or MARK not in call.model):
+        if "preset" not in call.envelope and (call.model is None or MODEL_PREFIX not in call.model):
             return call, None
-    found = reference(envelope(body, ONCE))
+    found = find_reference(envelope(body, NO_DUPLICATES))
     if found is None:
         return client.parse(body), None
     preset = presets.find(found.slug)
     if preset is None:
         raise NotFound(f"{found.param}: there is no preset {printable(found.slug)!r}", param=found.param)
-    told = said(preset.version, client.name)
-    merged = _encoder.encode(merge(found.rest, told.fields, preset.version.system, client.name))
+    preset_part = version_to_dialect(preset.version, client.name)
+    merged = _encoder.encode(merge_preset(found.rest, preset_part.fields, preset.version.system, client.name))
     try:
         call = client.parse(merged)
     except InvalidRequest as error:
         error.message = f"{error.message} (with the preset {preset.slug!r})"
         raise
-    return call, _use(preset, told, len(merged) - len(body))
+    return call, _preset_use(preset, preset_part, len(merged) - len(body))
 
 
-def _use(preset: Preset, told: Said, grown: int) -> PresetUse:
+def _preset_use(preset: Preset, preset_part: DialectFields, grown: int) -> PresetUse:
     config = preset.version.config
     enabled = value(config[CACHE_ENABLED]) if CACHE_ENABLED in config else None
     ttl = value(config[CACHE_TTL]) if CACHE_TTL in config else None
@@ -60,7 +60,7 @@ def _use(preset: Preset, told: Said, grown: int) -> PresetUse:
         version_id=preset.version.id,
         version=preset.version.version,
         cache_enabled=enabled,
-        cache_ttl_s=None if ttl is None else min(max(ttl, LEAST_TTL_S), MOST_TTL_S),
-        grown=max(grown, 0),
-        losses=told.losses,
+        cache_ttl_s=None if ttl is None else min(max(ttl, MIN_TTL_S), MAX_TTL_S),
+        added_bytes=max(grown, 0),
+        losses=preset_part.losses,
     )

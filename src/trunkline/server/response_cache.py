@@ -206,7 +206,7 @@ class FromCache:
         except (ValueError, RecursionError) as error:
             logger.warning("a kept answer cannot be read: %s", type(error).__name__)
             return False
-        self._replay(kept, body, min(max(int(kept.ttl_s - found.left_s), 0), kept.ttl_s))
+        self._replay(kept, body, min(max(int(kept.ttl_s - found.remaining_s), 0), kept.ttl_s))
         return True
 
     def _replay(self, kept: Kept, body: bytes, age_s: int) -> None:

@@ -11,12 +11,12 @@ import msgspec
 
 from trunkline.dialects.interfaces import Client
 from trunkline.dialects.registry import CLIENTS
-from trunkline.engine.expressible import expressible
+from trunkline.engine.expressible import is_expressible
 from trunkline.engine.router import Route
 from trunkline.model.endpoint import Endpoint
 from trunkline.model.errors import Internal, InvalidRequest, TrunklineError, stripped
-from trunkline.routing.plan import filtered
-from trunkline.routing.pool import blended
+from trunkline.routing.endpoint_pool import blended_price
+from trunkline.routing.plan import excluded_endpoints
 from trunkline.routing.statistics import DOWN, STABLE, UNSTABLE, Percentiles
 from trunkline.server import request_parsing
 from trunkline.server.http.exchange import Exchange
@@ -24,13 +24,13 @@ from trunkline.server.inference import accepted, refuse
 from trunkline.server.state import State
 
 PATH = "/route"
-_MESSAGES = ("system", "stop_sequences", "thinking", "output_config", "anthropic_version")
+_MESSAGES_FIELDS = ("system", "stop_sequences", "thinking", "output_config", "anthropic_version")
 _STANDINGS = {STABLE: "stable", UNSTABLE: "unstable", DOWN: "down"}
 
 logger = logging.getLogger(__name__)
 
 
-class Routing:
+class RoutePreview:
     """The route."""
 
     def __init__(self, state: State) -> None:
@@ -43,19 +43,19 @@ class Routing:
         client: Client = CLIENTS["chat"]
         try:
             key, body = await accepted(state, exchange)
-            client = _client(exchange, body)
+            client = _detect_client(exchange, body)
             call, preset = request_parsing.parse(client, state.presets, body)
             session = call.session_id or exchange.fields.get(b"x-session-id", b"").decode("latin-1") or None
-            world = state.engine
-            route = world.router.route(
+            engine = state.engine
+            route = engine.router.route(
                 client,
                 call,
                 key,
-                body_bytes=len(body) + (0 if preset is None else preset.grown),
+                body_bytes=len(body) + (0 if preset is None else preset.added_bytes),
                 session_id=session,
-                says_all=lambda endpoint: expressible(world, client, call, endpoint),
+                is_expressible=lambda endpoint: is_expressible(engine, client, call, endpoint),
             )
-            answer = msgspec.json.encode(self._told(route, client))
+            answer = msgspec.json.encode(self._preview(route, client))
         except TrunklineError as error:
             refuse(state, client, exchange, id_, error)
             return
@@ -66,25 +66,25 @@ class Routing:
             return
         exchange.respond(200, answer)
 
-    def _told(self, route: Route, client: Client) -> dict[str, Any]:
+    def _preview(self, route: Route, client: Client) -> dict[str, Any]:
         plan = route.plan
         return {
             "dialect": client.name,
             "requested": route.requested,
             "strategy": route.strategy,
             "sticky": None if plan.sticky is None else plan.sticky.tag,
-            "plan": [self._endpoint(endpoint) for endpoint in plan.endpoints],
-            "filtered": filtered(plan.removed),
+            "plan": [self._endpoint_preview(endpoint) for endpoint in plan.endpoints],
+            "filtered": excluded_endpoints(plan.excluded),
         }
 
-    def _endpoint(self, endpoint: Endpoint) -> dict[str, Any]:
+    def _endpoint_preview(self, endpoint: Endpoint) -> dict[str, Any]:
         vitals = self._state.engine.router.statistics(endpoint).vitals
-        price = blended(endpoint.price)
+        price = blended_price(endpoint.price)
         return {
             "model": endpoint.model,
             "provider": endpoint.provider_name,
             "tag": endpoint.tag,
-            "price": price / 1e6 if endpoint.price.known else None,
+            "price": price / 1e6 if endpoint.price.is_known else None,
             "standing": _STANDINGS[vitals.standing],
             "latency": _percentiles(vitals.latency),
             "throughput": _percentiles(vitals.throughput),
@@ -95,7 +95,7 @@ def _percentiles(found: Percentiles | None) -> dict[str, float] | None:
     return None if found is None else {name: round(value, 3) for name, value in msgspec.structs.asdict(found).items()}
 
 
-def _client(exchange: Exchange, body: bytes) -> Client:
+def _detect_client(exchange: Exchange, body: bytes) -> Client:
     """Whose dialect *body* is in.
 
     Raises:
@@ -113,6 +113,6 @@ def _client(exchange: Exchange, body: bytes) -> Client:
         return CLIENTS["chat"]  # which says what is wrong with it
     if "input" in fields and "messages" not in fields:
         return CLIENTS["responses"]
-    if b"anthropic-version" in exchange.fields or any(name in fields for name in _MESSAGES):
+    if b"anthropic-version" in exchange.fields or any(name in fields for name in _MESSAGES_FIELDS):
         return CLIENTS["messages"]
     return CLIENTS["chat"]

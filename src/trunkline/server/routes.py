@@ -16,18 +16,18 @@ from trunkline.dialects.registry import CLIENTS
 from trunkline.model.errors import Internal, NotFound, TrunklineError
 from trunkline.server.api import account, catalog, generations, health, presets
 from trunkline.server.config import ServerSettings
-from trunkline.server.http.protocol import AsgiApp, Connection, Direct, Handler
+from trunkline.server.http.protocol import AsgiApp, Connection, DirectHandler, Handler
 from trunkline.server.inference import Inference
-from trunkline.server.route_preview import PATH, Routing
+from trunkline.server.route_preview import PATH, RoutePreview
 from trunkline.server.state import State
-from trunkline.server.token_count import Counting
+from trunkline.server.token_count import TokenCountRoute
 
 PREFIXES = ("/api/v1", "/v1")
 INFERENCE = {"chat": "/chat/completions", "messages": "/messages", "responses": "/responses"}
 """A client dialect → its path."""
-COUNTING = {"messages": "/messages/count_tokens", "responses": "/responses/input_tokens"}
+TOKEN_COUNT = {"messages": "/messages/count_tokens", "responses": "/responses/input_tokens"}
 """A client dialect → where it has its input counted."""
-LENIENT = ("/api/v1/v1", "/v1/v1")
+DOUBLED_PREFIXES = ("/api/v1/v1", "/v1/v1")
 """Where Anthropic's clients end up if their base URL has the version in it, which they add themselves."""
 
 logger = logging.getLogger(__name__)
@@ -41,12 +41,12 @@ class GatewayServer:
         self.date = b""
         self.connections: set[Connection] = set()
         self.batcher = state.engine.batcher
-        self.routes = dict(_inference(state))
-        self.at_once: dict[bytes, Direct] = {
+        self.routes = dict(_direct_handlers(state))
+        self.direct_routes: dict[bytes, DirectHandler] = {
             path: route.at_once for path, route in self.routes.items() if isinstance(route, Inference)
         }
-        self._dialects = {path: CLIENTS[dialect] for path, dialect in _paths()}
-        routing = Routing(state)
+        self._dialects = {path: CLIENTS[dialect] for path, dialect in _dialect_paths()}
+        routing = RoutePreview(state)
         self.routes |= {f"{prefix}{PATH}".encode(): routing for prefix in PREFIXES}
         self.asgi: AsgiApp = starlette(state)
 
@@ -55,27 +55,27 @@ class GatewayServer:
         return self._dialects.get(path, CLIENTS["chat"]).error(error, request_id)
 
 
-def _paths() -> Iterator[tuple[bytes, str]]:
+def _dialect_paths() -> Iterator[tuple[bytes, str]]:
     """Each raw path that a client dialect owns, and that dialect."""
-    for table in (INFERENCE, COUNTING):
+    for table in (INFERENCE, TOKEN_COUNT):
         for dialect, path in table.items():
-            prefixes = (*PREFIXES, *LENIENT) if dialect == "messages" else PREFIXES
+            prefixes = (*PREFIXES, *DOUBLED_PREFIXES) if dialect == "messages" else PREFIXES
             yield from ((f"{prefix}{path}".encode(), dialect) for prefix in prefixes)
 
 
-def _inference(state: State) -> Iterator[tuple[bytes, Handler]]:
+def _direct_handlers(state: State) -> Iterator[tuple[bytes, Handler]]:
     """The routes that Starlette does not see."""
     answers = {dialect: Inference(state, CLIENTS[dialect]) for dialect in INFERENCE}
-    counts = {dialect: Counting(state, CLIENTS[dialect]) for dialect in COUNTING}
-    for path, dialect in _paths():
-        counting = path.endswith(COUNTING.get(dialect, "\0").encode())
+    counts = {dialect: TokenCountRoute(state, CLIENTS[dialect]) for dialect in TOKEN_COUNT}
+    for path, dialect in _dialect_paths():
+        counting = path.endswith(TOKEN_COUNT.get(dialect, "\0").encode())
         yield path, counts[dialect] if counting else answers[dialect]
 
 
 def starlette(state: State) -> Starlette:
     """Everything but inference."""
     # POST of these never comes here; with them, other methods are answered with 405.
-    inference = [Route(path, _root, methods=["POST"]) for path in (*INFERENCE.values(), *COUNTING.values(), PATH)]
+    inference = [Route(path, _root, methods=["POST"]) for path in (*INFERENCE.values(), *TOKEN_COUNT.values(), PATH)]
     api = [*account.ROUTES, *catalog.ROUTES, *generations.ROUTES, *presets.ROUTES, *inference]
     cors = Middleware(CORSMiddleware, allow_origins=["*"], allow_methods=["*"], allow_headers=["*"])
     app = Starlette(

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from msgspec import Struct
 
-from trunkline.catalog.models import Catalog
+from trunkline.catalog.catalog import Catalog
 from trunkline.engine.context import EngineContext
 from trunkline.ledger.budget import Budgets
 from trunkline.observe.metrics import Metrics
@@ -36,5 +36,5 @@ class State(Struct, kw_only=True):
     draining: bool = False
     unready: Callable[[], str | None] = lambda: None
     """Why requests cannot be served now, or None."""
-    sharing: Callable[[], bool | None] = lambda: None
+    shared_state_reachable: Callable[[], bool | None] = lambda: None
     """Whether the state that replicas share can be reached; None where this one shares none."""

@@ -21,7 +21,7 @@ from trunkline.server.inference import accepted, refuse
 from trunkline.server.state import State
 
 MAX_COUNT_BYTES = 64 * 1024
-MAX_ASKED = 2
+MAX_ENDPOINTS = 2
 """Endpoints asked before we estimate: a client waits for this before it asks its question."""
 TIMEOUTS = Timeouts(
     connect_s=3, first_byte_s=10, first_content_s=10, idle_s=10, content_idle_s=10, total_s=15, pool_wait_s=1
@@ -31,7 +31,7 @@ ESTIMATED = b"X-Trunkline-Estimated: true\r\n"
 logger = logging.getLogger(__name__)
 
 
-class Counting:
+class TokenCountRoute:
     """One counting route, for clients of one dialect."""
 
     def __init__(self, state: State, client: Client) -> None:
@@ -47,7 +47,7 @@ class Counting:
             call, _ = request_parsing.parse(self._client, state.presets, body)
             request = self._client.decode(call)
             route = state.engine.router.route(self._client, call, key, body_bytes=len(body))
-            tokens = await self._ask(request, route.plan.endpoints)
+            tokens = await self._count_upstream(request, route.plan.endpoints)
         except TrunklineError as error:
             refuse(state, self._client, exchange, id_, error)
             return
@@ -60,29 +60,29 @@ class Counting:
         counted = self._client.counted(request_tokens(request) if tokens is None else tokens, estimated=estimated)
         exchange.respond(200, counted, headers=ESTIMATED if estimated else b"")
 
-    async def _ask(self, request: Request, endpoints: Sequence[Endpoint]) -> int | None:
+    async def _count_upstream(self, request: Request, endpoints: Sequence[Endpoint]) -> int | None:
         """What the first of *endpoints* that counts says; None where none does."""
         counting = [target for target in map(self._target, endpoints) if target.counts]
-        for target in counting[:MAX_ASKED]:
+        for target in counting[:MAX_ENDPOINTS]:
             try:
-                return await self._count(request, target)
+                return await self._request_count(request, target)
             except TrunklineError as error:
                 stripped(error)
                 logger.info("%s did not count tokens: %s", target.provider.slug, type(error).__name__)
         return None
 
     def _target(self, endpoint: Endpoint) -> Target:
-        world = self._state.engine
-        return world.targets.of(endpoint, world.providers[endpoint.provider], self._client.name)
+        engine = self._state.engine
+        return engine.targets.of(endpoint, engine.providers[endpoint.provider], self._client.name)
 
-    async def _count(self, request: Request, target: Target) -> int:
-        world = self._state.engine
+    async def _request_count(self, request: Request, target: Target) -> int:
+        engine = self._state.engine
         provider = target.provider
         counter = COUNTERS[target.dialect.name]
-        credential = world.credentials.pick(provider)
+        credential = engine.credentials.pick(provider)
         encoded = counter.encode(request, target.endpoint, target.quirks)
-        response = await target.send(world.transport, credential, encoded, TIMEOUTS, "count")
+        response = await target.send(engine.transport, credential, encoded, TIMEOUTS, "count")
         body = await response.read(MAX_COUNT_BYTES)
         if response.status != 200:
-            raise target.dialect.error(response.status, response.headers, body, world.clock.now())
+            raise target.dialect.error(response.status, response.headers, body, engine.clock.now())
         return counter.decode(body)

@@ -37,7 +37,7 @@ class Workers:
         self._listener = listener
         self._end_s = end_s
         self._processes: list[BaseProcess] = []
-        self._begun: dict[BaseProcess, float] = {}
+        self._started_at: dict[BaseProcess, float] = {}
         self._ending = False
 
     def run(self) -> int:
@@ -45,16 +45,16 @@ class Workers:
         woken, wake = socket.socketpair()
         woken.setblocking(False)
         wake.setblocking(False)
-        before = {number: signal.signal(number, _nothing) for number in SIGNALS}
+        before = {number: signal.signal(number, _ignore_signal) for number in SIGNALS}
         signal.set_wakeup_fd(wake.fileno(), warn_on_full_buffer=False)
         try:
             self._processes = [self._start() for _ in range(self._count)]
             while not self._ending:
-                for number in self._signals(woken, [process.sentinel for process in self._processes]):
+                for number in self._wait_for_signals(woken, [process.sentinel for process in self._processes]):
                     self._on_signal(number)
                 if not self._ending:
-                    self._mend()
-            return self._end(woken)
+                    self._restart_dead()
+            return self._shut_down(woken)
         finally:
             signal.set_wakeup_fd(-1)
             for number, handler in before.items():
@@ -63,12 +63,12 @@ class Workers:
             wake.close()
 
     def _start(self) -> BaseProcess:
-        process = get_context("spawn").Process(target=_begin, args=(self._work, self._listener))
+        process = get_context("spawn").Process(target=_run_worker, args=(self._work, self._listener))
         process.start()
-        self._begun[process] = time.monotonic()
+        self._started_at[process] = time.monotonic()
         return process
 
-    def _signals(self, woken: socket.socket, sentinels: list[int], limit_s: float | None = None) -> bytes:
+    def _wait_for_signals(self, woken: socket.socket, sentinels: list[int], limit_s: float | None = None) -> bytes:
         """The signals that came, once one came or a worker ended."""
         wait([woken, *sentinels], limit_s)
         try:
@@ -78,28 +78,28 @@ class Workers:
 
     def _on_signal(self, number: int) -> None:
         if number == signal.SIGHUP:
-            self._tell(signal.SIGHUP)
+            self._signal_all(signal.SIGHUP)
         elif number in (signal.SIGTERM, signal.SIGINT):
             self._ending = True
 
-    def _tell(self, number: int) -> None:
+    def _signal_all(self, number: int) -> None:
         for process in self._processes:
             if process.exitcode is None and process.pid is not None:
                 os.kill(process.pid, number)
 
-    def _mend(self) -> None:
+    def _restart_dead(self) -> None:
         """Start those again that died."""
         for at, process in enumerate(self._processes):
             if process.exitcode is None:
                 continue
             logger.error("worker %s ended with %s and is started again", process.pid, process.exitcode)
-            time.sleep(max(0.0, self._begun.pop(process) + RESTART_S - time.monotonic()))
+            time.sleep(max(0.0, self._started_at.pop(process) + RESTART_S - time.monotonic()))
             process.close()
             self._processes[at] = self._start()
 
-    def _end(self, woken: socket.socket) -> int:
+    def _shut_down(self, woken: socket.socket) -> int:
         self._listener.close()
-        self._tell(signal.SIGTERM)
+        self._signal_all(signal.SIGTERM)
         limit = time.monotonic() + self._end_s + GRACE_S
         while left := [process for process in self._processes if process.exitcode is None]:
             rest = limit - time.monotonic()
@@ -109,24 +109,24 @@ class Workers:
                     process.kill()
                     process.join()
                 break
-            if signal.SIGINT in self._signals(woken, [process.sentinel for process in left], rest):
-                self._tell(signal.SIGINT)
+            if signal.SIGINT in self._wait_for_signals(woken, [process.sentinel for process in left], rest):
+                self._signal_all(signal.SIGINT)
         # A worker that was about to start knows no better end than the signal's.
         return 0 if all(process.exitcode in (0, -signal.SIGTERM) for process in self._processes) else 1
 
 
-def _nothing(*_: object) -> None:
+def _ignore_signal(*_: object) -> None:
     """The wake-up descriptor tells of the signal."""
 
 
-def _begin(work: Work, listener: socket.socket) -> None:
+def _run_worker(work: Work, listener: socket.socket) -> None:
     """A worker's life."""
     os.setsid()
-    threading.Thread(target=_outlived, daemon=True).start()
+    threading.Thread(target=_exit_with_parent, daemon=True).start()
     work(listener)
 
 
-def _outlived() -> None:
+def _exit_with_parent() -> None:
     """End where the parent is gone without a word."""
     parent = parent_process()
     assert parent is not None

@@ -3,9 +3,9 @@
 import re
 from collections.abc import Mapping
 
-from trunkline.providers.base import Provider
+from trunkline.providers.build import from_environment, is_header_safe, ollama_candidate, variables
 from trunkline.providers.compatible import compatible
-from trunkline.providers.resolve import from_environment, ollama, sendable, variables
+from trunkline.providers.provider import Provider
 from trunkline.settings.errors import ConfigError
 
 _REFERENCE = re.compile(r"\$\$\{|\$\{([^}]*)\}|\$\{")
@@ -62,7 +62,7 @@ def provider_variables(environ: Mapping[str, str]) -> dict[str, str]:
     found = {name: environ[name].strip() for name in variables() if environ.get(name, "").strip()}
     keys = {entry.env for entry in compatible().values() if entry.env}
     for name in sorted(keys & found.keys()):
-        if not sendable(found[name]):
+        if not is_header_safe(found[name]):
             raise ConfigError(f"the environment variable {name}: has a space or a control character in it")
     return found
 
@@ -73,4 +73,4 @@ def environment_providers(environ: Mapping[str, str]) -> tuple[dict[str, Provide
     Raises:
         ConfigError: an API key cannot be sent as a header.
     """
-    return from_environment(provider_variables(environ)), (ollama(environ),)
+    return from_environment(provider_variables(environ)), (ollama_candidate(environ),)

@@ -6,8 +6,8 @@ from typing import Any
 
 import msgspec
 
-from trunkline.providers.base import DEMO, Provider
-from trunkline.providers.resolve import prepare
+from trunkline.providers.build import build_provider
+from trunkline.providers.provider import DEMO, Provider
 from trunkline.server.config import ServerSettings
 from trunkline.settings.environment import environment_providers, provider_variables
 from trunkline.settings.errors import ConfigError
@@ -68,7 +68,7 @@ def _settings(configuration: Configuration, environ: Mapping[str, str], path: Pa
         environ = provider_variables(environ)
         listed = {endpoint.provider for model in configuration.models.values() for endpoint in model.endpoints}
         providers = {
-            slug: prepare(slug, block, environ, listed=slug in listed)
+            slug: build_provider(slug, block, environ, listed=slug in listed)
             for slug, block in configuration.providers.items()
         }
     return Settings(

@@ -8,11 +8,11 @@ from pathlib import Path
 
 from msgspec import Struct
 
+from trunkline.catalog.catalog import Catalog, ModelLists, build_catalog
 from trunkline.catalog.config import ModelSettings
-from trunkline.catalog.models import Catalog, Lists, build
 from trunkline.ports import Timeouts
-from trunkline.providers.base import Provider
 from trunkline.providers.config import ProviderSettings
+from trunkline.providers.provider import Provider
 from trunkline.routing.config import RoutingSettings
 from trunkline.server.config import AuthSettings, KeySettings, ResponseCacheSettings, ServerSettings
 from trunkline.storage.config import SharedStateSettings, StorageSettings
@@ -57,11 +57,11 @@ class Settings(Struct, frozen=True, kw_only=True):
     candidates: tuple[Provider, ...] = ()
     file: Path | None = None
 
-    def catalog(self, lists: Lists | None = None, *, now: float) -> Catalog:
+    def catalog(self, lists: ModelLists | None = None, *, now: float) -> Catalog:
         """Build the catalog from the configuration and from the model lists of providers. *now* is Unix seconds.
 
         A candidate is included if it has a list in *lists*, or if a model of the configuration names it.
         """
         named = {endpoint.provider for model in self.models.values() for endpoint in model.endpoints} | set(lists or ())
         present = {one.slug: one for one in self.candidates if one.slug in named}
-        return build({**self.providers, **present}, self.models, lists, now=now)
+        return build_catalog({**self.providers, **present}, self.models, lists, now=now)

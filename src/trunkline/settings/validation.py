@@ -9,10 +9,10 @@ from urllib.parse import urlsplit
 
 from trunkline.catalog.config import EndpointSettings, ModelSettings
 from trunkline.ports import Timeouts
-from trunkline.providers.base import DEMO
+from trunkline.providers.build import find_faults, from_environment, is_header_safe
 from trunkline.providers.compatible import compatible
 from trunkline.providers.config import ProviderSettings
-from trunkline.providers.resolve import faults, from_environment, sendable
+from trunkline.providers.provider import DEMO
 from trunkline.server.config import KeySettings
 from trunkline.settings.reader import KeyPath, Reader, suggestion
 from trunkline.settings.schema import Configuration
@@ -69,7 +69,7 @@ def _check_keys(keys: tuple[KeySettings, ...], reader: Reader) -> None:
     secrets: dict[str, int] = {}
     for index, key in enumerate(keys):
         path: KeyPath = ("keys", index)
-        if not sendable(key.secret):
+        if not is_header_safe(key.secret):
             reader.fail((*path, "secret"), "is empty, or has a space or a control character in it")
         for seen, value, word in ((names, key.name, "name"), (secrets, key.secret, "secret")):
             if value in seen:
@@ -94,7 +94,7 @@ def _check_provider(slug: str, provider: ProviderSettings, reader: Reader, envir
         reader.fail((*path, "base_url"), f"missing, and {slug!r} is not a provider whose address is known{hint}")
     for dialect, url in (provider.also or {}).items():
         _check_address(url, (*path, "also", dialect), reader)
-    for where, fault in faults(slug, provider, environ):
+    for where, fault in find_faults(slug, provider, environ):
         reader.fail((*path, *where), fault)
     _check_headers(provider, path, reader)
 

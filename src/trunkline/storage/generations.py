@@ -117,7 +117,7 @@ class GenerationStore:
         """Tell *budgets* what all processes have spent: for *key_ids*, or for all keys. Cheap for few keys."""
         async with self._still():
             totals = await self.spend_by_key(key_ids)
-            budgets.observe(totals, self._journal.unflushed if self._journal is not None else {})
+            budgets.replace_settled(totals, self._journal.unflushed if self._journal is not None else {})
 
     def _still(self) -> AbstractAsyncContextManager[Any]:
         """While it is held, nothing moves from the journal to the database."""

@@ -16,7 +16,7 @@ from typing import Final, Protocol
 import msgspec
 from msgspec import Raw, Struct
 
-from trunkline.model.facts import Fact, Rested, Stuck
+from trunkline.model.replica_events import CredentialRested, ReplicaEvent, StickyRouteSet
 
 PASSING: Final = "trunkline:attempts"
 """The stream of attempts and probes: what health is made of."""
@@ -96,7 +96,7 @@ class _Sent(Struct, frozen=True):
 
     stream: str
     number: int
-    facts: list[tuple[float, Fact]]
+    facts: list[tuple[float, ReplicaEvent]]
 
 
 class SharedFacts:
@@ -110,13 +110,13 @@ class SharedFacts:
         self._log = log
         self._monotonic = monotonic
         self._replica = replica
-        self._waiting: dict[str, deque[tuple[float, Fact]]] = {
+        self._waiting: dict[str, deque[tuple[float, ReplicaEvent]]] = {
             PASSING: deque(maxlen=MOST_WAITING),
             LASTING: deque(maxlen=MOST_WAITING),
         }
         self._sending: list[_Sent] = []
         self._number = 0
-        self._learn: Callable[[Fact, float], None] = lambda _fact, _age_s: None
+        self._learn: Callable[[ReplicaEvent, float], None] = lambda _fact, _age_s: None
         self._after: dict[str, str] = {}
         self._ahead = 0.0
         """What the log's clock shows more than ours."""
@@ -141,14 +141,14 @@ class SharedFacts:
         """Whether the log can be read and written, as far as is known."""
         return self._reads and self._writes
 
-    def tell(self, fact: Fact) -> None:
+    def publish(self, fact: ReplicaEvent) -> None:
         """Have the others learn *fact*, soon."""
-        waiting = self._waiting[LASTING if isinstance(fact, Stuck | Rested) else PASSING]
+        waiting = self._waiting[LASTING if isinstance(fact, StickyRouteSet | CredentialRested) else PASSING]
         if len(waiting) == MOST_WAITING:
             self.dropped += 1
         waiting.append((self._monotonic(), fact))
 
-    async def open(self, learn: Callable[[Fact, float], None]) -> None:
+    async def open(self, learn: Callable[[ReplicaEvent, float], None]) -> None:
         """Learn what the log holds, as far as that is soon done, then go on in the background."""
         self._learn = learn
         self._tasks = [asyncio.create_task(self._read_forever()), asyncio.create_task(self._write_forever())]
@@ -222,7 +222,7 @@ class SharedFacts:
             return
         for raw in facts:
             try:
-                fact = _aged(msgspec.json.decode(raw, type=Fact), age_s)
+                fact = _aged(msgspec.json.decode(raw, type=ReplicaEvent), age_s)
                 if fact is not None:
                     self._learn(fact, age_s)
                     self.received += 1
@@ -292,7 +292,7 @@ class SharedFacts:
         for stream in (LASTING, PASSING):
             waiting = self._waiting[stream]
             while waiting and len(self._sending) < _AT_ONCE:
-                facts: list[tuple[float, Fact]] = []
+                facts: list[tuple[float, ReplicaEvent]] = []
                 size = 0
                 while waiting and size < MOST_BYTES - 4096:  # a number grows by some digits when time is taken off
                     facts.append(waiting.popleft())
@@ -300,9 +300,9 @@ class SharedFacts:
                 self._number += 1
                 self._sending.append(_Sent(stream, self._number, facts))
 
-    def _fresh(self, fact: Fact, age_s: float) -> Fact | None:
+    def _fresh(self, fact: ReplicaEvent, age_s: float) -> ReplicaEvent | None:
         """*fact* as it is told after *age_s* seconds, None where it is of no use any more."""
-        if isinstance(fact, Stuck | Rested):
+        if isinstance(fact, StickyRouteSet | CredentialRested):
             return _aged(fact, age_s)
         return fact if age_s <= STALE_S else None
 
@@ -317,9 +317,9 @@ class SharedFacts:
         self._said = self.up
 
 
-def _aged(fact: Fact, age_s: float) -> Fact | None:
+def _aged(fact: ReplicaEvent, age_s: float) -> ReplicaEvent | None:
     """*fact* when it is *age_s* seconds old; None where its time is over."""
-    if not isinstance(fact, Stuck | Rested):
+    if not isinstance(fact, StickyRouteSet | CredentialRested):
         return fact
     left = round(fact.seconds - age_s, 3)
     return msgspec.structs.replace(fact, seconds=left) if left > 0 else None

@@ -28,7 +28,7 @@ from trunkline.app.clock import SystemClock
 from trunkline.engine.stages import Stage
 from trunkline.model.record import GenerationRecord
 from trunkline.plugins.order import STAGES
-from trunkline.server.http.protocol import Connection, Timekeeper
+from trunkline.server.http.protocol import Connection, ConnectionTimer
 from trunkline.settings import Settings, parse
 from trunkline.storage.config import StorageSettings
 from trunkline.storage.database import open_database
@@ -138,7 +138,7 @@ async def running_gateway(
     network = Http1Transport(clock=clock, ssl_context=ssl_context or _authorities())
     transport = Switch(network, DemoTransport(clock))
     async with build(settings, clock=clock, transport=transport, environ={}, stages=stages) as app:
-        keeper = Timekeeper(app.server, loop)
+        keeper = ConnectionTimer(app.server, loop)
         keeper.start()
         server = await loop.create_server(lambda: Connection(app.server, loop), "127.0.0.1", 0)
         port = server.sockets[0].getsockname()[1]

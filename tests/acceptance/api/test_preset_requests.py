@@ -12,7 +12,7 @@ from test_dialects import ASKS, EACH, MESSAGES, RESPONSES, STREAMED, ask, error_
 
 from trunkline.app.clock import SystemClock
 from trunkline.model.key import ANONYMOUS
-from trunkline.presets.names import raw
+from trunkline.presets.fields import encode_raw
 from trunkline.storage import PresetStore, open_database
 from trunkline.testing.gateway import running_gateway
 from trunkline.testing.scripted import Json, ScriptedUpstream, Sse
@@ -334,7 +334,7 @@ async def test_another_workers_preset_is_there_within_a_moment(tmp_path: Path) -
     async with running(tmp_path) as api:
         assert (await ask(api, "chat", preset="late")).status == 404
         database = await open_database(f"sqlite:///{tmp_path / 'trunkline.db'}")
-        await PresetStore(database, SystemClock()).put("late", {"model": raw(MODEL)}, None, "x")
+        await PresetStore(database, SystemClock()).put("late", {"model": encode_raw(MODEL)}, None, "x")
         await database.close()
         await until(lambda: api.gateway.app.state.presets.find("late") is not None, 5)
         assert (await ask(api, "chat", model="@preset/late")).status == 200

@@ -225,7 +225,7 @@ async def test_money_is_looked_at_first(tmp_path: Path, upstream: Counting) -> N
         assert (reply.status, cached(reply)) == (200, "HIT"), "something is left, and a hit is free"
         settled = api.gateway.parts.budgets
         (key,) = {record.key_id for record in await api.gateway.records()}
-        settled.observe({key: 10**12}, {})
+        settled.replace_settled({key: 10**12}, {})
         assert (await ask(api, "chat", **ask_poor)).status == 402
 
 

@@ -272,7 +272,7 @@ async def test_a_trial_is_taken_by_who_asks_and_not_by_who_looks(tmp_path: Path)
         world.slow["cheap"] = 0.5
 
         async def first() -> str:
-            cheap.pool.spoil()
+            cheap.pool.invalidate()
             reply = await api.get("/api/v1/route", KEY, "POST", {"model": "acme/small", **BODIES["chat"]})
             found: str = reply.json()["plan"][0]["tag"]
             return found

@@ -132,7 +132,9 @@ async def test_without_redis_both_go_on_and_say_so(
         await until(lambda: len(b.parts.memory.conversations) == 1)
 
         redis.kill()
-        await until(lambda: a.app.state.sharing() is False and b.app.state.sharing() is False, 2.0)
+        await until(
+            lambda: a.app.state.shared_state_reachable() is False and b.app.state.shared_state_reachable() is False, 2.0
+        )
         for running in (a, b):
             status, body = await get(running.port, "/health/ready")
             assert status == 200, "it goes on serving"
@@ -145,7 +147,9 @@ async def test_without_redis_both_go_on_and_say_so(
         assert not rests(b, "limited")
 
         redis.start()
-        await until(lambda: a.app.state.sharing() is True and b.app.state.sharing() is True, 8.0)
+        await until(
+            lambda: a.app.state.shared_state_reachable() is True and b.app.state.shared_state_reachable() is True, 8.0
+        )
         await until(lambda: rests(b, "limited"))
         assert (await get(a.port, "/health/ready"))[1] == b'{"status":"ok","shared_state":"ok"}'
         assert await metric(a, "trunkline_shared_state_up") == 1
@@ -201,7 +205,7 @@ async def test_the_cache_of_answers(redis: RedisServer) -> None:
     found = await cache.get(b"\x00\xff")
     assert found is not None
     assert found.value == b"\x01answer"
-    assert 59 < found.left_s <= 60
+    assert 59 < found.remaining_s <= 60
     usable = False
     assert await cache.get(b"\x00\xff") is None
     usable = True
@@ -228,7 +232,10 @@ async def test_a_redis_that_hangs_is_away_and_nothing_is_told_twice(redis: Redis
             begun = time.monotonic()
             assert (await chat(a.port))[0] == 200
             assert time.monotonic() - begun < 1, "a request waits for nobody"
-        await until(lambda: a.app.state.sharing() is False and b.app.state.sharing() is False, 10.0)
+        await until(
+            lambda: a.app.state.shared_state_reachable() is False and b.app.state.shared_state_reachable() is False,
+            10.0,
+        )
         redis.signal(signal.SIGCONT)
         there, here = a.parts.shared, b.parts.shared
         assert there is not None
@@ -249,14 +256,14 @@ async def test_a_redis_that_is_full_is_away_until_it_is_not(redis: RedisServer, 
         with redis.client() as client:
             client.config_set("maxmemory", 1)
             assert (await chat(a.port))[0] == 200
-            await until(lambda: a.app.state.sharing() is False)
-            assert b.app.state.sharing() is True, "it can read and has nothing to tell"
+            await until(lambda: a.app.state.shared_state_reachable() is False)
+            assert b.app.state.shared_state_reachable() is True, "it can read and has nothing to tell"
             await asyncio.sleep(0.7)
-            assert a.app.state.sharing() is False
+            assert a.app.state.shared_state_reachable() is False
             client.config_set("maxmemory", 0)
         shared = b.parts.shared
         assert shared is not None
-        await until(lambda: a.app.state.sharing() is True and shared.received == 1, 6.0)
+        await until(lambda: a.app.state.shared_state_reachable() is True and shared.received == 1, 6.0)
 
 
 async def test_a_start_without_redis_serves(redis: RedisServer, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from sqlalchemy import event, func, select
 from trunkline.model.errors import InvalidRequest
 from trunkline.model.preset import Preset
 from trunkline.ports import Clock
-from trunkline.presets.names import raw
+from trunkline.presets.fields import encode_raw
 from trunkline.storage import Database, PresetStore, open_database, presets
 from trunkline.storage.tables import PRESET_VERSIONS
 
@@ -20,7 +20,7 @@ def store(database: Database, clock: Clock) -> PresetStore:
 
 
 async def put(store: PresetStore, slug: str = "mine", system: str | None = None, **config: Any) -> Preset:
-    return await store.put(slug, {key: raw(said) for key, said in config.items()}, system, "dev")
+    return await store.put(slug, {key: encode_raw(said) for key, said in config.items()}, system, "dev")
 
 
 def content(found: Preset | None) -> Any:

@@ -124,7 +124,7 @@ def test_it_stays_within_its_bounds_and_gives_what_was_put(steps: list[Step]) ->
             if found is not None:
                 value, expires = last[key]
                 assert found.value == value
-                assert 0 < found.left_s == expires - time.now
+                assert 0 < found.remaining_s == expires - time.now
             assert len(kept) <= 4
             assert 0 <= kept.size <= most
             assert bool(kept.size) == bool(len(kept))

@@ -6,12 +6,12 @@ from typing import Any
 
 import msgspec
 
+from trunkline.catalog.catalog import DEMO_MODEL, build_catalog, model_id
 from trunkline.catalog.config import EndpointSettings, ModelSettings
-from trunkline.catalog.discovered import Discovered
-from trunkline.catalog.models import DEMO_MODEL, build, model_id
+from trunkline.catalog.model_list_parser import ListedModel
 from trunkline.catalog.prices import look_up
 from trunkline.model.endpoint import Price
-from trunkline.providers.base import Provider
+from trunkline.providers.provider import Provider
 
 PRICED = Price(prompt=1, completion=2, source="provider")
 
@@ -25,14 +25,14 @@ def providers(*all_: Provider) -> dict[str, Provider]:
 
 
 def test_demo_is_always_there() -> None:
-    catalog = build({}, {}, now=0)
+    catalog = build_catalog({}, {}, now=0)
     model = catalog.find(DEMO_MODEL)
     assert model is not None
     assert (model.endpoints[0].price.prompt, model.endpoints[0].price.completion) == (0, 0)
     assert model.context_length == 128_000
     assert catalog.providers["demo"].base_url == "demo://demo"
     aliased = {"a/b": ModelSettings(endpoints=(EndpointSettings(provider="demo", upstream_model="echo"),))}
-    assert [one.id for one in build({}, aliased, now=0).models] == ["a/b", "demo/echo"]
+    assert [one.id for one in build_catalog({}, aliased, now=0).models] == ["a/b", "demo/echo"]
 
 
 def test_ids_come_before_aliases() -> None:
@@ -41,7 +41,7 @@ def test_ids_come_before_aliases() -> None:
         "a/one": ModelSettings(endpoints=endpoints, aliases=("one", "demo/echo")),
         "a/two": ModelSettings(endpoints=endpoints, name="Two"),
     }
-    catalog = build({}, models, now=0)
+    catalog = build_catalog({}, models, now=0)
     for asked, found in {"one": "a/one", "a/one": "a/one", "demo/echo": "demo/echo", "a/two": "a/two"}.items():
         model = catalog.find(asked)
         assert model is not None
@@ -53,14 +53,14 @@ def test_ids_come_before_aliases() -> None:
 def test_one_model_at_several_providers() -> None:
     lists = {
         "x": (
-            Discovered(id="meta/llama", context_length=8, price=PRICED, name="Llama"),
-            Discovered(id="own", price=PRICED),
+            ListedModel(id="meta/llama", context_length=8, price=PRICED, name="Llama"),
+            ListedModel(id="own", price=PRICED),
         ),
-        "y": (Discovered(id="meta/llama", context_length=4, price=PRICED, max_output=2),),
-        "silent": (Discovered(id="meta/llama"),),
+        "y": (ListedModel(id="meta/llama", context_length=4, price=PRICED, max_output=2),),
+        "silent": (ListedModel(id="meta/llama"),),
     }
     all_ = providers(provider("x", discover=True), provider("y", discover=True), provider("silent"))
-    catalog = build(all_, {}, lists, now=0)
+    catalog = build_catalog(all_, {}, lists, now=0)
     assert [model.id for model in catalog.models] == ["meta/llama", "x/own", "demo/echo"]
     llama = catalog.models[0]
     assert (llama.name, llama.context_length) == ("Llama", 8)
@@ -70,8 +70,8 @@ def test_one_model_at_several_providers() -> None:
 
 def test_a_list_fills_what_the_configuration_leaves_open() -> None:
     models = {"a/b": ModelSettings(endpoints=(EndpointSettings(provider="x", upstream_model="m"),))}
-    lists = {"x": (Discovered(id="m", context_length=8, max_output=4, price=PRICED),)}
-    catalog = build(providers(provider("x", discover=True)), models, lists, now=0)
+    lists = {"x": (ListedModel(id="m", context_length=8, max_output=4, price=PRICED),)}
+    catalog = build_catalog(providers(provider("x", discover=True)), models, lists, now=0)
     assert [model.id for model in catalog.models] == ["a/b", "demo/echo"]
     (endpoint,) = catalog.models[0].endpoints
     assert (endpoint.context_length, endpoint.max_output, endpoint.price) == (8, 4, PRICED)
@@ -79,32 +79,32 @@ def test_a_list_fills_what_the_configuration_leaves_open() -> None:
 
 def test_a_configured_model_gets_the_endpoints_of_lists() -> None:
     models = {"a/b": ModelSettings(endpoints=(EndpointSettings(provider="x", upstream_model="m"),))}
-    catalog = build(
+    catalog = build_catalog(
         providers(provider("x"), provider("y", discover=True)),
         models,
-        {"y": (Discovered(id="a/b", price=PRICED),)},
+        {"y": (ListedModel(id="a/b", price=PRICED),)},
         now=0,
     )
     assert [one.tag for one in catalog.models[0].endpoints] == ["x", "y"]
 
 
 def test_ids_of_discovered_models() -> None:
-    plain, google = provider("acme"), provider("gs", author="google", strip="models/")
+    plain, google = provider("acme"), provider("gs", author="google", model_id_prefix="models/")
     assert model_id(plain, "m") == "acme/m"
     assert model_id(plain, "a/m") == "a/m"
     assert model_id(plain, "a/b/m") == "acme/a/b/m"
     assert model_id(plain, "/m") == "acme//m"
     assert model_id(google, "models/gemini-9") == "google/gemini-9"
-    lists = {"gs": (Discovered(id="models/gemini-9", price=PRICED),)}
-    catalog = build(providers(msgspec.structs.replace(google, discover=True)), {}, lists, now=0)
+    lists = {"gs": (ListedModel(id="models/gemini-9", price=PRICED),)}
+    catalog = build_catalog(providers(msgspec.structs.replace(google, discover=True)), {}, lists, now=0)
     assert catalog.find("gs/gemini-9") is catalog.find("google/gemini-9") is catalog.models[0]
     assert catalog.models[0].endpoints[0].upstream_model == "models/gemini-9"
 
 
 def test_a_provider_without_a_list_has_what_is_known() -> None:
-    catalog = build(providers(provider("p", discover=True, known=("sonar",))), {}, now=0)
+    catalog = build_catalog(providers(provider("p", discover=True, known_models=("sonar",))), {}, now=0)
     assert catalog.find("p/sonar") is not None
-    assert build(providers(provider("p", known=("sonar",))), {}, now=0).find("p/sonar") is None
+    assert build_catalog(providers(provider("p", known_models=("sonar",))), {}, now=0).find("p/sonar") is None
 
 
 def test_prices_in_their_order() -> None:
@@ -114,19 +114,21 @@ def test_prices_in_their_order() -> None:
     assert (known.price.prompt, known.price.completion, known.price.source) == (150_000, 600_000, "genai-prices")
     assert known.context_length == 128_000
     openai = provider("openai", discover=True, price_source="openai")
-    lists = {"openai": (Discovered(id="gpt-4o-mini"), Discovered(id="gpt-4o", price=PRICED), Discovered(id="no-such"))}
-    catalog = build(providers(openai), {}, lists, now=now)
+    lists = {
+        "openai": (ListedModel(id="gpt-4o-mini"), ListedModel(id="gpt-4o", price=PRICED), ListedModel(id="no-such"))
+    }
+    catalog = build_catalog(providers(openai), {}, lists, now=now)
     sources = {model.id: model.endpoints[0].price.source for model in catalog.models}
     assert sources["openai/gpt-4o-mini"] == "genai-prices"
     assert sources["openai/gpt-4o"] == "provider"
     assert sources["openai/no-such"] == "unknown"
-    fireworks = provider("f", discover=True, price_source="fireworks", strip="accounts/fireworks/models/")
-    google = provider("g", discover=True, price_source="google", strip="models/")
+    fireworks = provider("f", discover=True, price_source="fireworks", model_id_prefix="accounts/fireworks/models/")
+    google = provider("g", discover=True, price_source="google", model_id_prefix="models/")
     own = {
-        "f": (Discovered(id="accounts/fireworks/models/deepseek-v3p2"),),
-        "g": (Discovered(id="models/gemini-2.5-flash"),),
+        "f": (ListedModel(id="accounts/fireworks/models/deepseek-v3p2"),),
+        "g": (ListedModel(id="models/gemini-2.5-flash"),),
     }
-    for model in build(providers(fireworks, google), {}, own, now=now).models[:2]:
+    for model in build_catalog(providers(fireworks, google), {}, own, now=now).models[:2]:
         assert model.endpoints[0].price.source == "genai-prices", model.id
     assert look_up(None, "gpt-4o", now).price is None
     assert look_up("no-such", "gpt-4o", now).price is None

@@ -11,14 +11,14 @@ from trunkline.dialects.registry import UPSTREAMS
 from trunkline.engine.targets import Kind, Target, Targets
 from trunkline.model.endpoint import Endpoint
 from trunkline.ports import Response, Timeouts, UpstreamRequest
-from trunkline.providers import google
-from trunkline.providers.authority import Authority
-from trunkline.providers.base import Credential, Provider
+from trunkline.providers.authentication import Authenticator
+from trunkline.providers.google_accounts import GoogleAccount
+from trunkline.providers.provider import Credential, Provider
 from trunkline.providers.sigv4 import sign
 
 PLAIN = Credential(id="acme#1", secret="k")
 AWS = Credential(id="acme#2", auth="sigv4", secret="s", access_key_id="AKID", session_token="st")
-ACCOUNT = google.Account(kind="authorized_user", client_id="c", client_secret="s", refresh_token="r")
+ACCOUNT = GoogleAccount(kind="authorized_user", client_id="c", client_secret="s", refresh_token="r")
 GOOGLE = Credential(id="acme#3", auth="google", secret="", account=ACCOUNT)
 LIMITS = Timeouts()
 
@@ -78,7 +78,7 @@ def target(net: Net | None = None, client: str = "chat", model: str = "m", **mor
     endpoint = Endpoint(
         model="a/m", provider="acme", provider_name="Acme", upstream_model=model, dialect=provider.dialect, tag="acme"
     )
-    return Targets(Authority(Clock(), net or Net())).of(endpoint, provider, client)
+    return Targets(Authenticator(Clock(), net or Net())).of(endpoint, provider, client)
 
 
 def lines(request: UpstreamRequest) -> list[str]:

@@ -80,7 +80,7 @@ def test_what_others_spent_counts() -> None:
     budgets.load({"0": 900, "unheard of": 1})
     budgets.reserve(KEYS[0], 40).settle(40)
     held = budgets.reserve(KEYS[0], 10)
-    budgets.observe({"0": 950}, {"0": 40, "1": 5})  # another process settled 50; our 40 are not flushed
+    budgets.replace_settled({"0": 950}, {"0": 40, "1": 5})  # another process settled 50; our 40 are not flushed
     assert (budgets.spent("0"), budgets.spent("1"), budgets.spent("unheard of")) == (990, 0, 1)
     with pytest.raises(OutOfCredit):
         budgets.reserve(KEYS[0], 1)
@@ -135,7 +135,7 @@ class Accounts(RuleBasedStateMachine):
         before = self.flushed.get(key.id, 0)
         now = before + int((self.settled.get(key.id, 0) - before) * part)
         self.flushed[key.id] = now
-        self.budgets.observe({key.id: now}, {key.id: self.settled.get(key.id, 0) - now})
+        self.budgets.replace_settled({key.id: now}, {key.id: self.settled.get(key.id, 0) - now})
 
     @invariant()
     def within_the_limit(self) -> None:

@@ -11,19 +11,19 @@ from presets_help import LOST, SAID, Json
 
 from trunkline.dialects.registry import CLIENTS
 from trunkline.model.errors import InvalidRequest
-from trunkline.presets.merge import merge, reference
-from trunkline.presets.names import raw
-from trunkline.presets.to_dialect import say
-from trunkline.presets.tools import identity, merged
-from trunkline.server.api.presets import content_of
+from trunkline.presets.fields import encode_raw
+from trunkline.presets.merge import find_reference, merge_preset
+from trunkline.presets.to_dialect import config_to_dialect
+from trunkline.presets.tools import merge_tools, tool_identity
+from trunkline.server.api.presets import parse_content
 
 
 def fields(body: Json) -> dict[str, msgspec.Raw]:
-    return {key: raw(said) for key, said in body.items()}
+    return {key: encode_raw(said) for key, said in body.items()}
 
 
 def both(dialect: str, request: Json, preset: Json, system: str | None = None) -> Json:
-    found = merge(fields(request), fields(preset), system, dialect)
+    found = merge_preset(fields(request), fields(preset), system, dialect)
     return {key: msgspec.json.decode(said) for key, said in found.items()}
 
 
@@ -44,7 +44,7 @@ REFERENCES: list[tuple[Json, tuple[str, str, Json] | None]] = [
 
 @pytest.mark.parametrize(("body", "expected"), REFERENCES)
 def test_references(body: Json, expected: tuple[str, str, Json] | None) -> None:
-    found = reference(fields(body))
+    found = find_reference(fields(body))
     if expected is None:
         assert found is None
         return
@@ -56,7 +56,7 @@ def test_references(body: Json, expected: tuple[str, str, Json] | None) -> None:
 @pytest.mark.parametrize("body", [{"preset": 5}, {"preset": ["a"]}, {"preset": "a", "model": "@preset/b"}])
 def test_references_that_are_none(body: Json) -> None:
     with pytest.raises(InvalidRequest) as caught:
-        reference(fields(body))
+        find_reference(fields(body))
     assert caught.value.param == "preset"
 
 
@@ -135,10 +135,10 @@ def test_the_presets_system_text_comes_first(dialect: str, request_: Json, expec
 
 def test_blanks_around_messages_do_no_harm() -> None:
     request = {"messages": msgspec.Raw(b' [ \n {"role":"user","content":"x"} ] ')}
-    found = merge(request, {}, "Preset.", "chat")
+    found = merge_preset(request, {}, "Preset.", "chat")
     assert [one["role"] for one in msgspec.json.decode(found["messages"])] == ["system", "user"]
     empty = msgspec.Raw(b" [ \n ] ")
-    assert merge({"messages": empty}, {}, "Preset.", "chat")["messages"] is empty
+    assert merge_preset({"messages": empty}, {}, "Preset.", "chat")["messages"] is empty
 
 
 ADVISOR = "openrouter:advisor"
@@ -176,7 +176,7 @@ PAIRS: list[tuple[str, Any, Any, bool]] = [
 
 @pytest.mark.parametrize(("one", "other", "same"), [pair[1:] for pair in PAIRS], ids=[pair[0] for pair in PAIRS])
 def test_which_tools_are_the_same(one: Any, other: Any, same: bool) -> None:
-    assert (identity(one) == identity(other)) is same
+    assert (tool_identity(one) == tool_identity(other)) is same
 
 
 anything = st.recursive(
@@ -197,9 +197,9 @@ anything = st.recursive(
 
 @given(st.lists(anything, max_size=4), st.lists(anything, max_size=4))
 def test_every_tool_of_the_request_is_there_whatever_it_is(preset: list[Any], request: list[Any]) -> None:
-    found = merged(preset, request)
+    found = merge_tools(preset, request)
     assert len(found) >= len(preset)
-    assert set(map(identity, found)) == set(map(identity, preset)) | set(map(identity, request))
+    assert set(map(tool_identity, found)) == set(map(tool_identity, preset)) | set(map(tool_identity, request))
 
 
 @pytest.mark.parametrize("dialect", CLIENTS)
@@ -220,10 +220,10 @@ def test_no_request_breaks_the_merge(dialect: str, body: Json) -> None:
 )
 def test_a_merged_request_is_taken_or_refused_by_its_dialect(dialect: str, body: Json, number: int) -> None:
     origin, preset, *_ = [*SAID.values(), *LOST.values()][number]
-    said = say(content_of(CLIENTS[origin], msgspec.json.encode(preset)).config, dialect)
+    said = config_to_dialect(parse_content(CLIENTS[origin], msgspec.json.encode(preset)).config, dialect)
     usual = {"model": "a/b", "messages": [{"role": "user", "content": "x"}], "input": "x"}
     for request in (body, {**usual, **body}):
-        whole = msgspec.json.encode(merge(fields(request), said.fields, "Preset.", dialect))
+        whole = msgspec.json.encode(merge_preset(fields(request), said.fields, "Preset.", dialect))
         with contextlib.suppress(InvalidRequest):
             CLIENTS[dialect].parse(whole)
-    CLIENTS[dialect].parse(msgspec.json.encode(merge(fields(usual), said.fields, "Preset.", dialect)))
+    CLIENTS[dialect].parse(msgspec.json.encode(merge_preset(fields(usual), said.fields, "Preset.", dialect)))

@@ -8,24 +8,24 @@ from presets_help import LOST, SAID, Json
 
 from trunkline.dialects.registry import CLIENTS
 from trunkline.model.errors import InvalidRequest
-from trunkline.presets.from_body import Content, read
-from trunkline.presets.names import KNOWN, TRANSIENT
-from trunkline.presets.to_dialect import say
-from trunkline.server.api.presets import content_of
+from trunkline.presets.fields import DIALECT_FIELDS, PER_REQUEST_FIELDS
+from trunkline.presets.from_body import PresetContent, parse_preset
+from trunkline.presets.to_dialect import config_to_dialect
+from trunkline.server.api.presets import parse_content
 
 HELLO = [{"role": "user", "content": "Hello"}]
 
 
-def made(dialect: str, body: Json) -> Content:
-    return content_of(CLIENTS[dialect], msgspec.json.encode(body))
+def made(dialect: str, body: Json) -> PresetContent:
+    return parse_content(CLIENTS[dialect], msgspec.json.encode(body))
 
 
 def plain(fields: Any) -> Json:
     return {key: msgspec.json.decode(said) for key, said in fields.items()}
 
 
-def told(content: Content, dialect: str) -> tuple[Json, list[str]]:
-    found = say(content.config, dialect)
+def told(content: PresetContent, dialect: str) -> tuple[Json, list[str]]:
+    found = config_to_dialect(content.config, dialect)
     return plain(found.fields), [loss.path for loss in found.losses]
 
 
@@ -77,8 +77,8 @@ def test_the_system_text_is_taken_out(dialect: str, body: Json, system: str | No
 
 @pytest.mark.parametrize("dialect", CLIENTS)
 def test_what_belongs_to_one_request_is_not_kept(dialect: str) -> None:
-    fields = dict.fromkeys(TRANSIENT, msgspec.Raw(b'"x"')) | {"messages": msgspec.Raw(b"[]")}
-    assert read(fields, dialect).config == {}
+    fields = dict.fromkeys(PER_REQUEST_FIELDS, msgspec.Raw(b'"x"')) | {"messages": msgspec.Raw(b"[]")}
+    assert parse_preset(fields, dialect).config == {}
 
 
 @pytest.mark.parametrize(
@@ -132,7 +132,7 @@ def test_odd_ones_are_said_somehow(origin: str, body: Json, dialect: str) -> Non
 
 
 def test_numbers_stay_as_they_were_written() -> None:
-    content = content_of(CLIENTS["chat"], b'{"temperature": 1.0, "seed": 12345678901234567890123, "x": 1e-7}')
+    content = parse_content(CLIENTS["chat"], b'{"temperature": 1.0, "seed": 12345678901234567890123, "x": 1e-7}')
     assert {key: bytes(said) for key, said in content.config.items()} == {
         "temperature": b"1.0",
         "seed": b"12345678901234567890123",
@@ -141,4 +141,4 @@ def test_numbers_stay_as_they_were_written() -> None:
 
 
 def test_every_client_dialect_has_its_names() -> None:
-    assert KNOWN.keys() == CLIENTS.keys()
+    assert DIALECT_FIELDS.keys() == CLIENTS.keys()

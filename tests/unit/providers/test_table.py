@@ -9,10 +9,10 @@ import msgspec
 import pytest
 
 from trunkline.dialects.interfaces import Quirks
-from trunkline.providers.base import Provider
-from trunkline.providers.compatible import VALUE, Compatible, compatible
-from trunkline.providers.config import SUPPORTED, CredentialSettings, ProviderSettings
-from trunkline.providers.resolve import faults, from_environment, prepare, variables
+from trunkline.providers.build import build_provider, find_faults, from_environment, variables
+from trunkline.providers.compatible import PLACE_VALUE, Compatible, compatible
+from trunkline.providers.config import SUPPORTED_DIALECTS, CredentialSettings, ProviderSettings
+from trunkline.providers.provider import Provider
 
 ENTRIES = compatible()
 WANTED = {
@@ -42,8 +42,8 @@ def entry(slug: str) -> Compatible:
 def made(slug: str, **more: Any) -> Provider:
     """The provider with a key, or with none where it runs here."""
     settings = ProviderSettings(credentials=(CredentialSettings(api_key="k"),), **FILLED, **more)  # type: ignore[arg-type]  # three texts
-    assert list(faults(slug, settings, {})) == []
-    return prepare(slug, settings, {}, listed=False)
+    assert list(find_faults(slug, settings, {})) == []
+    return build_provider(slug, settings, {}, listed=False)
 
 
 def test_the_entry(slug: str, entry: Compatible) -> None:
@@ -54,18 +54,18 @@ def test_the_entry(slug: str, entry: Compatible) -> None:
     assert all(pattern == pattern.lower() for pattern in entry.skip)
     assert entry.models == () or entry.lists == ("{base_url}/models",), "models are ours where there is no list"
     assert entry.env is None or re.fullmatch(r"[A-Z][A-Z0-9_]+", entry.env)
-    assert entry.env is not None or entry.local or entry.auth != "header", "nobody could authenticate"
-    assert entry.region is None or VALUE.fullmatch(entry.region)
+    assert entry.env is not None or entry.is_local or entry.auth != "header", "nobody could authenticate"
+    assert entry.region is None or PLACE_VALUE.fullmatch(entry.region)
 
 
 def test_its_dialects_and_addresses(slug: str, entry: Compatible) -> None:
     provider = made(slug)
     assert provider.dialect == entry.dialect
-    assert provider.dialect in SUPPORTED
+    assert provider.dialect in SUPPORTED_DIALECTS
     assert provider.dialect not in entry.also
     assert set(entry.also_auth) <= set(entry.also)
-    here = "http://127.0.0.1:" if entry.local else "https://"
-    for url in (provider.base_url, *provider.also.values(), *(provider.lists or ())):
+    here = "http://127.0.0.1:" if entry.is_local else "https://"
+    for url in (provider.base_url, *provider.also.values(), *(provider.model_list_urls or ())):
         assert url.startswith(here)
         assert "{" not in url
         assert not url.endswith("/")
@@ -82,11 +82,11 @@ def _site(url: str) -> str:
 
 
 def test_its_own_address_is_known_again(slug: str, entry: Compatible) -> None:
-    assert entry.is_own(made(slug).base_url)
-    assert entry.is_own(made(slug).base_url + "/")
-    assert not entry.is_own("https://api.elsewhere.example/v1")
-    assert not entry.is_own(made(slug).base_url.replace("://", "://api.elsewhere.example/"))
-    assert not entry.is_own(made(slug).base_url + ".elsewhere.example")
+    assert entry.is_own_address(made(slug).base_url)
+    assert entry.is_own_address(made(slug).base_url + "/")
+    assert not entry.is_own_address("https://api.elsewhere.example/v1")
+    assert not entry.is_own_address(made(slug).base_url.replace("://", "://api.elsewhere.example/"))
+    assert not entry.is_own_address(made(slug).base_url + ".elsewhere.example")
 
 
 def test_every_place_of_the_address_can_be_filled(entry: Compatible) -> None:
@@ -116,11 +116,11 @@ def test_its_prices(entry: Compatible) -> None:
 def test_the_key_is_sent_in_the_dialects_own_header(slug: str, entry: Compatible) -> None:
     provider = made(slug)
     for dialect in (entry.dialect, *entry.also):
-        header, value = provider.key_field("k", dialect)
+        header, value = provider.key_header("k", dialect)
         assert header == header.lower()
         assert value in ("k", "Bearer k")
         assert (header == "authorization") == (value == "Bearer k")
-    said = dict(provider.fields("messages"))
+    said = dict(provider.request_headers("messages"))
     assert said["anthropic-version"] == "2023-06-01"
 
 
@@ -150,5 +150,5 @@ def test_a_program_is_the_same_wherever_it_runs_and_a_service_is_not(slug: str, 
     assert elsewhere.dialect == entry.dialect
     assert elsewhere.quirks == entry.quirks
     assert elsewhere.price_source is None
-    assert elsewhere.also == (dict.fromkeys(entry.also, "http://10.0.0.7:9/v1") if entry.local else {})
-    assert elsewhere.lists == (("http://10.0.0.7:9/v1/models",) if entry.local else None)
+    assert elsewhere.also == (dict.fromkeys(entry.also, "http://10.0.0.7:9/v1") if entry.is_local else {})
+    assert elsewhere.model_list_urls == (("http://10.0.0.7:9/v1/models",) if entry.is_local else None)

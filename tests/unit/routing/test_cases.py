@@ -14,8 +14,8 @@ import pytest
 from msgspec import Struct
 from msgspec.structs import replace
 
+from trunkline.catalog.catalog import Catalog, build_catalog
 from trunkline.catalog.config import ModelSettings
-from trunkline.catalog.models import Catalog, build
 from trunkline.dialects.interfaces import Call, Client
 from trunkline.dialects.registry import CLIENTS
 from trunkline.engine.credentials import Credentials
@@ -24,9 +24,9 @@ from trunkline.model.endpoint import DataPolicy, Endpoint
 from trunkline.model.errors import TrunklineError, UpstreamLimited
 from trunkline.model.key import ANONYMOUS
 from trunkline.model.usage import Usage
-from trunkline.providers.base import Credential, Provider
+from trunkline.providers.provider import Credential, Provider
 from trunkline.routing.config import PolicySettings, RoutingSettings
-from trunkline.routing.demand import lacking
+from trunkline.routing.requirements import unsupported_parameters
 from trunkline.routing.statistics import Statistics
 
 NOW = 100_000.0
@@ -146,7 +146,7 @@ def read(theme: str) -> tuple[File, Catalog]:
         )
         for slug, row in file.providers.items()
     }  # fmt: skip
-    return file, build(providers, file.models, now=0.0)
+    return file, build_catalog(providers, file.models, now=0.0)
 
 
 ROWS = [(path.stem, row) for path in sorted(FOLDER.glob("*.toml")) for row in read(path.stem)[0].rows]
@@ -213,12 +213,12 @@ class World:
             self.key,
             body_bytes=len(written(self.row)),
             session_id=call.session_id or self.row.header,
-            says_all=partial(says_all, client, call),
+            is_expressible=partial(says_all, client, call),
         )
 
 
 def says_all(client: Client, call: Call, endpoint: Endpoint) -> bool:
-    return not lacking(client.decode(call), endpoint.parameters)
+    return not unsupported_parameters(client.decode(call), endpoint.parameters)
 
 
 def written(row: Row) -> bytes:

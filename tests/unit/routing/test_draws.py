@@ -8,9 +8,9 @@ import pytest
 from routing_help import wanted_of
 
 from trunkline.model.endpoint import Endpoint, Model, Price
-from trunkline.routing.order import drawn
-from trunkline.routing.plan import plan
-from trunkline.routing.pool import LEAST_PRICE, Pool
+from trunkline.routing.endpoint_pool import MIN_DRAW_PRICE, EndpointPool
+from trunkline.routing.order import by_weighted_draw
+from trunkline.routing.plan import make_plan
 from trunkline.routing.statistics import UNSTABLE, Statistics, Vitals
 
 DRAWS = 20_000
@@ -35,9 +35,9 @@ def orders(prices: Sequence[float | None], *, unstable: str = "", seed: int = 7)
     """How often each order came."""
     troubled = Statistics()
     troubled.vitals = Vitals(standing=UNSTABLE)
-    pool = Pool(model(prices), lambda endpoint: troubled if endpoint.tag in unstable else Statistics())
+    pool = EndpointPool(model(prices), lambda endpoint: troubled if endpoint.tag in unstable else Statistics())
     draw = Random(seed).random
-    return Counter("".join(slot.endpoint.tag for slot in drawn(pool.slots, draw)) for _ in range(DRAWS))
+    return Counter("".join(slot.endpoint.tag for slot in by_weighted_draw(pool.slots, draw)) for _ in range(DRAWS))
 
 
 def firsts(found: Counter[str], place: int = 0) -> Counter[str]:
@@ -89,7 +89,7 @@ def test_the_order_of_the_configuration_has_no_say() -> None:
 
 def test_free_endpoints_share_what_is_drawn_and_the_others_are_fallbacks() -> None:
     found = orders([0, 0, 1])
-    assert_shares(firsts(found), {"a": 1, "b": 1, "c": (LEAST_PRICE / 10**6) ** 2})
+    assert_shares(firsts(found), {"a": 1, "b": 1, "c": (MIN_DRAW_PRICE / 10**6) ** 2})
     assert firsts(found)["c"] < DRAWS / 1000
 
 
@@ -112,4 +112,4 @@ def test_the_same_seed_is_the_same_order() -> None:
 
 def test_a_plan_is_such_a_draw() -> None:
     wanted, draw = wanted_of(model([1, 3])), Random(3).random
-    assert_shares(Counter(plan([wanted], draw=draw).first.tag for _ in range(DRAWS)), {"a": 9, "b": 1})
+    assert_shares(Counter(make_plan([wanted], draw=draw).first.tag for _ in range(DRAWS)), {"a": 9, "b": 1})

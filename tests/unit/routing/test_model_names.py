@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trunkline.catalog.names import SUFFIXES, Named, Names
+from trunkline.catalog.model_names import SUFFIXES, ModelNames, ResolvedModel
 from trunkline.model.endpoint import Model
 
 
@@ -18,25 +18,25 @@ SMALL = model("acme/small", aliases=("tiny", "acme/little"))
 FREE = model("acme/small:free")
 BATCH = model("acme/small:batch")
 LARGE = model("acme/large-1.10-turbo", aliases=("acme/small",))
-NAMES = Names([SMALL, FREE, BATCH, LARGE])
+NAMES = ModelNames([SMALL, FREE, BATCH, LARGE])
 
 
 @pytest.mark.parametrize(
     ("name", "named"),
     [
-        ("acme/small", Named(model=SMALL)),
-        ("tiny", Named(model=SMALL, how="alias")),
-        ("acme/small:free", Named(model=FREE)),
-        ("acme/little:free", Named(model=FREE, how="alias")),
-        ("acme/small:batch", Named(model=BATCH)),
-        ("acme/small:free:nitro", Named(model=FREE, suffixes=("nitro",))),
-        ("acme/small:nitro:free", Named(model=FREE, suffixes=("nitro",))),
-        ("acme/small:nitro:floor", Named(model=SMALL, suffixes=("nitro", "floor"))),
-        ("tiny:online:thinking", Named(model=SMALL, how="alias", suffixes=("online", "thinking"))),
-        ("acme/large-latest", Named(model=LARGE, how="latest")),
-        ("~acme/large-1.10-latest", Named(model=LARGE, how="latest")),
-        ("~acme/large-1.10-turbo-latest", Named(model=LARGE, how="latest")),
-        ("~acme/large-latest:free", Named(model=LARGE, how="latest", suffixes=("free",))),
+        ("acme/small", ResolvedModel(model=SMALL)),
+        ("tiny", ResolvedModel(model=SMALL, strategy="alias")),
+        ("acme/small:free", ResolvedModel(model=FREE)),
+        ("acme/little:free", ResolvedModel(model=FREE, strategy="alias")),
+        ("acme/small:batch", ResolvedModel(model=BATCH)),
+        ("acme/small:free:nitro", ResolvedModel(model=FREE, suffixes=("nitro",))),
+        ("acme/small:nitro:free", ResolvedModel(model=FREE, suffixes=("nitro",))),
+        ("acme/small:nitro:floor", ResolvedModel(model=SMALL, suffixes=("nitro", "floor"))),
+        ("tiny:online:thinking", ResolvedModel(model=SMALL, strategy="alias", suffixes=("online", "thinking"))),
+        ("acme/large-latest", ResolvedModel(model=LARGE, strategy="latest")),
+        ("~acme/large-1.10-latest", ResolvedModel(model=LARGE, strategy="latest")),
+        ("~acme/large-1.10-turbo-latest", ResolvedModel(model=LARGE, strategy="latest")),
+        ("~acme/large-latest:free", ResolvedModel(model=LARGE, strategy="latest", suffixes=("free",))),
         ("acme/small:swift", None),
         ("acme/little:batch", None),
         ("acme/small:", None),
@@ -50,20 +50,20 @@ NAMES = Names([SMALL, FREE, BATCH, LARGE])
         ("ACME/small", None),
     ],
 )
-def test_names(name: str, named: Named | None) -> None:
+def test_names(name: str, named: ResolvedModel | None) -> None:
     for _ in range(2):  # the second time it is remembered
-        assert NAMES.find(name) == named
+        assert NAMES.resolve(name) == named
 
 
 def test_an_id_goes_before_an_alias_and_the_first_alias_before_others() -> None:
     first, other = model("a/one", aliases=("x",)), model("a/two", aliases=("x", "a/one"))
-    names = Names([first, other])
-    assert names.find("x") == Named(model=first, how="alias")
-    assert names.find("a/one") == Named(model=first)
+    names = ModelNames([first, other])
+    assert names.resolve("x") == ResolvedModel(model=first, strategy="alias")
+    assert names.resolve("a/one") == ResolvedModel(model=first)
 
 
 def latest(*models: Model, name: str = "~a/m-latest") -> str | None:
-    found = Names(models).find(name)
+    found = ModelNames(models).resolve(name)
     return None if found is None else found.model.id
 
 
@@ -94,11 +94,11 @@ def test_a_family_ends_at_a_hyphen() -> None:
 
 
 def test_what_is_remembered_is_bounded_and_more_is_still_found() -> None:
-    names = Names([SMALL])
-    for number in range(Names.MOST + 10):
-        assert names.find(f"nobody/{number}") is None
-    assert names.find("acme/small:nitro") == Named(model=SMALL, suffixes=("nitro",))
-    assert len(names._known) == Names.MOST
+    names = ModelNames([SMALL])
+    for number in range(ModelNames.MAX_REMEMBERED + 10):
+        assert names.resolve(f"nobody/{number}") is None
+    assert names.resolve("acme/small:nitro") == ResolvedModel(model=SMALL, suffixes=("nitro",))
+    assert len(names._resolved) == ModelNames.MAX_REMEMBERED
 
 
 @given(
@@ -106,7 +106,7 @@ def test_what_is_remembered_is_bounded_and_more_is_still_found() -> None:
     base=st.sampled_from(["acme/small", "tiny", "x"]),
 )
 def test_any_suffixes_are_told_or_the_name_is_none(suffixes: list[str], base: str) -> None:
-    named = NAMES.find(":".join([base, *suffixes]))
+    named = NAMES.resolve(":".join([base, *suffixes]))
     if named is not None:
         own = named.model.id.partition(":")[2]
         assert {*named.suffixes, own} - {""} == set(suffixes)

@@ -7,7 +7,7 @@ from trunkline.model.endpoint import Endpoint, Model
 from trunkline.model.errors import NoEndpoint
 from trunkline.model.preferences import Preferences
 from trunkline.model.request import Message, Reasoning, Request, ResponseFormat, Sampling, TextPart, Tool
-from trunkline.routing.demand import asked, lacking
+from trunkline.routing.requirements import unsupported_parameters, used_parameters
 
 REQUEST = Request(
     dialect="messages",
@@ -29,22 +29,22 @@ def endpoint(provider: str, parameters: frozenset[str]) -> Endpoint:
 
 
 def test_what_is_asked() -> None:
-    assert asked(REQUEST) == ALL
-    assert asked(Request(dialect="chat", messages=())) == frozenset()
+    assert used_parameters(REQUEST) == ALL
+    assert used_parameters(Request(dialect="chat", messages=())) == frozenset()
 
 
 @pytest.mark.parametrize("name", sorted(ALL))
 def test_one_that_lacks_one_lacks_it(name: str) -> None:
-    assert lacking(REQUEST, ALL - {name}) == {name}
+    assert unsupported_parameters(REQUEST, ALL - {name}) == {name}
 
 
 def test_two_names_of_one_thing() -> None:
     other = (ALL - {"max_tokens", "reasoning"}) | {"max_completion_tokens", "reasoning_effort"}
-    assert lacking(REQUEST, other) == frozenset()
+    assert unsupported_parameters(REQUEST, other) == frozenset()
 
 
 def test_one_that_names_none_has_all() -> None:
-    assert lacking(REQUEST, frozenset()) == frozenset()
+    assert unsupported_parameters(REQUEST, frozenset()) == frozenset()
 
 
 def test_a_plan_asks_only_where_it_is_wanted() -> None:
@@ -52,7 +52,7 @@ def test_a_plan_asks_only_where_it_is_wanted() -> None:
     model = Model(id="acme/small", name="small", endpoints=(unable, able))
 
     def says_all(one: Endpoint) -> bool:
-        return not lacking(REQUEST, one.parameters)
+        return not unsupported_parameters(REQUEST, one.parameters)
 
     (every,) = planned([model], Preferences(require_parameters=False), says_all)
     assert every.endpoints == (unable, able)

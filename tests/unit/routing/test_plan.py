@@ -16,7 +16,7 @@ from trunkline.model.policy import Policy
 from trunkline.model.preferences import NO_PREFERENCES, MaxPrice, Preferences
 from trunkline.routing import filters
 from trunkline.routing.order import Draw
-from trunkline.routing.plan import plan
+from trunkline.routing.plan import make_plan
 
 
 def endpoint(provider: str, tag: str = "", **more: Any) -> Endpoint:
@@ -183,8 +183,8 @@ WANTED = st.builds(
 
 @given(endpoints=st.lists(ENDPOINTS, max_size=5), wanted=WANTED)
 def test_a_plan_is_a_permutation_of_what_passed(endpoints: list[Endpoint], wanted: Preferences) -> None:
-    one, wishes = wanted_of(model(*endpoints)), filters.Wishes(preferences=wanted)
-    every = list(filters._hard(one, wishes, filters.ceilings(wanted.max_price)))
+    one, wishes = wanted_of(model(*endpoints)), filters.Criteria(preferences=wanted)
+    every = list(filters._required_filters(one, wishes, filters.price_limits(wanted.max_price)))
     passed = [slot.endpoint for slot in one.pool if all(slot.bit & passing for _, passing in every)]
     if not passed:
         with pytest.raises(NoEndpoint):
@@ -201,11 +201,11 @@ def test_a_plan_is_a_permutation_of_what_passed(endpoints: list[Endpoint], wante
 @given(endpoints=st.lists(ENDPOINTS, min_size=1, max_size=4), wanted=WANTED)
 def test_the_order_of_the_filters_does_not_matter(endpoints: list[Endpoint], wanted: Preferences) -> None:
     found: set[tuple[int, ...]] = set()
-    made = filters._hard
-    one, wishes = wanted_of(model(*endpoints)), filters.Wishes(preferences=wanted)
-    for order in list(permutations(made(one, wishes, filters.ceilings(wanted.max_price))))[:24]:
+    made = filters._required_filters
+    one, wishes = wanted_of(model(*endpoints)), filters.Criteria(preferences=wanted)
+    for order in list(permutations(made(one, wishes, filters.price_limits(wanted.max_price))))[:24]:
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(filters, "_hard", lambda *_, order=order: list(order))
+            patch.setattr(filters, "_required_filters", lambda *_, order=order: list(order))
             try:
                 found.add(tuple(id(one) for one in planned([model(*endpoints)], wanted)[0].endpoints))
             except NoEndpoint:
@@ -218,9 +218,9 @@ DRAWS = st.lists(st.floats(0, 1, exclude_max=True), min_size=8, max_size=8)
 
 def order_of(endpoints: Sequence[Endpoint], wanted: Preferences, draw: Draw, sort: str | None = None) -> list[int]:
     """The plan, as the endpoints' ids; empty where nobody is left."""
-    wishes = filters.Wishes(preferences=wanted, default_sort=sort)
+    wishes = filters.Criteria(preferences=wanted, default_sort=sort)
     try:
-        return [id(one) for one in plan([wanted_of(model(*endpoints))], wishes, draw=draw).endpoints]
+        return [id(one) for one in make_plan([wanted_of(model(*endpoints))], wishes, draw=draw).endpoints]
     except NoEndpoint:
         return []
 
@@ -257,7 +257,7 @@ def test_the_draw_is_asked_once_for_each_that_has_a_price(endpoints: list[Endpoi
 
     wanted = replace(wanted, order=None, allow_fallbacks=None)
     left = set(order_of(endpoints, wanted, draw))
-    priced = [one for one in endpoints if id(one) in left and one.price.known]
+    priced = [one for one in endpoints if id(one) in left and one.price.is_known]
     assert len(asked) == (len(priced) if len(left) > 1 else 0)
 
 
@@ -273,11 +273,11 @@ def test_nobody_passes_a_policy_whatever_is_wished(
     endpoints: list[Endpoint], only: list[str] | None, ignore: list[str] | None, wanted: Preferences
 ) -> None:
     lower = [None if names is None else frozenset(name.lower() for name in names) for names in (only, ignore)]
-    policy = Policy(whose="key", only=lower[0], ignore=lower[1] or frozenset(), zdr=True)
-    wishes = filters.Wishes(preferences=wanted, policies=(policy,))
+    policy = Policy(scope="key", only=lower[0], ignore=lower[1] or frozenset(), zdr=True)
+    wishes = filters.Criteria(preferences=wanted, policies=(policy,))
     one = wanted_of(model(*endpoints))
-    left, _ = filters.narrow(one, wishes, filters.ceilings(wanted.max_price))
-    for slot in one.pool.of(left):
+    left, _ = filters.apply_filters(one, wishes, filters.price_limits(wanted.max_price))
+    for slot in one.pool.slots_in(left):
         names = {slot.endpoint.tag, slot.endpoint.provider, slot.endpoint.provider_name.lower()}
         assert policy.only is None or names & policy.only
         assert not names & policy.ignore
@@ -287,7 +287,9 @@ def test_nobody_passes_a_policy_whatever_is_wished(
 @given(endpoints=st.lists(ENDPOINTS, min_size=1, max_size=5), wanted=WANTED)
 def test_what_is_removed_and_what_is_left_are_all(endpoints: list[Endpoint], wanted: Preferences) -> None:
     one = wanted_of(model(*endpoints))
-    left, removed = filters.narrow(one, filters.Wishes(preferences=wanted), filters.ceilings(wanted.max_price))
+    left, removed = filters.apply_filters(
+        one, filters.Criteria(preferences=wanted), filters.price_limits(wanted.max_price)
+    )
     sets = [left, *(gone.bits for gone in removed)]
     assert sum(sets) == one.pool.all
     assert all(not first & second for first, second in combinations(sets, 2))
@@ -295,7 +297,7 @@ def test_what_is_removed_and_what_is_left_are_all(endpoints: list[Endpoint], wan
 
 def test_a_free_variant_that_has_ended_names_the_one_that_is_paid() -> None:
     with pytest.raises(NoEndpoint) as caught:
-        plan([replace(wanted_of(model(A, B)), free=True)], draw=lambda: 0.5)
+        make_plan([replace(wanted_of(model(A, B)), free=True)], draw=lambda: 0.5)
     assert caught.value.availability is not None
     assert caught.value.availability["code"] == "free_variant_ended"
     assert caught.value.availability["fallback_models"] == ["acme/small"]
@@ -303,4 +305,4 @@ def test_a_free_variant_that_has_ended_names_the_one_that_is_paid() -> None:
 
 def test_extended_of_a_model_that_nobody_serves() -> None:
     with pytest.raises(NoEndpoint, match="none is configured"):
-        plan([replace(wanted_of(model()), extended=True)], draw=lambda: 0.5)
+        make_plan([replace(wanted_of(model()), extended=True)], draw=lambda: 0.5)

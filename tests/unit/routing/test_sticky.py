@@ -7,14 +7,14 @@ import pytest
 
 from trunkline.dialects.registry import CLIENTS
 from trunkline.model.endpoint import Model
-from trunkline.routing.sticky import LEAST_S, MOST_S, Conversations, digest, ttl_s
+from trunkline.routing.sticky_routing import MAX_TTL_S, MIN_TTL_S, Conversations, conversation_digest, sticky_ttl_s
 
 SMALL, LARGE = (Model(id=f"acme/{name}", name=name, endpoints=()) for name in ("small", "large"))
 
 
 def test_it_is_where_it_was_until_its_time_is_over() -> None:
     kept = Conversations()
-    kept.keep("a", "acme", until=100.0)
+    kept.record("a", "acme", until=100.0)
     assert kept.find("a", 99.9) == "acme"
     assert kept.find("b", 99.9) is None
     assert kept.find("a", 100.0) is None
@@ -23,44 +23,46 @@ def test_it_is_where_it_was_until_its_time_is_over() -> None:
 
 def test_the_next_answer_moves_it_and_renews_it() -> None:
     kept = Conversations()
-    kept.keep("a", "acme", until=100.0)
-    kept.keep("a", "beta", until=200.0)
+    kept.record("a", "acme", until=100.0)
+    kept.record("a", "beta", until=200.0)
     assert kept.find("a", 150.0) == "beta"
     assert len(kept) == 1
 
 
 def test_too_many_and_the_one_that_was_used_longest_ago_goes() -> None:
-    kept = Conversations(most=3)
+    kept = Conversations(max_conversations=3)
     for name in "abc":
-        kept.keep(name, "acme", until=100.0)
-    kept.keep("a", "acme", until=100.0)
-    kept.keep("d", "acme", until=100.0)
+        kept.record(name, "acme", until=100.0)
+    kept.record("a", "acme", until=100.0)
+    kept.record("d", "acme", until=100.0)
     assert [name for name in "abcd" if kept.find(name, 0.0)] == ["a", "c", "d"]
     assert len(kept) == 3
 
 
 def test_there_are_never_more_than_that() -> None:
-    kept = Conversations(most=10)
+    kept = Conversations(max_conversations=10)
     for number in range(1000):
-        kept.keep(str(number), "acme", until=100.0)
+        kept.record(str(number), "acme", until=100.0)
         assert len(kept) <= 10
 
 
 def test_a_conversation_is_a_keys_and_a_models() -> None:
     found = {
-        digest(key, model, conversation)
+        conversation_digest(key, model, conversation)
         for key in ("one", "two")
         for model in (SMALL, LARGE)
         for conversation in (b"sa", b"sb")
     }
     assert len(found) == 8
     assert all(len(one) == 32 for one in found)
-    assert digest("one", SMALL, b"sa") == digest("one", Model(id="acme/small", name="x", endpoints=()), b"sa")
+    assert conversation_digest("one", SMALL, b"sa") == conversation_digest(
+        "one", Model(id="acme/small", name="x", endpoints=()), b"sa"
+    )
 
 
 def lasting(dialect: str, **said: Any) -> float:
     body = {"model": "acme/small", **said}
-    return ttl_s(CLIENTS[dialect].parse(msgspec.json.encode(body)))
+    return sticky_ttl_s(CLIENTS[dialect].parse(msgspec.json.encode(body)))
 
 
 def marked(ttl: str | None) -> dict[str, Any]:
@@ -70,7 +72,7 @@ def marked(ttl: str | None) -> dict[str, Any]:
 
 @pytest.mark.parametrize(
     ("ttls", "seconds"),
-    [([], LEAST_S), ([None], LEAST_S), (["5m"], LEAST_S), (["1h"], 3600), (["5m", "1h", "5m"], 3600)],
+    [([], MIN_TTL_S), ([None], MIN_TTL_S), (["5m"], MIN_TTL_S), (["1h"], 3600), (["5m", "1h", "5m"], 3600)],
 )
 @pytest.mark.parametrize("dialect", ["chat", "messages"])
 def test_it_stays_as_long_as_the_longest_cache_but_ten_minutes_at_least(
@@ -88,8 +90,8 @@ def test_a_mark_on_the_system_or_a_tool_counts_too() -> None:
 
 
 def test_a_mark_of_days_is_cut() -> None:
-    assert lasting("responses", input="Hi", cache_of_theirs={"ttl": "99h"}) == MOST_S
+    assert lasting("responses", input="Hi", cache_of_theirs={"ttl": "99h"}) == MAX_TTL_S
 
 
 def test_words_about_a_mark_are_none() -> None:
-    assert lasting("chat", messages=[{"role": "user", "content": '"ttl": "1h"'}]) == LEAST_S
+    assert lasting("chat", messages=[{"role": "user", "content": '"ttl": "1h"'}]) == MIN_TTL_S

@@ -4,9 +4,9 @@ import pytest
 
 from trunkline.model.endpoint import Endpoint, Model, Price
 from trunkline.model.preferences import NO_PREFERENCES, Preferences, SortBy
-from trunkline.routing.filters import Wanted, Wishes
-from trunkline.routing.plan import Plan, plan
-from trunkline.routing.pool import REFRESH_S, Pool
+from trunkline.routing.endpoint_pool import REFRESH_S, EndpointPool
+from trunkline.routing.filters import Criteria, RequestedModel
+from trunkline.routing.plan import Plan, make_plan
 from trunkline.routing.statistics import DOWN, IN_A_ROW, OPEN_FIRST_S, OPEN_HALF_S, TRIAL_S, Statistics
 
 NOW = 1000.0
@@ -25,7 +25,7 @@ class Gateway:
             )
             for dollars, name in enumerate(NAMES, 1)
         )  # fmt: skip
-        self.pool = Pool(Model(id="m", name="m", endpoints=endpoints), lambda one: self.statistics[one.tag])
+        self.pool = EndpointPool(Model(id="m", name="m", endpoints=endpoints), lambda one: self.statistics[one.tag])
 
     def kill(self, names: str, now: float = NOW) -> None:
         for name in names:
@@ -34,17 +34,17 @@ class Gateway:
 
     def failed(self, name: str, now: float) -> None:
         self.statistics[name].failed(now)
-        self.pool.spoil()
+        self.pool.invalidate()
 
     def planned(self, now: float, preferences: Preferences = NO_PREFERENCES) -> Plan:
         self.pool.refresh(now)
-        return plan([Wanted(pool=self.pool)], Wishes(preferences=preferences), draw=lambda: 0.5)
+        return make_plan([RequestedModel(pool=self.pool)], Criteria(preferences=preferences), draw=lambda: 0.5)
 
     def asked(self, now: float, sort: SortBy | None = None) -> str:
         """Who is tried, in order, by a request that comes at *now*."""
         found = self.planned(now, Preferences(sort=sort))
         if found.trial is not None:
-            self.pool.take(found.trial)
+            self.pool.claim_trial(found.trial)
         return "".join(one.tag for one in found.endpoints)
 
 

@@ -11,7 +11,7 @@ from trunkline.server.config import ServerSettings
 from trunkline.server.http.exchange import Exchange
 from trunkline.server.http.protocol import Connection
 from trunkline.server.http.request_headers import request_headers
-from trunkline.server.http.request_reader import MAX_UNLIKE
+from trunkline.server.http.request_reader import MAX_CACHE_MISSES
 
 AT_ONCE = b"/api/v1/chat/completions"
 ROUTED = b"/api/v1/route"
@@ -92,14 +92,14 @@ class EchoSite:
     def __init__(self, settings: ServerSettings | None = None) -> None:
         self.settings = settings or ServerSettings(max_body_bytes=4096)
         self.routes: dict[bytes, Any] = {AT_ONCE: self.routed, ROUTED: self.routed}
-        self.at_once = {AT_ONCE: self.answer}
+        self.direct_routes = {AT_ONCE: self.answer}
         self.asgi = self.served
         self.seen: list[dict[str, Any]] = []
         self.batcher = Steps()
         self.connections: set[Connection] = set()
 
     def answer(self, exchange: Exchange) -> bool:
-        self._respond(exchange, exchange.whole())
+        self._respond(exchange, exchange.complete_body())
         return True
 
     async def routed(self, exchange: Exchange) -> None:
@@ -152,7 +152,7 @@ class Client:
         self.connection = Connection(cast("Any", self.server), asyncio.get_running_loop())
         self.connection.connection_made(cast("asyncio.Transport", self.socket))
         if not cached:
-            self.connection._reader._unlike = MAX_UNLIKE  # it learns nothing then
+            self.connection._reader._cache_misses = MAX_CACHE_MISSES  # it learns nothing then
 
     @property
     def cached(self) -> bool:

@@ -129,9 +129,11 @@ async def alone(said: list[bytes]) -> tuple[list[object], bytes]:
         await client.send(one)
         found += client.server.seen
         sent += client.socket.sent
-        whole = client.socket.open and client.connection._reader.state == 0 and client.connection._current is None
+        complete_body = (
+            client.socket.open and client.connection._reader.state == 0 and client.connection._current is None
+        )
         await client.leave()
-        if not whole:
+        if not complete_body:
             break
     return found, sent.replace(CONTINUE, b"")
 
@@ -157,8 +159,8 @@ def test_a_connection_is_as_good_as_one_for_each_request(shard: int) -> None:
             expected = await alone(said)
             for way in ("slices", "slices, nothing remembered", "one by one", "in one piece"):
                 rng = random.Random(f"{SEED}-{number}-cut")
-                whole = b"".join(said)
-                pieces = {"one by one": said, "in one piece": [whole]}.get(way) or list(cut(rng, said))
+                complete_body = b"".join(said)
+                pieces = {"one by one": said, "in one piece": [complete_body]}.get(way) or list(cut(rng, said))
                 *found, remembered = await together(pieces, cached="nothing" not in way)
                 known += remembered and way == "one by one"
                 assert tuple(found) == expected, f"sequence {SEED}-{number}, {way}: {pieces}"

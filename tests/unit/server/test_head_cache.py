@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from trunkline.model.errors import TrunklineError
 from trunkline.server.config import ServerSettings
 from trunkline.server.http.exchange import Exchange
-from trunkline.server.http.head_cache import CachedHead, learn
+from trunkline.server.http.head_cache import CachedHead, parse_cacheable_head
 from trunkline.server.http.protocol import Connection
 from trunkline.server.http.request_head import NO_HEAD
-from trunkline.server.http.request_reader import MAX_UNLIKE
+from trunkline.server.http.request_reader import MAX_CACHE_MISSES
 from trunkline.server.inference import Ids
 
 PATH = b"/api/v1/chat/completions"
@@ -34,12 +34,12 @@ class Site:
         self.known = 0
         self.batcher = Steps()
         self.connections: set[Connection] = set()
-        self.at_once = {PATH: self.answer}
+        self.direct_routes = {PATH: self.answer}
 
     def answer(self, exchange: Exchange) -> bool:
         self.known += b"content-length" not in exchange.fields and exchange.body_size > 0
         fields = {name: value for name, value in exchange.fields.items() if name != b"content-length"}
-        self.seen.append((exchange.head.method, exchange.path, exchange.query, fields, exchange.whole(),
+        self.seen.append((exchange.head.method, exchange.path, exchange.query, fields, exchange.complete_body(),
                           exchange.keep_alive, exchange.body_size))  # fmt: skip
         exchange.respond(200, b"{}")
         return True
@@ -117,14 +117,14 @@ def talks(draw: st.DrawFn) -> list[bytes]:
 
 @given(said=talks())
 def test_a_head_that_is_known_means_what_the_parser_makes_of_it(said: list[bytes]) -> None:
-    whole, sliced = Client(), Client()
+    complete_body, sliced = Client(), Client()
     for one in said:
-        whole.send(one)
+        complete_body.send(one)
         sliced.send(one[:1], one[1:])  # begins in the middle: for the parser
     assert sliced.server.known == 0
-    assert whole.server.seen == sliced.server.seen
-    assert whole.socket.sent == sliced.socket.sent
-    assert whole.socket.open == sliced.socket.open
+    assert complete_body.server.seen == sliced.server.seen
+    assert complete_body.socket.sent == sliced.socket.sent
+    assert complete_body.socket.open == sliced.socket.open
 
 
 def test_the_second_request_of_a_client_is_known_whatever_its_length() -> None:
@@ -147,12 +147,12 @@ def test_one_byte_of_a_head_makes_it_another() -> None:
 
 def test_heads_that_always_differ_are_not_learned_for_ever() -> None:
     client = Client()
-    for number in range(MAX_UNLIKE + 3):
+    for number in range(MAX_CACHE_MISSES + 3):
         client.send(request(b"Traceparent: %d" % number, b"Content-Length: LENGTH", body=b"{}"))
     for _ in range(3):
         client.send(request(b"Traceparent: same", b"Content-Length: LENGTH", body=b"{}"))
     assert client.server.known == 0
-    assert len(client.server.seen) == MAX_UNLIKE + 6
+    assert len(client.server.seen) == MAX_CACHE_MISSES + 6
 
 
 def test_a_body_over_the_limit_is_one_for_the_parser() -> None:
@@ -173,19 +173,19 @@ def test_a_body_over_the_limit_is_one_for_the_parser() -> None:
     ],
 )
 def test_what_is_read_in_a_way_of_its_own_is_not_learned(lines: tuple[bytes, ...]) -> None:
-    assert learn(request(*lines, body=b"{}")) is None
+    assert parse_cacheable_head(request(*lines, body=b"{}")) is None
 
 
 def test_a_line_that_ends_in_a_bare_line_feed_is_not_learned() -> None:
     data = b"POST / HTTP/1.1\nContent-Length: 2\r\n\r\n{}"
-    assert learn(data) is None
+    assert parse_cacheable_head(data) is None
 
 
 @pytest.mark.parametrize("digits", [b"", b"-2", b"+2", b" 2", b"2 ", b"2x", b"0", b"3", b"1", b"2" * 30])
 def test_a_length_that_is_not_the_bodys_is_for_the_parser(digits: bytes) -> None:
     head = CachedHead(b"POST / HTTP/1.1\r\ncontent-length: ", b"\r\n\r\n", NO_HEAD)
-    assert head.body_at(b"%s2%s{}" % (head.before, head.after)) == len(head.before) + 5
-    assert head.body_at(b"%s%s%s{}" % (head.before, digits, head.after)) == 0
+    assert head.body_offset(b"%s2%s{}" % (head.before, head.after)) == len(head.before) + 5
+    assert head.body_offset(b"%s%s%s{}" % (head.before, digits, head.after)) == 0
 
 
 @given(times=st.lists(st.floats(min_value=0, max_value=4e9), min_size=1, max_size=50))

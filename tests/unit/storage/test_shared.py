@@ -7,13 +7,19 @@ from contextlib import asynccontextmanager
 import msgspec
 import pytest
 
-from trunkline.model.facts import Attempted, Fact, Recovered, Rested, Stuck
+from trunkline.model.replica_events import (
+    AttemptEnded,
+    CredentialRested,
+    EndpointRecovered,
+    ReplicaEvent,
+    StickyRouteSet,
+)
 from trunkline.storage import shared
 from trunkline.storage.shared import LASTING, MOST_BYTES, PASSING, LogAway, SharedFacts
 
-FAILED = Attempted("acme/small@acme", "failed")
-STUCK = Stuck("00" * 16, "acme/small@acme", 600.0)
-RESTED = Rested("acme", "one", 30.0, False, 429)
+FAILED = AttemptEnded("acme/small@acme", "failed")
+STUCK = StickyRouteSet("00" * 16, "acme/small@acme", 600.0)
+RESTED = CredentialRested("acme", "one", 30.0, False, 429)
 UNIX = 1_700_000_000.0
 
 
@@ -71,7 +77,7 @@ class Replica:
     def __init__(self, log: Log, name: str) -> None:
         self.log = log
         self.facts = SharedFacts(log, monotonic=lambda: log.time - UNIX, replica=name)
-        self.learned: list[tuple[Fact, float]] = []
+        self.learned: list[tuple[ReplicaEvent, float]] = []
 
     @asynccontextmanager
     async def open(self) -> AsyncGenerator["Replica"]:
@@ -81,7 +87,7 @@ class Replica:
         finally:
             await self.facts.close()
 
-    async def learns(self, count: int) -> list[tuple[Fact, float]]:
+    async def learns(self, count: int) -> list[tuple[ReplicaEvent, float]]:
         await until(lambda: len(self.learned) >= count)
         await asyncio.sleep(0.02)
         return self.learned
@@ -93,20 +99,20 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shared, "RETRY_MOST_S", 0.02)
 
 
-async def told(log: Log, *facts: Fact) -> None:
+async def told(log: Log, *facts: ReplicaEvent) -> None:
     """Have a replica tell *facts* and go."""
     async with Replica(log, "before").open() as one:
         for fact in facts:
-            one.facts.tell(fact)
+            one.facts.publish(fact)
     assert one.facts.sent == len(facts)
 
 
 async def test_others_learn_what_one_tells_and_it_does_not_hear_itself() -> None:
     log = Log()
     async with Replica(log, "a").open() as a, Replica(log, "b").open() as b:
-        facts: list[Fact] = [FAILED, Recovered("x"), RESTED, STUCK]
+        facts: list[ReplicaEvent] = [FAILED, EndpointRecovered("x"), RESTED, STUCK]
         for fact in facts:
-            a.facts.tell(fact)
+            a.facts.publish(fact)
         learned = await b.learns(4)
         assert sorted(learned, key=repr) == sorted([(fact, 0.0) for fact in facts], key=repr)
         assert not a.learned
@@ -128,15 +134,15 @@ async def test_after_a_pause_attempts_that_are_over_are_not_learned() -> None:
     async with Replica(log, "a").open() as a, Replica(log, "b").open() as b:
         log.away = True
         await until(lambda: not a.facts.up and not b.facts.up)
-        a.facts.tell(FAILED)
-        a.facts.tell(RESTED)
-        a.facts.tell(STUCK)
+        a.facts.publish(FAILED)
+        a.facts.publish(RESTED)
+        a.facts.publish(STUCK)
         log.time += 31
-        a.facts.tell(Recovered("x"))
+        a.facts.publish(EndpointRecovered("x"))
         log.away = False
         learned = await b.learns(2)
         assert sorted(learned, key=repr) == [
-            (Recovered("x"), 0.0),
+            (EndpointRecovered("x"), 0.0),
             (msgspec.structs.replace(STUCK, seconds=569.0), 0.0),
         ]
         assert (a.facts.sent, a.facts.dropped) == (2, 2)
@@ -146,12 +152,12 @@ async def test_what_is_appended_again_is_learned_once() -> None:
     log = Log()
     async with Replica(log, "a").open() as a, Replica(log, "b").open() as b:
         log.unheard = True
-        a.facts.tell(FAILED)
+        a.facts.publish(FAILED)
         await b.learns(1)
         assert not a.facts.up
         log.unheard = False
         log.time += 1
-        a.facts.tell(STUCK)
+        a.facts.publish(STUCK)
         assert [fact for fact, _ in await b.learns(2)] == [FAILED, STUCK]
         assert len([one for one in log.entries if one[0] == PASSING]) > 1
         assert (a.facts.sent, a.facts.up) == (2, True)
@@ -162,10 +168,10 @@ async def test_entries_are_bounded_and_so_is_what_waits(monkeypatch: pytest.Monk
     log = Log()
     async with Replica(log, "a").open() as a, Replica(log, "b").open() as b:
         for number in range(5010):
-            a.facts.tell(Stuck(f"{number:032x}", "acme/" + "x" * 100, 600.0))
+            a.facts.publish(StickyRouteSet(f"{number:032x}", "acme/" + "x" * 100, 600.0))
         log.time += 0.123
         learned = await b.learns(5000)
-        assert len({fact.conversation for fact, _ in learned if isinstance(fact, Stuck)}) == 5000
+        assert len({fact.conversation for fact, _ in learned if isinstance(fact, StickyRouteSet)}) == 5000
         assert (a.facts.sent, a.facts.dropped) == (5000, 10)
         assert max(len(data) for _, _, data in log.entries) <= MOST_BYTES
 
@@ -177,7 +183,7 @@ async def test_what_makes_no_sense_is_left_out(data: bytes) -> None:
     log = Log()
     async with Replica(log, "a").open() as a, Replica(log, "b").open() as b:
         await log.append([(PASSING, data)])
-        a.facts.tell(FAILED)
+        a.facts.publish(FAILED)
         assert await b.learns(1) == [(FAILED, 0.0)]
         assert b.facts.dropped == 1
         assert b.facts.up
@@ -186,9 +192,9 @@ async def test_what_makes_no_sense_is_left_out(data: bytes) -> None:
 async def test_a_fact_that_cannot_be_learned_does_not_stop_the_rest() -> None:
     log = Log()
     b = Replica(log, "b")
-    learned: list[Fact] = []
+    learned: list[ReplicaEvent] = []
 
-    def learn(fact: Fact, age_s: float) -> None:
+    def learn(fact: ReplicaEvent, age_s: float) -> None:
         del age_s
         learned.append(fact)
         if fact == FAILED:

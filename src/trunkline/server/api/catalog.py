@@ -7,7 +7,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from trunkline.catalog import public
+from trunkline.catalog import response_bodies
 from trunkline.dialects.common.json_input import printable
 from trunkline.model.endpoint import Endpoint, Model
 from trunkline.model.errors import NotFound
@@ -16,7 +16,7 @@ from trunkline.server.api.common import json, state_of
 
 async def models(request: Request) -> Response:
     """Every model."""
-    return json(public.model_list(state_of(request).catalog.models))
+    return json(response_bodies.model_list(state_of(request).catalog.models))
 
 
 async def count(request: Request) -> Response:
@@ -26,7 +26,7 @@ async def count(request: Request) -> Response:
 
 async def model(request: Request) -> Response:
     """One model."""
-    return json({"data": public.model_object(_find(request))})
+    return json({"data": response_bodies.model_object(_find(request))})
 
 
 async def endpoints(request: Request) -> Response:
@@ -34,25 +34,25 @@ async def endpoints(request: Request) -> Response:
     state = state_of(request)
     router, now = state.engine.router, state.clock.monotonic()
 
-    def stats(endpoint: Endpoint) -> public.EndpointStats:
+    def stats(endpoint: Endpoint) -> response_bodies.EndpointStats:
         found = router.statistics(endpoint)
         latency, throughput = found.half_hour(now)
         uptime = found.uptime(now)
-        return public.EndpointStats(
+        return response_bodies.EndpointStats(
             latency=latency,
             throughput=throughput,
             uptime_5m=uptime.last_5m,
             uptime_30m=uptime.last_30m,
             uptime_1d=uptime.last_1d,
-            status=public.STATUS[found.refresh(now).standing],
+            status=response_bodies.ENDPOINT_STATUS[found.refresh(now).standing],
         )
 
-    return json(public.endpoints_object(_find(request), stats))
+    return json(response_bodies.endpoints_object(_find(request), stats))
 
 
 async def providers(request: Request) -> Response:
     """Every provider."""
-    return json(public.provider_list(state_of(request).catalog))
+    return json(response_bodies.provider_list(state_of(request).catalog))
 
 
 def _find(request: Request) -> Model:

@@ -7,7 +7,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from trunkline.model.key import Key
-from trunkline.server.auth import authenticate, digest_of
+from trunkline.server.auth import authenticate, key_digest
 from trunkline.server.state import State
 
 
@@ -23,7 +23,7 @@ def key_of(request: Request) -> Key:
         Unauthenticated: nobody we know.
     """
     state = state_of(request)
-    digest = digest_of(dict(request.scope["headers"]))
+    digest = key_digest(dict(request.scope["headers"]))
     return authenticate(digest, state.keys, state.clock, required=state.auth_required)
 
 

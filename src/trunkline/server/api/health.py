@@ -21,7 +21,7 @@ async def ready(request: Request) -> Response:
     state = state_of(request)
     why = "draining" if state.draining else state.unready()
     body = {"status": "ok"} if why is None else {"status": "unavailable", "reason": why}
-    sharing = state.sharing()
+    sharing = state.shared_state_reachable()
     if sharing is not None:
         body["shared_state"] = "ok" if sharing else "unreachable"
     return json(body, 200 if why is None else 503)

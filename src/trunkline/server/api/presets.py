@@ -21,26 +21,26 @@ from trunkline.dialects.interfaces import Client
 from trunkline.dialects.registry import CLIENTS
 from trunkline.model.errors import InvalidRequest, NotFound, Overloaded
 from trunkline.model.preset import Preset, PresetVersion
-from trunkline.presets.from_body import Content, kept, read
-from trunkline.presets.names import OURS, raw
-from trunkline.presets.to_dialect import say
+from trunkline.presets.fields import GATEWAY_FIELDS, encode_raw
+from trunkline.presets.from_body import PresetContent, parse_preset, preset_fields
+from trunkline.presets.to_dialect import config_to_dialect
 from trunkline.server.api.common import json, key_of, state_of
-from trunkline.server.request_parsing import ONCE
+from trunkline.server.request_parsing import NO_DUPLICATES
 
 SLUG = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
-MOST, USUAL = 100, 50
+MAX_PAGE_SIZE, DEFAULT_PAGE_SIZE = 100, 50
 """Entries of one page."""
-CONVERSATION: dict[str, tuple[str, Raw]] = {
-    "chat": ("messages", raw([{"role": "user", "content": "x"}])),
-    "messages": ("messages", raw([{"role": "user", "content": "x"}])),
-    "responses": ("input", raw("x")),
+PLACEHOLDER_PROMPT: dict[str, tuple[str, Raw]] = {
+    "chat": ("messages", encode_raw([{"role": "user", "content": "x"}])),
+    "messages": ("messages", encode_raw([{"role": "user", "content": "x"}])),
+    "responses": ("input", encode_raw("x")),
 }
 """A client dialect → the field that a body cannot be without and that no preset keeps, to check the rest of it."""
 
 logger = logging.getLogger(__name__)
 
 
-async def make(client: Client, request: Request) -> Response:
+async def create_version(client: Client, request: Request) -> Response:
     """Make a preset with a body of *client*'s dialect, or a new version of it. No model is asked."""
     key, state = key_of(request), state_of(request)
     slug = request.path_params["slug"]
@@ -52,7 +52,7 @@ async def make(client: Client, request: Request) -> Response:
         body = await request.body()
     except ClientDisconnect:  # or the body is too large, and that has been said
         return Response(status_code=413)
-    content = content_of(client, body)
+    content = parse_content(client, body)
     try:
         made = await state.presets.put(slug, content.config, content.system, key.name)
     except SQLAlchemyError as error:
@@ -61,27 +61,27 @@ async def make(client: Client, request: Request) -> Response:
     return json({"data": preset_object(made) | {"designated_version": version_object(made.version)}})
 
 
-def content_of(client: Client, body: bytes) -> Content:
+def parse_content(client: Client, body: bytes) -> PresetContent:
     """The preset that *body*, of *client*'s dialect, makes.
 
     Raises:
         InvalidRequest: a field is not what the dialect takes; `param` names it.
     """
-    fields = envelope(body, ONCE)
-    _check(client, kept(fields))
-    content = read(fields, client.name)
-    _check(client, say(content.config, client.name).fields)
+    fields = envelope(body, NO_DUPLICATES)
+    _check(client, preset_fields(fields))
+    content = parse_preset(fields, client.name)
+    _check(client, config_to_dialect(content.config, client.name).fields)
     return content
 
 
 def _check(client: Client, fields: dict[str, Raw]) -> None:
     """Raise what a request with *fields* would raise."""
-    field, conversation = CONVERSATION[client.name]
-    rest = {key: said for key, said in fields.items() if key not in OURS}
+    field, conversation = PLACEHOLDER_PROMPT[client.name]
+    rest = {key: said for key, said in fields.items() if key not in GATEWAY_FIELDS}
     client.parse(msgspec.json.encode({"model": "x", **rest, field: conversation}))
 
 
-async def listing(request: Request) -> Response:
+async def list_presets(request: Request) -> Response:
     """All presets, the one changed last first."""
     key_of(request)
     offset, limit = _page(request)
@@ -97,7 +97,7 @@ async def one(request: Request) -> Response:
     return json({"data": preset_object(found) | {"designated_version": version_object(found.version)}})
 
 
-async def versions(request: Request) -> Response:
+async def list_versions(request: Request) -> Response:
     """The versions of a preset, oldest first."""
     found = await _find(request)
     offset, limit = _page(request)
@@ -127,10 +127,12 @@ async def _find(request: Request) -> Preset:
 
 
 def _page(request: Request) -> tuple[int, int]:
-    return _number(request, "offset", 0, 0, 2**31), _number(request, "limit", USUAL, 1, MOST)
+    return _parse_page_number(request, "offset", 0, 0, 2**31), _parse_page_number(
+        request, "limit", DEFAULT_PAGE_SIZE, 1, MAX_PAGE_SIZE
+    )
 
 
-def _number(request: Request, name: str, default: int, least: int, most: int) -> int:
+def _parse_page_number(request: Request, name: str, default: int, least: int, most: int) -> int:
     said = request.query_params.get(name, "")
     if not said:
         return default
@@ -176,11 +178,11 @@ def _time(seconds: float) -> str:
 
 
 ROUTES = [
-    Route("/presets", listing),
+    Route("/presets", list_presets),
     Route("/presets/{slug}", one),
-    Route("/presets/{slug}/versions", versions),
+    Route("/presets/{slug}/versions", list_versions),
     Route("/presets/{slug}/versions/{version}", version),
-    Route("/presets/{slug}/chat/completions", partial(make, CLIENTS["chat"]), methods=["POST"]),
-    Route("/presets/{slug}/messages", partial(make, CLIENTS["messages"]), methods=["POST"]),
-    Route("/presets/{slug}/responses", partial(make, CLIENTS["responses"]), methods=["POST"]),
+    Route("/presets/{slug}/chat/completions", partial(create_version, CLIENTS["chat"]), methods=["POST"]),
+    Route("/presets/{slug}/messages", partial(create_version, CLIENTS["messages"]), methods=["POST"]),
+    Route("/presets/{slug}/responses", partial(create_version, CLIENTS["responses"]), methods=["POST"]),
 ]

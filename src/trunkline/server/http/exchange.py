@@ -8,12 +8,12 @@ from urllib.parse import unquote
 from trunkline.dialects.common.sse import KEEP_ALIVE
 from trunkline.model.errors import InvalidRequest, PayloadTooLarge, TrunklineError, stripped
 from trunkline.ports import JSON, Listener
-from trunkline.server.http.request_head import NO_HEAD, Refused, RequestHead
+from trunkline.server.http.request_head import NO_HEAD, RequestHead, RequestRefused
 
 if TYPE_CHECKING:
     from trunkline.server.http.protocol import Connection
 
-COMMON = (
+CORS_HEADERS = (
     b"access-control-allow-origin: *\r\naccess-control-expose-headers: X-Generation-Id,X-Provider-Name,request-id\r\n"
 )
 
@@ -57,7 +57,7 @@ class Exchange:
     """Set by a route whose client waits for a stream: while nothing flows it is sent comments, under these."""
     comment: bytes = KEEP_ALIVE
     """What those comments are."""
-    refused: Refused | None = None
+    refused: RequestRefused | None = None
     """Where what came is no request: why. It waits for its turn to be told."""
     task: "Cancellable | None" = None
     listener: Listener | None = None
@@ -77,7 +77,7 @@ class Exchange:
         if head.content_length is not None:
             self.too_large = head.content_length > self._connection.server.settings.max_body_bytes
 
-    def repeated(self, head: RequestHead, body: bytes) -> None:
+    def begin_cached(self, head: RequestHead, body: bytes) -> None:
         """The request has a *head* that was read before, and this *body*."""
         self.head = head
         self.feed(body)
@@ -125,9 +125,9 @@ class Exchange:
             raise PayloadTooLarge(f"the body is larger than {limit} bytes")
         if not self.body_complete:
             raise InvalidRequest("the connection closed inside the body")
-        return self.whole()
+        return self.complete_body()
 
-    def whole(self) -> bytes:
+    def complete_body(self) -> bytes:
         """The request body, where it is complete."""
         body = self._body
         return body[0] if len(body) == 1 else b"".join(body)
@@ -142,12 +142,12 @@ class Exchange:
         elif not self.too_large:
             self._body.append(data)
 
-    def complete(self) -> None:
+    def end_body(self) -> None:
         """The request is whole."""
         self.body_complete = True
         self._wake()
 
-    def fail(self, error: TrunklineError) -> None:
+    def fail_body(self, error: TrunklineError) -> None:
         """The body will never be whole because of *error*, which `body` raises."""
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_exception(error)
@@ -170,7 +170,7 @@ class Exchange:
             status_line(status),
             self._connection.server.date,
             content_type,
-            COMMON,
+            CORS_HEADERS,
             headers,
             framing,
             b"" if self.keep_alive else b"connection: close\r\n",
@@ -212,7 +212,7 @@ class Exchange:
                 self._connection.server.date,
                 content_type,
                 len(body),
-                COMMON,
+                CORS_HEADERS,
                 headers,
                 b"" if self.keep_alive else b"connection: close\r\n",
                 b"" if self.head.method == b"HEAD" else body,
@@ -225,7 +225,7 @@ class Exchange:
         self._connection.flush()
         self._connection.transport.abort()
 
-    def lost(self) -> None:
+    def client_disconnected(self) -> None:
         """The client has gone away."""
         if self.gone:
             return
@@ -270,11 +270,11 @@ class Exchange:
                 self.keep_alive = False
                 self.respond(error.http_status, self._connection.server.error(self.path, error, None))
             return {"type": "http.disconnect"}
-        if self._body is _TAKEN:
+        if self._body is _BODY_CONSUMED:
             self._waiter = self._connection.loop.create_future()
             await self._waiter
             return {"type": "http.disconnect"}
-        self._body = _TAKEN
+        self._body = _BODY_CONSUMED
         return {"type": "http.request", "body": body, "more_body": False}
 
     async def send(self, message: dict[str, Any]) -> None:
@@ -297,5 +297,5 @@ class Exchange:
             self.write(body, last=not message.get("more_body", False))
 
 
-_TAKEN: list[bytes] = []
+_BODY_CONSUMED: list[bytes] = []
 """Stands in for a body that ASGI's receive has handed out."""

@@ -13,10 +13,10 @@ import re
 import httptools
 from msgspec import Struct
 
-from trunkline.server.http.request_head import MAX_HEAD_BYTES, Refused, RequestHead, read_head
+from trunkline.server.http.request_head import MAX_HEAD_BYTES, RequestHead, RequestRefused, read_head
 
 _LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*([0-9]{1,18})\r\n", re.IGNORECASE)
-_SPECIAL = (b"upgrade", b"expect")
+_UNCACHEABLE = (b"upgrade", b"expect")
 """Headers after which a body is read in a way of its own."""
 
 
@@ -30,7 +30,7 @@ class CachedHead(Struct, frozen=True, gc=False):
     after: bytes
     head: RequestHead
 
-    def body_at(self, data: bytes) -> int:
+    def body_offset(self, data: bytes) -> int:
         """Where the body begins, if *data* is exactly one request with this head and a body; else 0."""
         before, after = self.before, self.after
         if not data.startswith(before):
@@ -43,7 +43,7 @@ class CachedHead(Struct, frozen=True, gc=False):
         return at if len(data) > at and digits.isdigit() and int(digits) == len(data) - at else 0
 
 
-def learn(data: bytes) -> CachedHead | None:
+def parse_cacheable_head(data: bytes) -> CachedHead | None:
     """The head of *data*, if that is exactly one request with a body whose length a header tells; else None."""
     end = data.find(b"\r\n\r\n", 0, MAX_HEAD_BYTES) + 4
     if end < 4:
@@ -55,7 +55,7 @@ def learn(data: bytes) -> CachedHead | None:
     head = _HeadParser().parse(raw)
     if head is None or head.http_1_0 or not head.keep_alive:
         return None
-    if head.content_length is None or head.chunked or any(name in head.fields for name in _SPECIAL):
+    if head.content_length is None or head.chunked or any(name in head.fields for name in _UNCACHEABLE):
         return None
     others = [(name, value) for name, value in head.headers if name != b"content-length"]
     if len(others) != len(head.headers) - 1:
@@ -95,5 +95,5 @@ class _HeadParser:
         """As httptools."""
         try:
             self._head = read_head(self._parser, self._url, self._headers)
-        except Refused:
+        except RequestRefused:
             self._head = None

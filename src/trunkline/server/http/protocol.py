@@ -22,8 +22,8 @@ from trunkline.model.errors import InvalidRequest, RequestTimeout, TrunklineErro
 from trunkline.ports import EVENT_STREAM
 from trunkline.server.config import ServerSettings
 from trunkline.server.http.exchange import Exchange
-from trunkline.server.http.request_head import Refused, RequestHead
-from trunkline.server.http.request_reader import BETWEEN, CLOSED, HEAD, RequestReader
+from trunkline.server.http.request_head import RequestHead, RequestRefused
+from trunkline.server.http.request_reader import BETWEEN_REQUESTS, CLOSED, HEAD, RequestReader
 from trunkline.transport.write_batching import WriteBatcher
 
 MAX_PIPELINED = 16
@@ -33,7 +33,7 @@ HIGH_WATER = 32 * 1024
 """Bytes that wait for a slow reader before its upstream is paused. One read of an upstream's socket may come on top."""
 
 Handler = Callable[[Exchange], Coroutine[Any, Any, None]]
-Direct = Callable[[Exchange], bool]
+DirectHandler = Callable[[Exchange], bool]
 AsgiApp = Callable[[dict[str, Any], Callable[..., Awaitable[Any]], Callable[..., Awaitable[None]]], Awaitable[None]]
 
 
@@ -46,7 +46,7 @@ class Server(Protocol):
     settings: ServerSettings
     routes: dict[bytes, Handler]
     """Raw path → who answers POST there, given the exchange itself."""
-    at_once: dict[bytes, Direct]
+    direct_routes: dict[bytes, DirectHandler]
     """Raw path → who answers POST there without a task, given an exchange whose body is whole; False: a route must."""
     asgi: AsgiApp
     """Everything else."""
@@ -63,12 +63,12 @@ class Connection(asyncio.Protocol):
 
     __slots__ = (
         "_current",
+        "_deferral_scheduled",
         "_deferred",
         "_idle_since",
-        "_lingers_since",
+        "_lingering_since",
         "_out",
         "_paused_since",
-        "_put_off",
         "_queue",
         "_reader",
         "_reading",
@@ -93,11 +93,11 @@ class Connection(asyncio.Protocol):
         """What is being answered."""
         self._deferred: Exchange | None = None
         """What is current and nobody answers yet: the rest of what came with its head may be its body."""
-        self._put_off = False
+        self._deferral_scheduled = False
         self._queue: deque[Exchange] = deque()
         self._reading = True
         self._idle_since = 0.0
-        self._lingers_since = 0.0
+        self._lingering_since = 0.0
         self._paused_since = 0.0
         """Since when the client has not read what waits for it; 0 where it reads."""
         self._stopping = False
@@ -124,7 +124,7 @@ class Connection(asyncio.Protocol):
         self._reader.close()
         for exchange in (self._current, *self._queue):
             if exchange is not None:
-                exchange.lost()
+                exchange.client_disconnected()
         self._current = self._deferred = None
         self._queue.clear()
 
@@ -134,12 +134,12 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Bytes came."""
-        if self._lingers_since:
+        if self._lingering_since:
             return
         self._reader.feed(data, self.clock())
-        if self._deferred is not None and not self._put_off:
-            self._put_off = True
-            self.server.batcher.add(self._take_up)
+        if self._deferred is not None and not self._deferral_scheduled:
+            self._deferral_scheduled = True
+            self.server.batcher.add(self._answer_deferred)
         if self._queue and self._reading:
             self._reading = False
             self.transport.pause_reading()
@@ -156,7 +156,7 @@ class Connection(asyncio.Protocol):
         self._paused_since = 0.0
         current = self._current
         if current is None:
-            self._next()
+            self._answer_next()
         elif current.listener is not None:
             current.listener.client_ready()
 
@@ -177,16 +177,16 @@ class Connection(asyncio.Protocol):
             exchange.keep_alive = False
         if self._current is not None or self._paused_since:
             if len(self._queue) >= MAX_PIPELINED:
-                raise Refused(400, f"more than {MAX_PIPELINED} requests at once on one connection")
+                raise RequestRefused(400, f"more than {MAX_PIPELINED} requests at once on one connection")
             self._queue.append(exchange)
         else:
             self._begin(exchange)
 
-    def on_repeated(self, exchange: Exchange) -> None:
+    def on_cached_request(self, exchange: Exchange) -> None:
         """As `Receiver.on_repeated`."""
         self._begin(exchange)
 
-    def on_refused(self, exchange: Exchange | None, path: bytes, refused: Refused) -> None:
+    def on_refused(self, exchange: Exchange | None, path: bytes, refused: RequestRefused) -> None:
         """As `Receiver.on_refused`: the requests before it are answered, then this is, and the connection closes."""
         if exchange is None:
             exchange = Exchange(self)
@@ -195,7 +195,7 @@ class Connection(asyncio.Protocol):
         exchange.refused = refused
         current = self._current
         if current is None:
-            self._next()
+            self._answer_next()
         elif exchange is current:
             if exchange.started:
                 self.transport.abort()
@@ -214,12 +214,12 @@ class Connection(asyncio.Protocol):
         head = exchange.head
         if exchange.refused is not None:
             self._refuse(exchange, exchange.refused)
-        elif head.method == b"POST" and head.path in self.server.at_once:
+        elif head.method == b"POST" and head.path in self.server.direct_routes:
             self._deferred = exchange
         else:
             self._answer(exchange)
 
-    def _next(self) -> None:
+    def _answer_next(self) -> None:
         """Answer the next request, if one has come and the client has read the answer before."""
         if self._paused_since or not self._queue:
             return
@@ -228,16 +228,20 @@ class Connection(asyncio.Protocol):
             self._reading = True
             self.transport.resume_reading()
         self._begin(exchange)
-        if self._deferred is not None and not self._put_off:
-            self._put_off = True
-            self.server.batcher.add(self._take_up)
+        if self._deferred is not None and not self._deferral_scheduled:
+            self._deferral_scheduled = True
+            self.server.batcher.add(self._answer_deferred)
 
-    def _take_up(self) -> None:
+    def _answer_deferred(self) -> None:
         """Answer what was put off while its first bytes were read."""
-        exchange, self._deferred, self._put_off = self._deferred, None, False
+        exchange, self._deferred, self._deferral_scheduled = self._deferred, None, False
         if exchange is None or exchange.finished or exchange.gone:
             return
-        if not exchange.body_complete or exchange.too_large or not self.server.at_once[exchange.head.path](exchange):
+        if (
+            not exchange.body_complete
+            or exchange.too_large
+            or not self.server.direct_routes[exchange.head.path](exchange)
+        ):
             self._answer(exchange)
 
     def _answer(self, exchange: Exchange) -> None:
@@ -267,13 +271,13 @@ class Connection(asyncio.Protocol):
                 self.transport.close()
             else:
                 # Closed with bytes unread, the kernel would reset the connection, and the answer be lost on its way.
-                self._lingers_since = self.clock()
+                self._lingering_since = self.clock()
                 if not self._reading:
                     self._reading = True
                     self.transport.resume_reading()
                 self.transport.write_eof()
         elif self._queue:
-            self._next()
+            self._answer_next()
 
     def send(self, data: bytes) -> None:
         """Send *data* at the end of this turn, with what else there is then."""
@@ -319,8 +323,8 @@ class Connection(asyncio.Protocol):
     def tick(self, now: float) -> None:
         """Look whether anything takes too long."""
         settings = self.server.settings
-        if self._lingers_since:
-            if now - self._lingers_since > LINGER_S:
+        if self._lingering_since:
+            if now - self._lingering_since > LINGER_S:
                 self.transport.abort()
             return
         if self._paused_since:
@@ -329,16 +333,16 @@ class Connection(asyncio.Protocol):
             return
         current, reader = self._current, self._reader
         if reader.state == HEAD and now - reader.since > settings.header_timeout_s:
-            reader.refuse(Refused(408, f"the request's head took longer than {settings.header_timeout_s:g} s"))
+            reader.refuse(RequestRefused(408, f"the request's head took longer than {settings.header_timeout_s:g} s"))
         elif current is not None:
             self._tick_answer(current, now, settings)
-        elif reader.state in (BETWEEN, CLOSED) and now - self._idle_since > settings.idle_timeout_s:
+        elif reader.state in (BETWEEN_REQUESTS, CLOSED) and now - self._idle_since > settings.idle_timeout_s:
             self.transport.close()
 
     def _tick_answer(self, current: Exchange, now: float, settings: ServerSettings) -> None:
         if not current.body_complete and not current.too_large and now - self._reader.since > settings.body_timeout_s:
             current.keep_alive = False
-            current.fail(RequestTimeout(f"the body made no progress for {settings.body_timeout_s:g} s"))
+            current.fail_body(RequestTimeout(f"the body made no progress for {settings.body_timeout_s:g} s"))
             return
         if current.listener is not None:
             current.listener.tick(now)
@@ -348,7 +352,7 @@ class Connection(asyncio.Protocol):
                 current.start(200, EVENT_STREAM, headers)
             current.write(current.comment)
 
-    def _refuse(self, exchange: Exchange, refused: Refused) -> None:
+    def _refuse(self, exchange: Exchange, refused: RequestRefused) -> None:
         """Answer what cannot be a request, and close."""
         exchange.keep_alive = exchange.body_complete = False
         error = InvalidRequest(refused.message)
@@ -360,7 +364,7 @@ def _address(found: Any) -> tuple[str, int] | None:
     return (str(found[0]), int(found[1])) if isinstance(found, tuple) and len(found) >= 2 else None
 
 
-class Timekeeper:
+class ConnectionTimer:
     """Ticks every connection of a site twice a second, as long as it runs, and keeps its `date`."""
 
     INTERVAL_S = 0.5

@@ -18,7 +18,7 @@ MAX_HEADERS = 100
 MAX_URL_BYTES = 8 * 1024
 
 
-class Refused(Exception):
+class RequestRefused(Exception):
     """Bytes that are not a request which is served here. `status` is the HTTP status of the answer."""
 
     def __init__(self, status: int, message: str) -> None:
@@ -82,21 +82,21 @@ def read_head(parser: Parser, url: bytes, headers: list[tuple[bytes, bytes]]) ->
     """
     version = parser.get_http_version()
     if version not in ("1.1", "1.0"):
-        raise Refused(505, "only HTTP/1.1 is spoken here")
+        raise RequestRefused(505, "only HTTP/1.1 is spoken here")
     if len(headers) > MAX_HEADERS:
-        raise Refused(431, f"more than {MAX_HEADERS} headers")
+        raise RequestRefused(431, f"more than {MAX_HEADERS} headers")
     if len(url) + sum(len(name) + len(value) + 4 for name, value in headers) > MAX_HEAD_BYTES:
-        raise too_long()
+        raise head_too_long()
     method = parser.get_method()
     fields = dict(headers)
     coding = fields.get(b"transfer-encoding")
     if coding is not None:
-        _check_coding(coding, headers, http_1_0=version == "1.0")
+        _check_transfer_encoding(coding, headers, http_1_0=version == "1.0")
     upgrades = parser.should_upgrade()
     if method == b"CONNECT" or (upgrades and coding is not None):
-        raise Refused(400, "upgrades and tunnels are not served here")
+        raise RequestRefused(400, "upgrades and tunnels are not served here")
     length = fields.get(b"content-length")
-    path, _, query = _target(url).partition(b"?")
+    path, _, query = _parse_target(url).partition(b"?")
     return RequestHead(
         method=method,
         path=path,
@@ -105,39 +105,39 @@ def read_head(parser: Parser, url: bytes, headers: list[tuple[bytes, bytes]]) ->
         fields=fields,
         http_1_0=version == "1.0",
         keep_alive=parser.should_keep_alive(),
-        content_length=None if length is None else _length(length),
+        content_length=None if length is None else _parse_length(length),
         chunked=coding is not None,
         expects_continue=fields.get(b"expect", b"").lower() == b"100-continue",
         upgrades=upgrades,
     )
 
 
-def too_long() -> Refused:
+def head_too_long() -> RequestRefused:
     """A head over its bound."""
-    return Refused(431, f"the request's head is longer than {MAX_HEAD_BYTES} bytes")
+    return RequestRefused(431, f"the request's head is longer than {MAX_HEAD_BYTES} bytes")
 
 
-def _check_coding(coding: bytes, headers: list[tuple[bytes, bytes]], *, http_1_0: bool) -> None:
+def _check_transfer_encoding(coding: bytes, headers: list[tuple[bytes, bytes]], *, http_1_0: bool) -> None:
     """Chunked, once, in HTTP/1.1: everything else could be read in two ways. Source: RFC 9112 §6.1."""
     if http_1_0:
-        raise Refused(400, "a request of HTTP/1.0 has no transfer-encoding")
+        raise RequestRefused(400, "a request of HTTP/1.0 has no transfer-encoding")
     several = sum(name == b"transfer-encoding" for name, _ in headers) > 1
     if several or coding.lower() != b"chunked":
-        raise Refused(400, "the only transfer-encoding that is taken is chunked")
+        raise RequestRefused(400, "the only transfer-encoding that is taken is chunked")
 
 
-def _length(value: bytes) -> int:
+def _parse_length(value: bytes) -> int:
     if not value.isdigit() or len(value) > 18:
-        raise Refused(400, "content-length: not a length")
+        raise RequestRefused(400, "content-length: not a length")
     return int(value)
 
 
-def _target(url: bytes) -> bytes:
+def _parse_target(url: bytes) -> bytes:
     """Path and query. A target with scheme and host (RFC 9112 §3.2.2) is taken without them."""
     if url[:1] == b"/":
         return url
     try:
         parsed = httptools.parse_url(url)
     except httptools.HttpParserInvalidURLError as error:
-        raise Refused(400, "the URL cannot be read") from error
+        raise RequestRefused(400, "the URL cannot be read") from error
     return (parsed.path or b"/") + (b"?" + parsed.query if parsed.query else b"")

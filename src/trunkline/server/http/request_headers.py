@@ -5,7 +5,7 @@ from functools import lru_cache
 
 from trunkline.dialects.common.json_input import printable
 from trunkline.engine.context import RequestHeaders
-from trunkline.server.auth import Headers, digest_of
+from trunkline.server.auth import Headers, key_digest
 from trunkline.server.http.exchange import Exchange
 from trunkline.server.idempotency import HEADER as IDEMPOTENCY
 from trunkline.server.response_cache import HEADER as CACHE
@@ -21,21 +21,21 @@ def request_headers(exchange: Exchange) -> RequestHeaders:
     head = exchange.head
     found = head.parsed
     if found is None:
-        found = head.parsed = read(head.fields)
+        found = head.parsed = parse_headers(head.fields)
     return found
 
 
-def read(headers: Headers) -> RequestHeaders:
+def parse_headers(headers: Headers) -> RequestHeaders:
     """What *headers* tell."""
     betas = headers.get(b"anthropic-beta") or headers.get(b"x-anthropic-beta")
     return RequestHeaders(
-        digest=digest_of(headers),
-        session_id=_text(headers.get(b"x-session-id")),
-        http_referer=_text(headers.get(b"http-referer") or headers.get(b"referer")),
-        app_title=_text(headers.get(b"x-openrouter-title") or headers.get(b"x-title")),
-        user_agent=_text(headers.get(b"user-agent")),
+        digest=key_digest(headers),
+        session_id=_readable_or_none(headers.get(b"x-session-id")),
+        http_referer=_readable_or_none(headers.get(b"http-referer") or headers.get(b"referer")),
+        app_title=_readable_or_none(headers.get(b"x-openrouter-title") or headers.get(b"x-title")),
+        user_agent=_readable_or_none(headers.get(b"user-agent")),
         metadata=_enabled(headers.get(b"x-openrouter-metadata") or headers.get(_METADATA_LEGACY)),
-        betas=() if betas is None else _names(betas),
+        betas=() if betas is None else _beta_names(betas),
         compressed=headers.get(b"content-encoding", b"identity") != b"identity",
         waits=IDEMPOTENCY in headers or CACHE in headers,
     )
@@ -45,13 +45,13 @@ def _enabled(value: bytes | None) -> bool:
     return value is not None and value.strip().lower() == b"enabled"
 
 
-def _names(value: bytes) -> tuple[str, ...]:
+def _beta_names(value: bytes) -> tuple[str, ...]:
     """The names in a comma-separated header; what is no name is left out, since these go to a provider's header."""
     found = (name.strip() for name in value.decode("latin-1").split(","))
     return tuple(name for name in found if _NAME.fullmatch(name))
 
 
-def _text(value: bytes | None) -> str | None:
+def _readable_or_none(value: bytes | None) -> str | None:
     """A header's value for the record: readable, and not too long."""
     return None if not value else _readable(value)
 

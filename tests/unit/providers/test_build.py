@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from trunkline.providers.base import Provider
+from trunkline.providers.build import build_provider, find_faults
 from trunkline.providers.compatible import Compatible, compatible
 from trunkline.providers.config import CredentialSettings, ProviderSettings
-from trunkline.providers.resolve import faults, prepare
+from trunkline.providers.provider import Provider
 from trunkline.settings import parse
 
 SECRET = "wJalrXUtnFEMIK7MDENG"
@@ -23,25 +23,25 @@ def ready(slug: str, text: str = "{}", **environ: str) -> Provider:
 def test_a_provider_of_the_list_may_be_asked_in_another_of_its_dialects() -> None:
     openai = ready("openai", "{dialect: responses, credentials: [{api_key: k}]}")
     assert openai.dialect == "responses"
-    assert openai.speaks("responses") == ("responses", "https://api.openai.com/v1")
-    assert openai.speaks("chat") == ("responses", "https://api.openai.com/v1")
+    assert openai.dialect_for("responses") == ("responses", "https://api.openai.com/v1")
+    assert openai.dialect_for("chat") == ("responses", "https://api.openai.com/v1")
 
 
 def test_who_is_relayed_and_who_is_translated() -> None:
     deepseek = ready("deepseek", "{credentials: [{api_key: k}]}")
-    assert deepseek.speaks("chat") == ("chat", "https://api.deepseek.com/v1")
-    assert deepseek.speaks("messages") == ("messages", "https://api.deepseek.com/anthropic/v1")
-    assert deepseek.speaks("responses") == ("chat", "https://api.deepseek.com/v1")
-    assert deepseek.key_field("k", "chat") == ("authorization", "Bearer k")
-    assert deepseek.key_field("k", "messages") == ("x-api-key", "k")
+    assert deepseek.dialect_for("chat") == ("chat", "https://api.deepseek.com/v1")
+    assert deepseek.dialect_for("messages") == ("messages", "https://api.deepseek.com/anthropic/v1")
+    assert deepseek.dialect_for("responses") == ("chat", "https://api.deepseek.com/v1")
+    assert deepseek.key_header("k", "chat") == ("authorization", "Bearer k")
+    assert deepseek.key_header("k", "messages") == ("x-api-key", "k")
 
 
 def test_further_dialects_of_your_own() -> None:
     acme = ready(
         "acme", "{base_url: https://h/v1, also: {messages: https://h/anthropic/v1/}, credentials: [{api_key: k}]}"
     )
-    assert acme.speaks("messages") == ("messages", "https://h/anthropic/v1")
-    assert acme.key_field("k", "messages") == ("authorization", "Bearer k")
+    assert acme.dialect_for("messages") == ("messages", "https://h/anthropic/v1")
+    assert acme.key_header("k", "messages") == ("authorization", "Bearer k")
     assert ready("openai", "{also: {}, credentials: [{api_key: k}]}").also == {}
 
 
@@ -61,13 +61,13 @@ def test_further_dialects_of_your_own() -> None:
 def test_the_header_that_carries_the_key(text: str, field: tuple[str, str]) -> None:
     block = f"{{base_url: https://h, credentials: [{{api_key: k}}]{', ' if text else ''}{text}}}"
     acme = ready("acme", block)
-    assert acme.key_field("k", acme.dialect) == field
+    assert acme.key_header("k", acme.dialect) == field
 
 
 def test_a_header_of_the_configuration_goes_before_the_dialects_own() -> None:
     anthropic = ready("anthropic", "{headers: {Anthropic-Version: '2030-01-01'}, credentials: [{api_key: k}]}")
-    assert anthropic.fields("messages") == (("anthropic-version", "2030-01-01"),)
-    assert anthropic.key_field("k", "messages") == ("x-api-key", "k")
+    assert anthropic.request_headers("messages") == (("anthropic-version", "2030-01-01"),)
+    assert anthropic.key_header("k", "messages") == ("x-api-key", "k")
 
 
 def test_azure_by_resource_and_by_address() -> None:
@@ -78,8 +78,8 @@ def test_azure_by_resource_and_by_address() -> None:
     ):
         azure = ready("azure", block, **environ)
         assert azure.base_url == "https://my-own.openai.azure.com/openai/v1"
-        assert azure.speaks("responses") == ("responses", azure.base_url)
-        assert azure.key_field("k", "chat") == ("api-key", "k")
+        assert azure.dialect_for("responses") == ("responses", azure.base_url)
+        assert azure.key_header("k", "chat") == ("api-key", "k")
         assert [one.secret for one in azure.credentials] == ["k"]
         assert not azure.discover
     elsewhere = ready("azure", "{base_url: 'https://h/openai/v1'}", AZURE_OPENAI_API_KEY="k")
@@ -94,9 +94,9 @@ def test_bedrock_with_a_key() -> None:
         bedrock = ready("amazon-bedrock", block, **environ)
         assert bedrock.base_url == "https://bedrock-runtime.eu-west-1.amazonaws.com"
         assert [(one.auth, one.secret) for one in bedrock.credentials] == [("header", "k")]
-        assert bedrock.key_field("k", "converse") == ("authorization", "Bearer k")
-        assert bedrock.lists is not None
-        assert bedrock.lists[0].startswith("https://bedrock.eu-west-1.amazonaws.com/foundation-models")
+        assert bedrock.key_header("k", "converse") == ("authorization", "Bearer k")
+        assert bedrock.model_list_urls is not None
+        assert bedrock.model_list_urls[0].startswith("https://bedrock.eu-west-1.amazonaws.com/foundation-models")
 
 
 def test_bedrock_with_a_signature() -> None:
@@ -148,7 +148,7 @@ def test_vertex(region: str, host: str, tmp_path: Path) -> None:
     vertex = ready("google-vertex", f"{{{said}}}", GOOGLE_APPLICATION_CREDENTIALS=str(file))
     where = region or "global"
     assert vertex.base_url == f"https://{host}/v1/projects/of-the-file/locations/{where}/publishers/google"
-    assert vertex.key_field("ya29.t", "gemini") == ("authorization", "Bearer ya29.t")
+    assert vertex.key_header("ya29.t", "gemini") == ("authorization", "Bearer ya29.t")
     (credential,) = vertex.credentials
     assert credential.auth == "google"
     assert credential.account is not None
@@ -164,7 +164,7 @@ def test_claude_on_vertex(tmp_path: Path) -> None:
     assert claude.dialect == "messages"
     assert claude.quirks.model_in_body is False
     assert claude.quirks.body == {"anthropic_version": "vertex-2023-10-16"}
-    assert claude.key_field("t", "messages") == ("authorization", "Bearer t")
+    assert claude.key_header("t", "messages") == ("authorization", "Bearer t")
 
 
 def test_an_address_of_your_own_that_signs() -> None:
@@ -186,7 +186,7 @@ def test_a_compatible_provider_is_one_entry_of_data(monkeypatch: pytest.MonkeyPa
     added = msgspec.convert(tomllib.loads(text), dict[str, Compatible])
     ((slug, entry),) = added.items()
     table = {**compatible(), **added}
-    monkeypatch.setattr("trunkline.providers.resolve.compatible", lambda: table)
+    monkeypatch.setattr("trunkline.providers.build.compatible", lambda: table)
     monkeypatch.setattr("trunkline.settings.environment.compatible", lambda: table)
     assert entry.env is not None
     settings = parse(b"", {entry.env: "k"})
@@ -199,7 +199,7 @@ def test_a_compatible_provider_is_one_entry_of_data(monkeypatch: pytest.MonkeyPa
 
 def test_what_is_no_credential_says_what_would_be() -> None:
     said = CredentialSettings(api_key="k", service_account="x")
-    ((path, fault),) = faults("groq", ProviderSettings(credentials=(said,)), {})
+    ((path, fault),) = find_faults("groq", ProviderSettings(credentials=(said,)), {})
     assert path == ("credentials", 0)
     assert fault == "expected api_key; found api_key, service_account (auth is header)"
-    assert prepare("ollama", ProviderSettings(), {}, listed=False).credentials == ()
+    assert build_provider("ollama", ProviderSettings(), {}, listed=False).credentials == ()

@@ -12,12 +12,12 @@ from urllib.parse import urlsplit
 from trunkline import __version__
 from trunkline.model.errors import TrunklineError, UpstreamDenied, UpstreamFailed
 from trunkline.ports import Clock, Timeouts, Transport, UpstreamRequest
-from trunkline.providers import google
-from trunkline.providers.base import Credential, Provider
-from trunkline.providers.google import Account
+from trunkline.providers import google_accounts
+from trunkline.providers.google_accounts import GoogleAccount
+from trunkline.providers.provider import Credential, Provider
 from trunkline.providers.sigv4 import sign
 
-MARGIN_S = 225.0
+EXPIRY_MARGIN_S = 225.0
 """A token is not used in the last seconds of its life: a long call may look at it late. As google-auth does."""
 MAX_TOKEN_BYTES = 64 * 1024
 SIGNED_SERVICE = "bedrock"
@@ -26,7 +26,7 @@ TOKEN_TIMEOUTS = Timeouts(
 )
 
 
-class _State:
+class _TokenState:
     """The token of one account, and who waits for it."""
 
     __slots__ = ("error", "failed_at", "lock", "token", "until")
@@ -39,15 +39,15 @@ class _State:
         self.failed_at = 0.0
 
 
-class Authority:
+class Authenticator:
     """Makes headers of credentials. One for the whole process: it outlives a reload of the configuration."""
 
     def __init__(self, clock: Clock, transport: Transport) -> None:
         self._clock = clock
         self._transport = transport
-        self._states: dict[Account, _State] = {}
+        self._states: dict[GoogleAccount, _TokenState] = {}
 
-    async def fields(
+    async def headers(
         self, provider: Provider, credential: Credential, url: str, dialect: str
     ) -> tuple[tuple[str, str], ...]:
         """The headers that let a GET of *url* through.
@@ -58,11 +58,11 @@ class Authority:
         if credential.auth == "sigv4":
             parts = urlsplit(url)
             path = f"{parts.path or '/'}{'?' if parts.query else ''}{parts.query}"
-            return self.signature(provider, credential, "GET", parts.netloc, path, b"")
+            return self.signature_headers(provider, credential, "GET", parts.netloc, path, b"")
         key = await self.token(credential) if credential.auth == "google" else credential.secret
-        return (provider.key_field(key, dialect),) if key else ()
+        return (provider.key_header(key, dialect),) if key else ()
 
-    def signature(
+    def signature_headers(
         self, provider: Provider, credential: Credential, method: str, host: str, path: str, body: bytes
     ) -> tuple[tuple[str, str], ...]:
         """The headers that sign a request for *path*, its query included, as AWS wants it."""
@@ -93,34 +93,34 @@ class Authority:
         assert account is not None, "only a credential with an account is asked for a token"
         state = self._states.get(account)
         if state is None:
-            state = self._states[account] = _State()
+            state = self._states[account] = _TokenState()
         asked = self._clock.monotonic()
-        if self._good(state, refused):
+        if self._is_usable(state, refused):
             return state.token
         async with state.lock:
-            if self._good(state, refused):
+            if self._is_usable(state, refused):
                 return state.token
             if state.error is not None and state.failed_at >= asked:
-                raise _again(state.error)
+                raise _copy_error(state.error)
             try:
                 state.token, life = await self._fetch(account)
             except TrunklineError as error:
-                state.error, state.failed_at = _again(error), self._clock.monotonic()
+                state.error, state.failed_at = _copy_error(error), self._clock.monotonic()
                 raise
             state.error = None
             # A life shorter than the margin is used to its half.
-            state.until = self._clock.monotonic() + max(life - MARGIN_S, life / 2)
+            state.until = self._clock.monotonic() + max(life - EXPIRY_MARGIN_S, life / 2)
             return state.token
 
-    def _good(self, state: _State, refused: str) -> bool:
+    def _is_usable(self, state: _TokenState, refused: str) -> bool:
         return bool(state.token) and state.token != refused and self._clock.monotonic() < state.until
 
-    async def _fetch(self, account: Account) -> tuple[str, float]:
+    async def _fetch(self, account: GoogleAccount) -> tuple[str, float]:
         try:
-            body = google.form(account, self._clock.now())
-        except google.AccountUnusable as error:
+            body = google_accounts.token_request_body(account, self._clock.now())
+        except google_accounts.AccountUnusable as error:
             raise UpstreamDenied(f"the service account cannot be used: {error}") from error
-        response = await self._transport.send(_question(account.token_uri, body))
+        response = await self._transport.send(_token_request(account.token_uri, body))
         answer = await response.read(MAX_TOKEN_BYTES)
         if response.status in (400, 401, 403):
             raw = answer[:1000].decode("utf-8", "replace")
@@ -133,18 +133,18 @@ class Authority:
                 upstream_status=response.status,
             )
         try:
-            return google.token(answer)
+            return google_accounts.parse_token_response(answer)
         except ValueError as error:
             raise UpstreamFailed(str(error)) from error
 
 
-def _again(error: TrunklineError) -> TrunklineError:
+def _copy_error(error: TrunklineError) -> TrunklineError:
     """*error* for another caller: each is told of its own attempt."""
     return type(error)(error.message, raw=error.raw, upstream_status=error.upstream_status)
 
 
-def _question(url: str, body: bytes) -> UpstreamRequest:
-    return UpstreamRequest(origin=_origin(url), head=b"".join(_head(url)), body=body, timeouts=TOKEN_TIMEOUTS)
+def _token_request(url: str, body: bytes) -> UpstreamRequest:
+    return UpstreamRequest(origin=_origin(url), head=b"".join(_request_head(url)), body=body, timeouts=TOKEN_TIMEOUTS)
 
 
 def _origin(url: str) -> str:
@@ -152,7 +152,7 @@ def _origin(url: str) -> str:
     return f"{parts.scheme}://{parts.netloc}"
 
 
-def _head(url: str) -> Iterator[bytes]:
+def _request_head(url: str) -> Iterator[bytes]:
     parts = urlsplit(url)
     yield f"POST {parts.path or '/'}{'?' if parts.query else ''}{parts.query} HTTP/1.1\r\n".encode()
     yield f"host: {parts.netloc}\r\n".encode()

@@ -6,7 +6,7 @@ from msgspec import Struct
 
 from trunkline.dialects.interfaces import Quirks
 from trunkline.model.endpoint import DataPolicy
-from trunkline.providers.google import Account
+from trunkline.providers.google_accounts import GoogleAccount
 
 ListPrices = Literal["none", "per_token", "per_million"]
 Auth = Literal["header", "sigv4", "google"]
@@ -18,7 +18,7 @@ AUTH_HEADERS: dict[str, tuple[str, str]] = {"messages": ("x-api-key", ""), "gemi
 BEARER = ("authorization", "Bearer ")
 DIALECT_HEADERS: dict[str, tuple[tuple[str, str], ...]] = {"messages": (("anthropic-version", "2023-06-01"),)}
 """What every request of a dialect says, whoever serves it."""
-EVERYWHERE = ("schema", "keep", "bills_after_cancel", "reasoning_format")
+DIALECT_INDEPENDENT_QUIRKS = ("schema", "keep", "bills_after_cancel", "reasoning_format")
 """Quirks of a provider that are the same in whatever dialect it is asked."""
 
 
@@ -34,7 +34,7 @@ class Credential(Struct, frozen=True, kw_only=True):
     auth: Auth = "header"
     access_key_id: str = ""
     session_token: str = ""
-    account: Account | None = None
+    account: GoogleAccount | None = None
 
     @property
     def secrets(self) -> tuple[str, ...]:
@@ -73,41 +73,41 @@ class Provider(Struct, frozen=True, kw_only=True, eq=False):
     quirks: Quirks = Quirks()
     data_policy: DataPolicy = DataPolicy()
     discover: bool = False
-    lists: tuple[str, ...] | None = None
+    model_list_urls: tuple[str, ...] | None = None
     """The addresses of its model list; None is `/models` below the base URL."""
-    rests: bool = True
+    credentials_rest: bool = True
     """Whether a credential rests after a 429 or a refusal; not where one caller could provoke it for all others."""
     max_connections: int = 1000
     author: str = ""
     """What stands before the slash in the id of a discovered model that has none; empty is the slug."""
-    strip: str = ""
+    model_id_prefix: str = ""
     """The beginning of the upstream's model ids that says nothing: `models/`."""
-    skip: tuple[str, ...] = ()
+    skip_models: tuple[str, ...] = ()
     """Patterns (`fnmatch`) of upstream model ids that are not for chat, where the list does not say so itself."""
-    known: tuple[str, ...] = ()
+    known_models: tuple[str, ...] = ()
     """Upstream model ids that can be had where the provider has no list to ask for."""
     list_prices: ListPrices = "none"
     """What the prices of its model list are in, as far as it has any: USD per token or per million tokens."""
     price_source: str | None = None
     """Its id in `genai-prices`; None where that has none, or the address is not the provider's own."""
 
-    def speaks(self, client: str) -> tuple[str, str]:
+    def dialect_for(self, client: str) -> tuple[str, str]:
         """The dialect to ask in for a client that speaks *client*, the same where it can be, and its base URL."""
         url = None if client == self.dialect else self.also.get(client)
         return (self.dialect, self.base_url) if url is None else (client, url)
 
-    def quirks_of(self, dialect: str) -> Quirks:
+    def quirks_for(self, dialect: str) -> Quirks:
         """How its spelling of *dialect* departs from it."""
         if dialect == self.dialect:
             return self.quirks
-        return Quirks(**{name: getattr(self.quirks, name) for name in EVERYWHERE})
+        return Quirks(**{name: getattr(self.quirks, name) for name in DIALECT_INDEPENDENT_QUIRKS})
 
-    def fields(self, dialect: str) -> tuple[tuple[str, str], ...]:
+    def request_headers(self, dialect: str) -> tuple[tuple[str, str], ...]:
         """The headers of every request in *dialect* but those of a credential: the configuration's word goes first."""
         said = {name for name, _ in self.headers}
         return (*self.headers, *(field for field in DIALECT_HEADERS.get(dialect, ()) if field[0] not in said))
 
-    def key_field(self, key: str, dialect: str) -> tuple[str, str]:
+    def key_header(self, key: str, dialect: str) -> tuple[str, str]:
         """The header that carries *key* in *dialect*."""
         header, scheme = self.also_auth.get(dialect, (self.auth_header, self.auth_scheme))
         return header, scheme + key
@@ -122,8 +122,8 @@ DEMO = Provider(
     name="Demo",
     base_url="demo://demo",
     dialect="chat",
-    known=("echo",),
-    rests=False,
+    known_models=("echo",),
+    credentials_rest=False,
     quirks=Quirks(keep=("demo",)),
 )
 """Answers by itself, always there: see `demo/echo` in the README."""

@@ -11,15 +11,21 @@ import pytest
 from hypothesis import given
 from hypothesis.strategies import binary, dictionaries, floats, integers, lists, none, recursive, text
 
-from trunkline.catalog.discovered import PARAMETERS, UNKNOWN_INPUT, parse, price
-from trunkline.catalog.refresh import Fetch, discover, fetch_with, probe, refresh
+from trunkline.catalog.model_list_fetch import (
+    Fetch,
+    discover_local_servers,
+    fetch_model_list,
+    fetch_with,
+    refresh_model_lists,
+)
+from trunkline.catalog.model_list_parser import PARAMETERS, UNKNOWN_INPUT, parse_model_list, parse_price
 from trunkline.model.errors import UpstreamFailed, UpstreamUnreachable
 from trunkline.ports import Response, UpstreamRequest
-from trunkline.providers import google
-from trunkline.providers.authority import Authority
-from trunkline.providers.base import Credential, Provider
+from trunkline.providers.authentication import Authenticator
+from trunkline.providers.build import build_provider
 from trunkline.providers.config import ProviderSettings
-from trunkline.providers.resolve import prepare
+from trunkline.providers.google_accounts import GoogleAccount
+from trunkline.providers.provider import Credential, Provider
 
 ACME = Provider(slug="acme", name="Acme", base_url="https://acme.example/v1", dialect="chat", list_prices="per_token")
 
@@ -33,7 +39,7 @@ class Clock:
 
 
 def known(slug: str) -> Provider:
-    return prepare(slug, ProviderSettings(region="us-east-1", project="p", resource="r"), {}, listed=False)
+    return build_provider(slug, ProviderSettings(region="us-east-1", project="p", resource="r"), {}, listed=False)
 
 
 def body(*entries: Any) -> bytes:
@@ -41,7 +47,7 @@ def body(*entries: Any) -> bytes:
 
 
 def test_openrouter() -> None:
-    (found,) = parse(
+    (found,) = parse_model_list(
         body(
             {
                 "id": "acme/m-1",
@@ -82,23 +88,24 @@ def test_together() -> None:
         {"id": "a/chat", "type": "chat", "context_length": 8, "pricing": {"input": 0.18, "output": 0.59}},
         {"id": "a/picture", "type": "image", "pricing": {"input": 0, "output": 0}},
     ]
-    (found,) = parse(json.dumps(said).encode(), known("together"))
+    (found,) = parse_model_list(json.dumps(said).encode(), known("together"))
     assert found.price is not None
     assert (found.price.prompt, found.price.completion) == (180_000, 590_000)
 
 
 def test_others() -> None:
     assert [
-        one.id for one in parse(body({"id": "gpt-9"}, {"id": "text-embedding-9"}, {"id": "tts-1"}), known("openai"))
+        one.id
+        for one in parse_model_list(body({"id": "gpt-9"}, {"id": "text-embedding-9"}, {"id": "tts-1"}), known("openai"))
     ] == ["gpt-9"]
-    (groq,) = parse(body({"id": "m", "context_window": 9, "max_completion_tokens": 3}), known("groq"))
+    (groq,) = parse_model_list(body({"id": "m", "context_window": 9, "max_completion_tokens": 3}), known("groq"))
     assert (groq.context_length, groq.max_output, groq.price) == (9, 3, None)
     said = body(
         {"id": "chat", "max_context_length": 7, "capabilities": {"completion_chat": True}},
         {"id": "other", "capabilities": {"completion_chat": False}},
     )
-    assert [(one.id, one.context_length) for one in parse(said, known("mistral"))] == [("chat", 7)]
-    (plain,) = parse(body({"id": "m"}, {"id": "m", "name": "again"}), ACME)
+    assert [(one.id, one.context_length) for one in parse_model_list(said, known("mistral"))] == [("chat", 7)]
+    (plain,) = parse_model_list(body({"id": "m"}, {"id": "m", "name": "again"}), ACME)
     assert (plain.parameters, plain.input, plain.name) == (PARAMETERS, UNKNOWN_INPUT, None)
 
 
@@ -120,7 +127,7 @@ def test_anthropic() -> None:
         "first_id": "claude-a-1",
         "last_id": "claude-b",
     }
-    one, two = parse(json.dumps(said).encode(), known("anthropic"))
+    one, two = parse_model_list(json.dumps(said).encode(), known("anthropic"))
     assert (one.id, one.name, one.created) == ("claude-a-1", "Claude A 1", 1_771_459_200)
     assert (one.context_length, one.max_output, one.price) == (1_000_000, 64_000, None)
     assert one.input == {"text", "image"}
@@ -144,7 +151,9 @@ def test_gemini() -> None:
         model("models/text-y", "embedContent"),
         model("models/gemini-embedding-z", "generateContent"),
     ]
-    (found,) = parse(json.dumps({"models": entries, "nextPageToken": "t"}).encode(), known("google-ai-studio"))
+    (found,) = parse_model_list(
+        json.dumps({"models": entries, "nextPageToken": "t"}).encode(), known("google-ai-studio")
+    )
     assert (found.id, found.name, found.description) == ("gemini-x", "Gemini X", "Fast.")
     assert (found.context_length, found.max_output) == (1_048_576, 65_536)
 
@@ -167,14 +176,14 @@ def test_bedrock() -> None:
         model("anthropic.claude-y-v1:0", "INFERENCE_PROFILE"),
         model("amazon.titan-image-v1", "ON_DEMAND", output="IMAGE"),
     ]
-    (found,) = parse(json.dumps({"modelSummaries": entries}).encode(), known("amazon-bedrock"))
+    (found,) = parse_model_list(json.dumps({"modelSummaries": entries}).encode(), known("amazon-bedrock"))
     assert (found.id, found.name) == ("amazon.nova-x-v1:0", "Nova X")
     assert found.input == {"text", "image"}
     profiles = [
         {"inferenceProfileId": "us.anthropic.claude-y-v1:0", "inferenceProfileName": "US Y", "status": "ACTIVE"},
         {"inferenceProfileId": "us.old-v1:0", "inferenceProfileName": "Old", "status": "RETIRED"},
     ]
-    (profile,) = parse(json.dumps({"inferenceProfileSummaries": profiles}).encode(), known("amazon-bedrock"))
+    (profile,) = parse_model_list(json.dumps({"inferenceProfileSummaries": profiles}).encode(), known("amazon-bedrock"))
     assert (profile.id, profile.name) == ("us.anthropic.claude-y-v1:0", "US Y")
 
 
@@ -183,20 +192,20 @@ def test_cohere() -> None:
         {"name": "command-x", "endpoints": ["generate", "chat"], "context_length": 256_000, "features": ["tools"]},
         {"name": "embed-y", "endpoints": ["embed"], "context_length": 512},
     ]
-    (found,) = parse(json.dumps({"models": entries, "next_page_token": ""}).encode(), known("cohere"))
+    (found,) = parse_model_list(json.dumps({"models": entries, "next_page_token": ""}).encode(), known("cohere"))
     assert (found.id, found.name, found.context_length) == ("command-x", None, 256_000)
 
 
 def test_servers_of_your_own() -> None:
     ollama = body({"id": "qwen3:8b", "created": 1, "owned_by": "library"}, {"id": "nomic-embed-text"})
-    assert [one.id for one in parse(ollama, known("ollama"))] == ["qwen3:8b"]
+    assert [one.id for one in parse_model_list(ollama, known("ollama"))] == ["qwen3:8b"]
     litellm = body({"id": "gpt-9", "created": 1677610602, "owned_by": "openai"}, {"id": "text-embedding-3-small"})
-    assert [one.id for one in parse(litellm, known("litellm"))] == ["gpt-9"]
+    assert [one.id for one in parse_model_list(litellm, known("litellm"))] == ["gpt-9"]
     for slug in ("vllm", "sglang"):
-        (found,) = parse(body({"id": "org/m", "max_model_len": 40_960, "root": "org/m"}), known(slug))
+        (found,) = parse_model_list(body({"id": "org/m", "max_model_len": 40_960, "root": "org/m"}), known(slug))
         assert found.context_length == 40_960
     llama = {"models": [{"name": "m.gguf"}], "data": [{"id": "m.gguf", "meta": {"n_ctx_train": 131_072}}]}
-    (found,) = parse(json.dumps(llama).encode(), known("llama-cpp"))
+    (found,) = parse_model_list(json.dumps(llama).encode(), known("llama-cpp"))
     assert (found.id, found.context_length) == ("m.gguf", 131_072)
 
 
@@ -207,25 +216,27 @@ def test_routers_and_others() -> None:
             {"id": "grok-y", "input_modalities": ["text"], "output_modalities": ["image"]},
         ]
     }
-    (found,) = parse(json.dumps(grok).encode(), known("xai"))
+    (found,) = parse_model_list(json.dumps(grok).encode(), known("xai"))
     assert (found.id, found.created) == ("grok-x", 7)
     assert found.input == {"text", "image"}
     router = {"id": "org/m", "architecture": {"input_modalities": ["text"]}, "providers": [{"provider": "novita"}]}
-    (found,) = parse(body(router), known("huggingface"))
+    (found,) = parse_model_list(body(router), known("huggingface"))
     assert (found.id, found.price) == ("org/m", None)
     assert found.input == {"text"}
     fireworks = body(
         {"id": "accounts/fireworks/models/a", "supports_chat": True, "context_length": 9},
         {"id": "accounts/fireworks/models/b", "supports_chat": False},
     )
-    assert [one.context_length for one in parse(fireworks, known("fireworks"))] == [9]
-    (found,) = parse(body({"id": "kimi-x", "context_length": 262_144, "supports_reasoning": True}), known("moonshotai"))
+    assert [one.context_length for one in parse_model_list(fireworks, known("fireworks"))] == [9]
+    (found,) = parse_model_list(
+        body({"id": "kimi-x", "context_length": 262_144, "supports_reasoning": True}), known("moonshotai")
+    )
     assert found.context_length == 262_144
 
 
 @pytest.mark.parametrize("said", ["2026", "soon", "0001-01-01T00:00:00Z", "9" * 50, 3, None, ""])
 def test_a_moment_that_is_none(said: Any) -> None:
-    (found,) = parse(body({"id": "m", "created_at": said}), ACME)
+    (found,) = parse_model_list(body({"id": "m", "created_at": said}), ACME)
     assert found.created >= 0
 
 
@@ -233,13 +244,13 @@ def test_odd_entries_do_not_take_the_others_with_them() -> None:
     odd: list[Any] = [None, 1, "x", [], {}, {"id": 1}, {"id": ""}, {"id": "a b"}, {"id": "a\r\nb"}, {"id": "x" * 257}]
     odd += [{"name": "models/"}, {"modelId": 3}, {"inferenceProfileId": "x"}]
     odd.append({"id": "ok", "pricing": [], "architecture": 3, "context_length": True, "created": -1, "name": 4})
-    assert [one.id for one in parse(body(*odd), ACME)] == ["ok"]
+    assert [one.id for one in parse_model_list(body(*odd), ACME)] == ["ok"]
 
 
 @pytest.mark.parametrize("wrong", [b"", b"<html>", b"{}", b'{"data": {}}', b"3", b"null"])
 def test_what_is_no_list(wrong: bytes) -> None:
     with pytest.raises(ValueError, match="the model list"):
-        parse(wrong, ACME)
+        parse_model_list(wrong, ACME)
 
 
 JSON = recursive(
@@ -251,14 +262,14 @@ JSON = recursive(
 
 @given(JSON)
 def test_whatever_an_entry_holds_the_next_one_is_read(odd: Any) -> None:
-    found = parse(body(odd, {"id": "m", "pricing": odd, "architecture": odd, "created": odd}), ACME)
+    found = parse_model_list(body(odd, {"id": "m", "pricing": odd, "architecture": odd, "created": odd}), ACME)
     assert found[-1].id == "m"
 
 
 @given(binary())
 def test_any_bytes_are_a_list_or_a_value_error(said: bytes) -> None:
     with contextlib.suppress(ValueError):
-        parse(said, ACME)
+        parse_model_list(said, ACME)
 
 
 @pytest.mark.parametrize(
@@ -277,7 +288,7 @@ def test_any_bytes_are_a_list_or_a_value_error(said: bytes) -> None:
     ],
 )
 def test_a_price_that_is_none(said: Any) -> None:
-    assert price(said, "per_token") is None
+    assert parse_price(said, "per_token") is None
 
 
 class Answer:
@@ -333,7 +344,9 @@ async def test_the_question_that_leaves() -> None:
         auth_header="x-key",
         auth_scheme="",
     )
-    assert [one.id for one in await discover(acme, fetch_with(transport), Authority(Clock(), transport))] == ["m"]
+    assert [
+        one.id for one in await fetch_model_list(acme, fetch_with(transport), Authenticator(Clock(), transport))
+    ] == ["m"]
     (sent,) = transport.sent
     assert sent.origin == "http://acme.example:81"
     lines = sent.head.decode().split("\r\n")
@@ -347,29 +360,31 @@ async def test_the_question_that_leaves() -> None:
 
 
 async def test_every_list_is_asked_with_the_headers_that_it_wants() -> None:
-    anthropic = prepare("anthropic", ProviderSettings(), {"ANTHROPIC_API_KEY": "k"}, listed=False)
+    anthropic = build_provider("anthropic", ProviderSettings(), {"ANTHROPIC_API_KEY": "k"}, listed=False)
     transport = Scripted(Answer(200, body({"id": "m"})))
-    await discover(anthropic, fetch_with(transport), Authority(Clock(), transport))
+    await fetch_model_list(anthropic, fetch_with(transport), Authenticator(Clock(), transport))
     lines = transport.sent[0].head.decode().split("\r\n")
     assert lines[0] == "GET /v1/models?limit=1000 HTTP/1.1"
     assert "x-api-key: k" in lines
     assert "anthropic-version: 2023-06-01" in lines
 
     keys = {"AWS_ACCESS_KEY_ID": "AKID", "AWS_SECRET_ACCESS_KEY": "s", "AWS_REGION": "eu-west-1"}
-    bedrock = prepare("amazon-bedrock", ProviderSettings(), keys, listed=False)
+    bedrock = build_provider("amazon-bedrock", ProviderSettings(), keys, listed=False)
     transport = Scripted(Answer(200, b'{"modelSummaries": [{"modelId": "a.b"}]}'))
-    assert [one.id for one in await discover(bedrock, fetch_with(transport), Authority(Clock(), transport))] == ["a.b"]
+    assert [
+        one.id for one in await fetch_model_list(bedrock, fetch_with(transport), Authenticator(Clock(), transport))
+    ] == ["a.b"]
     assert [one.origin for one in transport.sent] == ["https://bedrock.eu-west-1.amazonaws.com"] * 2
     assert b"GET /foundation-models?byOutputModality=TEXT HTTP/1.1" in transport.sent[0].head
     assert all(b"\r\nauthorization: AWS4-HMAC-SHA256 Credential=AKID/" in one.head for one in transport.sent)
 
 
 async def test_a_list_that_wants_a_token() -> None:
-    account = google.Account(kind="authorized_user", client_id="c", client_secret="s", refresh_token="r")
+    account = GoogleAccount(kind="authorized_user", client_id="c", client_secret="s", refresh_token="r")
     credential = Credential(id="v#1", auth="google", secret="", account=account)
     vertex = Provider(slug="v", name="V", base_url="https://h/v1", dialect="gemini", credentials=(credential,))
     transport = Scripted(Answer(200, b'{"access_token": "t", "data": [{"id": "m"}]}'))
-    await discover(vertex, fetch_with(transport), Authority(Clock(), transport))
+    await fetch_model_list(vertex, fetch_with(transport), Authenticator(Clock(), transport))
     token, models = transport.sent
     assert token.origin == "https://oauth2.googleapis.com"
     assert b"\r\nauthorization: Bearer t\r\n" in models.head
@@ -378,11 +393,11 @@ async def test_a_list_that_wants_a_token() -> None:
 async def test_an_answer_that_is_no_200() -> None:
     transport = Scripted(Answer(401, b"{}"))
     with pytest.raises(UpstreamFailed, match="answered 401"):
-        await discover(ACME, fetch_with(transport), Authority(Clock(), transport))
+        await fetch_model_list(ACME, fetch_with(transport), Authenticator(Clock(), transport))
     assert transport.answer.aborted
 
 
-NO_ONE = Authority(Clock(), Scripted(Answer(500, b"")))
+NO_ONE = Authenticator(Clock(), Scripted(Answer(500, b"")))
 """For providers without a credential."""
 
 
@@ -408,10 +423,10 @@ async def test_who_fails_keeps_what_was_known(caplog: pytest.LogCaptureFixture) 
             "https://odd/models": b"<html>",
         }
     )
-    before = {"gone": parse(body({"id": "old"}), ACME), "good": parse(body({"id": "old"}), ACME)}
+    before = {"gone": parse_model_list(body({"id": "old"}), ACME), "good": parse_model_list(body({"id": "old"}), ACME)}
     with caplog.at_level(logging.WARNING):
-        lists_ = await refresh(
-            [one("good"), one("gone"), one("odd"), one("fixed", known=("x",)), one("none", lists=()), ACME],
+        lists_ = await refresh_model_lists(
+            [one("good"), one("gone"), one("odd"), one("fixed", known_models=("x",)), one("none", lists=()), ACME],
             fetch,
             NO_ONE,
             before,
@@ -429,13 +444,16 @@ async def test_who_fails_keeps_what_was_known(caplog: pytest.LogCaptureFixture) 
 
 async def test_a_server_that_is_not_there(caplog: pytest.LogCaptureFixture) -> None:
     here = Provider(slug="ollama", name="Ollama", base_url="http://h/v1", dialect="chat", discover=True)
-    assert await probe([here], answering({"http://h/v1/models": UpstreamUnreachable("refused")}), NO_ONE) == {}
+    assert (
+        await discover_local_servers([here], answering({"http://h/v1/models": UpstreamUnreachable("refused")}), NO_ONE)
+        == {}
+    )
     assert not caplog.records
-    found = await probe([here], answering({"http://h/v1/models": body({"id": "llama3:8b"})}), NO_ONE)
+    found = await discover_local_servers([here], answering({"http://h/v1/models": body({"id": "llama3:8b"})}), NO_ONE)
     assert [one.id for one in found["ollama"]] == ["llama3:8b"]
 
     async def silent(url: str, headers: Mapping[str, str]) -> bytes:
         await asyncio.sleep(60)
         raise AssertionError
 
-    assert await probe([here], silent, NO_ONE) == {}
+    assert await discover_local_servers([here], silent, NO_ONE) == {}

@@ -5,10 +5,10 @@ from typing import TypeAlias
 
 from trunkline.dialects.interfaces import Quirks
 from trunkline.model.endpoint import DataPolicy
-from trunkline.providers import google
-from trunkline.providers.base import AUTH_HEADERS, BEARER, Auth, Credential, Provider
-from trunkline.providers.compatible import VALUE, Compatible, Dialect, Place, compatible
-from trunkline.providers.config import SUPPORTED, CredentialSettings, ProviderSettings
+from trunkline.providers import google_accounts
+from trunkline.providers.compatible import PLACE_VALUE, Compatible, Dialect, Place, compatible
+from trunkline.providers.config import SUPPORTED_DIALECTS, CredentialSettings, ProviderSettings
+from trunkline.providers.provider import AUTH_HEADERS, BEARER, Auth, Credential, Provider
 
 AWS_KEY_ID, AWS_SECRET, AWS_SESSION = "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"
 GOOGLE_FILE = "GOOGLE_APPLICATION_CREDENTIALS"
@@ -18,7 +18,7 @@ Fault: TypeAlias = tuple[tuple[str | int, ...], str]
 """Keys below the provider's slug, and what is wrong there."""
 
 
-class _Facts:
+class _ProviderResolver:
     """What is known of a provider of the configuration, as far as it holds there.
 
     How it is spoken to (the dialect, the quirks, the header of the key) holds wherever the provider is. What
@@ -30,20 +30,24 @@ class _Facts:
         self.slug = slug
         self.settings = settings
         self.environ = environ
-        self.known = known = compatible().get(slug)
+        self.entry = known = compatible().get(slug)
         url = settings.base_url
-        self.own: Compatible | None = known if known and (url is None or known.is_own(url)) else None
-        self.there: Compatible | None = known if known and (self.own or known.local) else None
+        self.entry_at_own_address: Compatible | None = (
+            known if known and (url is None or known.is_own_address(url)) else None
+        )
+        self.entry_at_address: Compatible | None = (
+            known if known and (self.entry_at_own_address or known.is_local) else None
+        )
         self.auth: Auth = settings.auth or (known.auth if known else "header")
         self.dialect: Dialect = settings.dialect or (known.dialect if known else "chat")
 
     def place(self, name: Place) -> str:
         """What is put into the address for *name*; empty where nobody says."""
         said: str | None = getattr(self.settings, name)
-        if said is None and self.known:
-            said = next(filter(None, (self._variable(one) for one in self.known.places.get(name, ()))), None)
-        if said is None and self.known and name == "region":
-            said = self.known.region
+        if said is None and self.entry:
+            said = next(filter(None, (self._variable(one) for one in self.entry.places.get(name, ()))), None)
+        if said is None and self.entry and name == "region":
+            said = self.entry.region
         return said or ""
 
     def places(self, credentials: tuple[Credential, ...]) -> dict[str, str]:
@@ -58,29 +62,29 @@ class _Facts:
         """Where it is, without a slash at the end."""
         if self.settings.base_url is not None:
             return self.settings.base_url.rstrip("/")
-        return self.known.filled(self.known.base_url, places) if self.known else ""
+        return self.entry.fill_template(self.entry.base_url, places) if self.entry else ""
 
     def also(self, places: Mapping[str, str], base_url: str) -> dict[str, str]:
         """Further dialects and their base URLs."""
         if self.settings.also is not None:
             return {dialect: url.rstrip("/") for dialect, url in self.settings.also.items()}
-        if self.there is None:
+        if self.entry_at_address is None:
             return {}
-        known = self.there
-        said = {dialect: known.filled(url, places, base_url) for dialect, url in known.also.items()}
+        known = self.entry_at_address
+        said = {dialect: known.fill_template(url, places, base_url) for dialect, url in known.also.items()}
         return {dialect: url for dialect, url in said.items() if dialect != self.dialect}
 
     def also_auth(self) -> dict[str, tuple[str, str]]:
         """The headers of keys that further dialects have of their own; the configuration's word holds for all."""
-        if self.there is None or self.settings.auth_header is not None:
+        if self.entry_at_address is None or self.settings.auth_header is not None:
             return {}
-        return {dialect: (header, "") for dialect, header in self.there.also_auth.items()}
+        return {dialect: (header, "") for dialect, header in self.entry_at_address.also_auth.items()}
 
-    def key_field(self) -> tuple[str, str]:
+    def key_header(self) -> tuple[str, str]:
         """The header that carries a key, and what stands before the key in it."""
         header, scheme = AUTH_HEADERS.get(self.dialect, BEARER) if self.auth == "header" else BEARER
-        if self.known and self.dialect == self.known.dialect:
-            header, scheme = self.known.key_field()
+        if self.entry and self.dialect == self.entry.dialect:
+            header, scheme = self.entry.key_header()
         if self.settings.auth_header is not None:
             header = self.settings.auth_header.lower()
             scheme = BEARER[1] if header == BEARER[0] else ""
@@ -97,23 +101,23 @@ class _Facts:
         """
         if self.settings.credentials:
             return tuple(_credential(f"{self.slug}#{i}", one) for i, one in enumerate(self.settings.credentials, 1))
-        if self.own is None:
+        if self.entry_at_own_address is None:
             return ()
         id_ = f"{self.slug}#1"
-        if self.own.env and (key := self._variable(self.own.env)):
+        if self.entry_at_own_address.env and (key := self._variable(self.entry_at_own_address.env)):
             return (Credential(id=id_, secret=key),)
         key_id, secret = self._variable(AWS_KEY_ID), self._variable(AWS_SECRET)
         if self.auth == "sigv4" and key_id and secret:
             token = self._variable(AWS_SESSION)
             return (Credential(id=id_, auth="sigv4", secret=secret, access_key_id=key_id, session_token=token),)
         if self.auth == "google" and (file := self._variable(GOOGLE_FILE)):
-            return (Credential(id=id_, auth="google", secret="", account=google.load(file)),)
+            return (Credential(id=id_, auth="google", secret="", account=google_accounts.load_account(file)),)
         return ()
 
-    def variables(self) -> tuple[str, ...]:
+    def credential_variables(self) -> tuple[str, ...]:
         """The variables that could hold a credential."""
         kinds = {"sigv4": (AWS_KEY_ID,), "google": (GOOGLE_FILE,)}
-        env = (self.own.env,) if self.own and self.own.env else ()
+        env = (self.entry_at_own_address.env,) if self.entry_at_own_address and self.entry_at_own_address.env else ()
         return (*env, *kinds.get(self.auth, ()))
 
     def _variable(self, name: str) -> str:
@@ -122,7 +126,7 @@ class _Facts:
 
 def _credential(id_: str, said: CredentialSettings) -> Credential:
     if said.service_account is not None:
-        return Credential(id=id_, auth="google", secret="", account=google.load(said.service_account))
+        return Credential(id=id_, auth="google", secret="", account=google_accounts.load_account(said.service_account))
     if said.access_key_id is not None:
         return Credential(
             id=id_,
@@ -134,7 +138,7 @@ def _credential(id_: str, said: CredentialSettings) -> Credential:
     return Credential(id=id_, secret=said.api_key or "")
 
 
-def prepare(slug: str, settings: ProviderSettings, environ: Mapping[str, str], *, listed: bool) -> Provider:
+def build_provider(slug: str, settings: ProviderSettings, environ: Mapping[str, str], *, listed: bool) -> Provider:
     """The provider that *settings* describe; *listed* says whether a model of it is configured.
 
     What `compatible.toml` knows fills the gaps. `faults` has found nothing wrong with them.
@@ -142,23 +146,23 @@ def prepare(slug: str, settings: ProviderSettings, environ: Mapping[str, str], *
     Raises:
         AccountUnusable: a service account's file cannot be used.
     """
-    facts = _Facts(slug, settings, environ)
-    known, own, there = facts.known, facts.own, facts.there
-    credentials = facts.credentials()
-    places = facts.places(credentials)
-    base_url = facts.base_url(places)
+    resolver = _ProviderResolver(slug, settings, environ)
+    known, own, there = resolver.entry, resolver.entry_at_own_address, resolver.entry_at_address
+    credentials = resolver.credentials()
+    places = resolver.places(credentials)
+    base_url = resolver.base_url(places)
     has_list = own is not None and bool(own.lists or own.models)
-    header, scheme = facts.key_field()
+    header, scheme = resolver.key_header()
     return Provider(
         slug=slug,
         name=settings.name or (known.name if known else slug),
         base_url=base_url,
-        dialect=facts.dialect,
-        also=facts.also(places, base_url),
+        dialect=resolver.dialect,
+        also=resolver.also(places, base_url),
         credentials=credentials,
         auth_header=header,
         auth_scheme=scheme,
-        also_auth=facts.also_auth(),
+        also_auth=resolver.also_auth(),
         region=places["region"],
         headers=tuple((name.lower(), value) for name, value in settings.headers.items()),
         quirks=settings.quirks or (known.quirks if known else Quirks()),
@@ -168,43 +172,43 @@ def prepare(slug: str, settings: ProviderSettings, environ: Mapping[str, str], *
             zdr=settings.data_policy.zdr,
         ),
         discover=(settings.models or ("discover" if has_list and not listed else "listed")) == "discover",
-        lists=tuple(there.filled(url, places, base_url) for url in there.lists) if there else None,
+        model_list_urls=tuple(there.fill_template(url, places, base_url) for url in there.lists) if there else None,
         max_connections=settings.max_connections,
         author=known.author if known else "",
-        strip=known.strip if known else "",
-        skip=known.skip if known else (),
-        known=own.models if own else (),
+        model_id_prefix=known.strip if known else "",
+        skip_models=known.skip if known else (),
+        known_models=own.models if own else (),
         list_prices=known.list_prices if known else "per_token",
         price_source=own.price_source if own else None,
     )
 
 
-def faults(slug: str, settings: ProviderSettings, environ: Mapping[str, str]) -> Iterator[Fault]:
+def find_faults(slug: str, settings: ProviderSettings, environ: Mapping[str, str]) -> Iterator[Fault]:
     """What is wrong with a provider's authentication and address that its types cannot say."""
-    facts = _Facts(slug, settings, environ)
+    resolver = _ProviderResolver(slug, settings, environ)
     for index, one in enumerate(settings.credentials):
-        fault = _wrong(one, facts.auth)
+        fault = _credential_fault(one, resolver.auth)
         if fault is not None:
             yield ("credentials", index, *fault[0]), fault[1]
             return
     try:
-        credentials = facts.credentials()
-    except google.AccountUnusable as error:
+        credentials = resolver.credentials()
+    except google_accounts.AccountUnusable as error:
         yield ("credentials",), f"the service account cannot be used: {error}"
         return
-    variables = facts.variables()
-    if facts.own and variables and not credentials:
+    variables = resolver.credential_variables()
+    if resolver.entry_at_own_address and variables and not credentials:
         yield ("credentials",), f"missing, and the environment variable {' or '.join(variables)} is not set"
         return
-    yield from _wrong_places(facts, facts.places(credentials))
+    yield from _place_faults(resolver, resolver.places(credentials))
     for dialect in settings.also or {}:
-        if dialect not in SUPPORTED:
-            yield ("also", dialect), f"no dialect, expected one of {', '.join(SUPPORTED)}"
-        elif dialect == facts.dialect:
+        if dialect not in SUPPORTED_DIALECTS:
+            yield ("also", dialect), f"no dialect, expected one of {', '.join(SUPPORTED_DIALECTS)}"
+        elif dialect == resolver.dialect:
             yield ("also", dialect), "is the provider's dialect already"
 
 
-def _wrong(said: CredentialSettings, auth: Auth) -> tuple[tuple[str, ...], str] | None:
+def _credential_fault(said: CredentialSettings, auth: Auth) -> tuple[tuple[str, ...], str] | None:
     """Why *said* is no credential of the kind *auth*, or of the plain kind, which all take."""
     given = [name for name in said.__struct_fields__ if getattr(said, name) is not None]
     kinds: dict[Auth, set[str]] = {
@@ -215,7 +219,7 @@ def _wrong(said: CredentialSettings, auth: Auth) -> tuple[tuple[str, ...], str] 
     for kind in ("header", auth):
         if kinds[kind] <= set(given) <= kinds[kind] | ({"session_token"} if kind == "sigv4" else set()):
             for name in given:
-                if name != "service_account" and not sendable(getattr(said, name)):
+                if name != "service_account" and not is_header_safe(getattr(said, name)):
                     return (name,), "is empty, or has a space or a control character in it"
             return None
     wanted = " and ".join(name for name in said.__struct_fields__ if name in kinds[auth])
@@ -223,14 +227,14 @@ def _wrong(said: CredentialSettings, auth: Auth) -> tuple[tuple[str, ...], str] 
     return (), f"{hint}; found {', '.join(given) or 'nothing'} (auth is {auth})"
 
 
-def _wrong_places(facts: _Facts, places: Mapping[str, str]) -> Iterator[Fault]:
+def _place_faults(resolver: _ProviderResolver, places: Mapping[str, str]) -> Iterator[Fault]:
     """What the address has room for and nobody says, or what cannot be in it."""
-    known, settings = facts.known, facts.settings
+    known, settings = resolver.entry, resolver.settings
     needed = [name for name in PLACES if known and settings.base_url is None and f"{{{name}}}" in known.base_url]
-    if facts.auth == "sigv4" and "region" not in needed:
+    if resolver.auth == "sigv4" and "region" not in needed:
         needed.append("region")
     for name in PLACES:
-        if places[name] and not VALUE.fullmatch(places[name]):
+        if places[name] and not PLACE_VALUE.fullmatch(places[name]):
             yield (name,), "is lower-case letters, digits, '-', '.' and ':' alone"
         elif name in needed and not places[name]:
             variables = known.places.get(name, ()) if known else ()
@@ -238,7 +242,7 @@ def _wrong_places(facts: _Facts, places: Mapping[str, str]) -> Iterator[Fault]:
             yield (name,), f"missing{hint}"
 
 
-def sendable(secret: str) -> bool:
+def is_header_safe(secret: str) -> bool:
     """Whether *secret* can be sent in a header."""
     return bool(secret) and secret.isascii() and secret.isprintable() and " " not in secret
 
@@ -259,14 +263,14 @@ def from_environment(environ: Mapping[str, str]) -> dict[str, Provider]:
     (`AWS_ACCESS_KEY_ID`, `GOOGLE_APPLICATION_CREDENTIALS`) are used where the configuration names the provider, only.
     """
     return {
-        slug: prepare(slug, ProviderSettings(), environ, listed=False)
+        slug: build_provider(slug, ProviderSettings(), environ, listed=False)
         for slug, entry in compatible().items()
-        if entry.env and environ.get(entry.env, "").strip() and not any(faults(slug, ProviderSettings(), environ))
+        if entry.env and environ.get(entry.env, "").strip() and not any(find_faults(slug, ProviderSettings(), environ))
     }
 
 
-def ollama(environ: Mapping[str, str]) -> Provider:
-    """An Ollama where `OLLAMA_HOST` says, or at its usual place; whether it is there is for `catalog.refresh.probe`.
+def ollama_candidate(environ: Mapping[str, str]) -> Provider:
+    """An Ollama where `OLLAMA_HOST` says, or at its usual place; `discover_local_servers` finds out whether it runs.
 
     The variable's forms, after Ollama's own reading: `host`, `host:port`, `:port`, `scheme://host:port`. The address
     to listen on, `0.0.0.0`, is no address to connect to.
@@ -282,7 +286,9 @@ def ollama(environ: Mapping[str, str]) -> Provider:
         port = {"http": "80", "https": "443"}.get(scheme, "11434")
     base_url = f"{scheme or 'http'}://{f'[{host}]' if ':' in host else host}:{port}/v1"
     own = base_url == compatible()["ollama"].base_url
-    return prepare("ollama", ProviderSettings(base_url=None if own else base_url, models="discover"), {}, listed=False)
+    return build_provider(
+        "ollama", ProviderSettings(base_url=None if own else base_url, models="discover"), {}, listed=False
+    )
 
 
 def _split(netloc: str) -> tuple[str, str]:

@@ -1,8 +1,8 @@
-"""The catalog as clients see it: `GET /models`, `GET /models/{author}/{slug}/endpoints`, `GET /providers`. Pure.
+"""Bodies of `GET /models`, `GET /models/{author}/{slug}/endpoints` and `GET /providers`. Pure.
 
 Source: OpenRouter's `Model`, `PublicEndpoint`, `ListEndpointsResponse` and the body of `/providers`, read 2026-11-21.
-Prices are text, in USD per token, request or image: `"0"` is free and `"-1"` not known, as OpenRouter writes where the
-price depends on where a request ends up.
+Prices are strings, in USD per token, request or image: `"0"` is free and `"-1"` unknown, as OpenRouter writes it where
+the price depends on the endpoint.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from msgspec import Struct
 
-from trunkline.catalog.models import Catalog
+from trunkline.catalog.catalog import Catalog
 from trunkline.model.endpoint import Endpoint, Model, Price
 from trunkline.model.money import Pico, to_usd
 
@@ -22,19 +22,19 @@ PUBLIC_PARAMETERS = (
     "response_format", "structured_outputs", "stop", "tools", "tool_choice", "parallel_tool_calls",
     "include_reasoning", "reasoning", "reasoning_effort", "web_search_options", "verbosity",
 )  # fmt: skip
-"""OpenRouter's `Parameter`, closed; in this order."""
-INPUTS = ("text", "image", "file", "audio", "video")
-OUTPUTS = ("text", "image", "embeddings", "audio", "video", "rerank", "speech", "transcription")
-FAMILIES = (
+"""OpenRouter's `Parameter`, a closed set; in this order."""
+INPUT_MODALITIES = ("text", "image", "file", "audio", "video")
+OUTPUT_MODALITIES = ("text", "image", "embeddings", "audio", "video", "rerank", "speech", "transcription")
+TOKENIZERS = (
     ("gpt", "GPT"), ("claude", "Claude"), ("gemini", "Gemini"), ("gemma", "Gemma"), ("grok", "Grok"),
     ("command", "Cohere"), ("qwen3", "Qwen3"), ("qwen", "Qwen"), ("deepseek", "DeepSeek"), ("mistral", "Mistral"),
     ("mixtral", "Mistral"), ("llama-4", "Llama4"), ("llama-3", "Llama3"), ("llama-2", "Llama2"), ("nova", "Nova"),
 )  # fmt: skip
-"""A part of a model's slug and the tokenizer family it tells of; the first that fits."""
+"""A substring of a model's slug and the tokenizer family that it indicates; the first match wins."""
 
 
 class Percentiles(Protocol):
-    """Of the last half hour."""
+    """Percentiles over the last half hour."""
 
     @property
     def p50(self) -> float:
@@ -43,24 +43,24 @@ class Percentiles(Protocol):
 
     @property
     def p75(self) -> float:
-        """Three quarters are as good."""
+        """75 % of the values are at least as good."""
         ...
 
     @property
     def p90(self) -> float:
-        """Nine in ten are as good."""
+        """90 % of the values are at least as good."""
         ...
 
     @property
     def p99(self) -> float:
-        """All but one in a hundred are as good."""
+        """99 % of the values are at least as good."""
         ...
 
 
 class EndpointStats(Struct, frozen=True, kw_only=True):
-    """What has been measured of an endpoint; None where too little has.
+    """Measurements of an endpoint; None where there are too few.
 
-    Latency is in seconds (the list says milliseconds), throughput in tokens per second, uptime in per cent.
+    Latency is in seconds (the list shows milliseconds), throughput in tokens per second, uptime in per cent.
     """
 
     latency: Percentiles | None = None
@@ -71,23 +71,23 @@ class EndpointStats(Struct, frozen=True, kw_only=True):
     status: int = 0
 
 
-TEXT = frozenset({"text"})
-"""What an endpoint accepts of which nobody said more."""
-STATUS = (0, -2, -5)
-"""By standing (stable, unstable, down). OpenRouter's `EndpointStatus` is 0 or one of five negative numbers, whose
-meanings it does not tell: lower is worse."""
+TEXT_ONLY = frozenset({"text"})
+"""The input modalities of an endpoint that states none."""
+ENDPOINT_STATUS = (0, -2, -5)
+"""The status by standing (stable, unstable, down). OpenRouter's `EndpointStatus` is 0 or one of five negative numbers
+whose meanings are not documented: lower is worse."""
 NO_STATS = EndpointStats()
-Stats = Callable[[Endpoint], EndpointStats]
+StatsSource = Callable[[Endpoint], EndpointStats]
 
 
 def model_list(models: Iterable[Model], *, base: str = "/api/v1") -> dict[str, Any]:
-    """The body of `GET /models`, all of *models* on one page."""
+    """The body of `GET /models`, with all of *models* on one page."""
     data = [model_object(model, base=base) for model in models if not model.hidden]
     return {"data": data, "total_count": len(data), "links": {"next": None}}
 
 
 def model_object(model: Model, *, base: str = "/api/v1") -> dict[str, Any]:
-    """One entry of `GET /models`. Price and limits are those of the first endpoint, as OpenRouter's "top provider"."""
+    """One entry of `GET /models`. Price and limits are those of the first endpoint, OpenRouter's "top provider"."""
     top = model.endpoints[0] if model.endpoints else None
     return {
         "id": model.id,
@@ -104,7 +104,9 @@ def model_object(model: Model, *, base: str = "/api/v1") -> dict[str, Any]:
             "is_moderated": False,
         },
         "per_request_limits": None,
-        "supported_parameters": _in_order(PUBLIC_PARAMETERS, *(endpoint.parameters for endpoint in model.endpoints)),
+        "supported_parameters": _ordered_union(
+            PUBLIC_PARAMETERS, *(endpoint.parameters for endpoint in model.endpoints)
+        ),
         "default_parameters": None,
         "supported_voices": None,
         "links": {"details": f"{base}/models/{model.id}/endpoints"},
@@ -112,42 +114,42 @@ def model_object(model: Model, *, base: str = "/api/v1") -> dict[str, Any]:
 
 
 def architecture(model: Model) -> dict[str, Any]:
-    """What goes in and comes out, over all endpoints."""
-    goes_in = _in_order(INPUTS, *(endpoint.input or TEXT for endpoint in model.endpoints))
-    comes_out = _in_order(OUTPUTS, *(endpoint.output for endpoint in model.endpoints))
+    """Input and output modalities over all endpoints, and the tokenizer family."""
+    goes_in = _ordered_union(INPUT_MODALITIES, *(endpoint.input or TEXT_ONLY for endpoint in model.endpoints))
+    comes_out = _ordered_union(OUTPUT_MODALITIES, *(endpoint.output for endpoint in model.endpoints))
     slug = model.id.partition("/")[2].lower()
     return {
         "modality": f"{'+'.join(goes_in)}->{'+'.join(comes_out)}",
         "input_modalities": goes_in,
         "output_modalities": comes_out,
-        "tokenizer": next((family for mark, family in FAMILIES if mark in slug), "Other"),
+        "tokenizer": next((family for mark, family in TOKENIZERS if mark in slug), "Other"),
         "instruct_type": None,
     }
 
 
 def pricing(price: Price) -> dict[str, str]:
-    """A price as text, in USD per token, request and image. Cache prices only where they are known."""
+    """A price as strings, in USD per token, request and image. Cache prices are present only where known."""
     body = {
-        "prompt": amount(price.prompt),
-        "completion": amount(price.completion),
-        "request": amount(price.request),
-        "image": amount(price.image),
+        "prompt": usd_text(price.prompt),
+        "completion": usd_text(price.completion),
+        "request": usd_text(price.request),
+        "image": usd_text(price.image),
     }
     if price.cache_read is not None:
-        body["input_cache_read"] = amount(price.cache_read)
+        body["input_cache_read"] = usd_text(price.cache_read)
     if price.cache_write is not None:
-        body["input_cache_write"] = amount(price.cache_write)
+        body["input_cache_write"] = usd_text(price.cache_write)
     return body
 
 
-def amount(pico: Pico | None) -> str:
-    """USD as text without exponent or needless zeros."""
+def usd_text(pico: Pico | None) -> str:
+    """USD as a decimal string without exponent or trailing zeros; `"-1"` for None."""
     if pico is None:
         return UNKNOWN_PRICE
     return format(to_usd(pico).normalize(), "f") if pico else "0"
 
 
-def endpoints_object(model: Model, stats: Stats | None = None) -> dict[str, Any]:
+def endpoints_object(model: Model, stats: StatsSource | None = None) -> dict[str, Any]:
     """The body of `GET /models/{author}/{slug}/endpoints`."""
     return {
         "data": {
@@ -161,8 +163,8 @@ def endpoints_object(model: Model, stats: Stats | None = None) -> dict[str, Any]
     }
 
 
-def endpoint_object(model: Model, endpoint: Endpoint, stats: Stats | None = None) -> dict[str, Any]:
-    """One endpoint of a model. A context length must be a number: 0 where none is known."""
+def endpoint_object(model: Model, endpoint: Endpoint, stats: StatsSource | None = None) -> dict[str, Any]:
+    """One endpoint of a model. The context length must be a number: 0 where unknown."""
     measured = stats(endpoint) if stats else NO_STATS
     return {
         "name": f"{endpoint.provider_name} | {endpoint.model}",
@@ -175,7 +177,7 @@ def endpoint_object(model: Model, endpoint: Endpoint, stats: Stats | None = None
         "quantization": endpoint.quantization,
         "max_completion_tokens": endpoint.max_output,
         "max_prompt_tokens": None,
-        "supported_parameters": _in_order(PUBLIC_PARAMETERS, endpoint.parameters),
+        "supported_parameters": _ordered_union(PUBLIC_PARAMETERS, endpoint.parameters),
         "status": measured.status,
         "uptime_last_5m": measured.uptime_5m,
         "uptime_last_30m": measured.uptime_30m,
@@ -186,7 +188,9 @@ def endpoint_object(model: Model, endpoint: Endpoint, stats: Stats | None = None
         "native_tools": {},
         "service_tier": None,
         "supports_diarization": False,
-        "supports_tool_choice": dict.fromkeys(("none", "auto", "required", "function"), _takes_tools(endpoint)),
+        "supports_tool_choice": dict.fromkeys(
+            ("none", "auto", "required", "function"), _supports_tool_choice(endpoint)
+        ),
     }
 
 
@@ -206,12 +210,12 @@ def provider_list(catalog: Catalog) -> dict[str, Any]:
     }
 
 
-def _takes_tools(endpoint: Endpoint) -> bool:
+def _supports_tool_choice(endpoint: Endpoint) -> bool:
     return "tool_choice" in endpoint.parameters
 
 
-def _in_order(order: tuple[str, ...], *sets: frozenset[str]) -> list[str]:
-    """What is in any of *sets*, as *order* has it."""
+def _ordered_union(order: tuple[str, ...], *sets: frozenset[str]) -> list[str]:
+    """The elements of any of *sets*, in the order of *order*."""
     return [word for word in order if any(word in one for one in sets)]
 
 

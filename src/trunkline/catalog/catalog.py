@@ -1,9 +1,9 @@
-"""The catalog: every model and every endpoint, prepared when the configuration loads or a provider's list comes in.
+"""The catalog: every model and endpoint, built when the configuration loads or a provider's model list is fetched.
 
-A model that several providers have under one id is one model with several endpoints: those of the configuration first,
-in its order, then those of discovered lists, in the order of the providers. Where the configuration names a provider
-and an upstream model, what the provider's list says of it fills what the configuration leaves open, and gives no
-endpoint of its own.
+A model that several providers serve under one id is one model with several endpoints: first those of the configuration,
+in its order, then those of fetched model lists, in the order of the providers. Where the configuration names a provider
+and an upstream model, the provider's list fills the fields that the configuration omits, and does not add a second
+endpoint.
 """
 
 from collections.abc import Iterable, Mapping
@@ -13,17 +13,17 @@ import msgspec
 from msgspec.structs import replace
 
 from trunkline.catalog.config import EndpointSettings, ModelSettings
-from trunkline.catalog.discovered import PARAMETERS, Discovered
-from trunkline.catalog.names import Named, Names
+from trunkline.catalog.model_list_parser import PARAMETERS, ListedModel
+from trunkline.catalog.model_names import ModelNames, ResolvedModel
 from trunkline.catalog.prices import UNKNOWN, Facts, look_up
 from trunkline.model.endpoint import Endpoint, Model, Price
-from trunkline.providers.base import DEMO, Provider
+from trunkline.providers.provider import DEMO, Provider
 
-Lists = Mapping[str, tuple[Discovered, ...]]
-"""What providers have said of their models, by slug."""
+ModelLists = Mapping[str, tuple[ListedModel, ...]]
+"""The fetched model lists, by provider slug."""
 
 DEMO_MODEL = "demo/echo"
-_DEMO = Discovered(
+_DEMO = ListedModel(
     id="echo",
     name="Demo: Echo",
     description="Streams the last user message back. Built in, free, and needs no key of a provider.",
@@ -34,29 +34,33 @@ _DEMO = Discovered(
 
 
 class Catalog:
-    """Models by id and alias. Never changed: a new list makes a new catalog."""
+    """Models by id and alias. Immutable: a new model list makes a new catalog."""
 
     __slots__ = ("_names", "models", "providers")
 
     def __init__(self, models: Iterable[Model], providers: Mapping[str, Provider]) -> None:
         self.models: tuple[Model, ...] = tuple(models)
         self.providers: Mapping[str, Provider] = MappingProxyType(dict(providers))
-        self._names = Names(self.models)
+        self._names = ModelNames(self.models)
 
     def find(self, name: str) -> Model | None:
-        """The model that *name* stands for, suffixes or not; None where there is none."""
-        named = self._names.find(name)
+        """The model that *name* stands for, with or without suffixes; None where there is none."""
+        named = self._names.resolve(name)
         return None if named is None else named.model
 
-    def named(self, name: str) -> Named | None:
-        """As `find`, with what the name says beside the model."""
-        return self._names.find(name)
+    def resolve(self, name: str) -> ResolvedModel | None:
+        """As `find`, with the strategy and the suffixes of the name."""
+        return self._names.resolve(name)
 
 
-def build(
-    providers: Mapping[str, Provider], models: Mapping[str, ModelSettings], lists: Lists | None = None, *, now: float
+def build_catalog(
+    providers: Mapping[str, Provider],
+    models: Mapping[str, ModelSettings],
+    lists: ModelLists | None = None,
+    *,
+    now: float,
 ) -> Catalog:
-    """The catalog of *models* and of what *providers* have said of theirs; `demo/echo` is always in it.
+    """Build the catalog from the configured *models* and the *lists* of *providers*. `demo/echo` is always included.
 
     *now* is Unix seconds: prices change by date.
     """
@@ -64,25 +68,25 @@ def build(
     providers = {**providers, DEMO.slug: DEMO}
     builder = _Builder(providers, lists, now)
     for model_id, settings in models.items():
-        builder.configured(model_id, settings)
+        builder.add_configured(model_id, settings)
     for slug, provider in providers.items():
-        for model in _offered(provider, lists.get(slug, ())):
-            builder.discovered(provider, model)
+        for model in _discovered_models(provider, lists.get(slug, ())):
+            builder.add_listed(provider, model)
     return Catalog(builder.models.values(), providers)
 
 
-def _offered(provider: Provider, said: tuple[Discovered, ...]) -> tuple[Discovered, ...]:
-    """The models of *provider* that need no configuration."""
+def _discovered_models(provider: Provider, said: tuple[ListedModel, ...]) -> tuple[ListedModel, ...]:
+    """The models of *provider* that are available without being configured."""
     if provider.slug == DEMO.slug:
         return (_DEMO,)
     if not provider.discover:
         return ()
-    return said or tuple(Discovered(id=name) for name in provider.known)
+    return said or tuple(ListedModel(id=name) for name in provider.known_models)
 
 
 def model_id(provider: Provider, upstream_model: str) -> str:
-    """The id of a discovered model: its own if it has the form `author/slug`, else the provider's author before it."""
-    name = upstream_model.removeprefix(provider.strip) or upstream_model
+    """The id of a listed model: its own if it is `author/slug`, else prefixed with the provider's author."""
+    name = upstream_model.removeprefix(provider.model_id_prefix) or upstream_model
     return name if name.count("/") == 1 and name[0] != "/" and name[-1] != "/" else f"{_author(provider)}/{name}"
 
 
@@ -90,8 +94,8 @@ def _author(provider: Provider) -> str:
     return provider.author or provider.slug
 
 
-def _usual_tiers(endpoints: tuple[Endpoint, ...]) -> tuple[Endpoint, ...]:
-    """Where a provider serves a tier at an endpoint of its own, its others serve the usual one, whoever asks."""
+def _with_default_tiers(endpoints: tuple[Endpoint, ...]) -> tuple[Endpoint, ...]:
+    """Set the tier `default` on endpoints without a tier where the same provider has separate endpoints for tiers."""
     tiered = {endpoint.provider for endpoint in endpoints if endpoint.service_tier}
     return tuple(
         replace(endpoint, service_tier="default")
@@ -102,23 +106,23 @@ def _usual_tiers(endpoints: tuple[Endpoint, ...]) -> tuple[Endpoint, ...]:
 
 
 class _Builder:
-    """Collects models; an id that comes again gets further endpoints."""
+    """Collects models. A model id that was added before gets further endpoints."""
 
-    def __init__(self, providers: Mapping[str, Provider], lists: Lists, now: float) -> None:
+    def __init__(self, providers: Mapping[str, Provider], lists: ModelLists, now: float) -> None:
         self.models: dict[str, Model] = {}
         self._providers = providers
-        self._said = {(slug, model.id): model for slug, models in lists.items() for model in models}
+        self._listed = {(slug, model.id): model for slug, models in lists.items() for model in models}
         self._now = now
-        self._taken: set[tuple[str, str]] = set()
-        """Provider and upstream model of what the configuration has."""
+        self._configured: set[tuple[str, str]] = set()
+        """Provider and upstream model of each configured endpoint."""
 
-    def configured(self, model_id: str, settings: ModelSettings) -> None:
+    def add_configured(self, model_id: str, settings: ModelSettings) -> None:
         """Add a model of the configuration."""
-        endpoints = tuple(self._endpoint(model_id, settings, endpoint) for endpoint in settings.endpoints)
+        endpoints = tuple(self._configured_endpoint(model_id, settings, endpoint) for endpoint in settings.endpoints)
         self.models[model_id] = Model(
             id=model_id,
             name=settings.name or model_id,
-            endpoints=_usual_tiers(endpoints),
+            endpoints=_with_default_tiers(endpoints),
             description=settings.description,
             context_length=settings.context_length,
             aliases=settings.aliases,
@@ -127,9 +131,9 @@ class _Builder:
             hidden=settings.hidden,
         )
 
-    def discovered(self, provider: Provider, said: Discovered) -> None:
-        """Add a model of a provider's list, or its endpoint to the model that is there."""
-        if (provider.slug, said.id) in self._taken:
+    def add_listed(self, provider: Provider, said: ListedModel) -> None:
+        """Add a model of a provider's list, or its endpoint to the existing model."""
+        if (provider.slug, said.id) in self._configured:
             return
         name = model_id(provider, said.id)
         model = self.models.get(name)
@@ -146,21 +150,21 @@ class _Builder:
             )
         elif any(endpoint.tag == provider.slug for endpoint in model.endpoints):
             return  # two ids of a provider that come to the same: the first one stands
-        endpoint = self._from_list(model, provider, said)
+        endpoint = self._listed_endpoint(model, provider, said)
         self.models[name] = msgspec.structs.replace(
             model,
             endpoints=(*model.endpoints, endpoint),
             context_length=model.context_length or endpoint.context_length,
         )
 
-    def _endpoint(self, model_id: str, model: ModelSettings, settings: EndpointSettings) -> Endpoint:
+    def _configured_endpoint(self, model_id: str, model: ModelSettings, settings: EndpointSettings) -> Endpoint:
         provider = self._providers[settings.provider]
-        said = self._said.get((provider.slug, settings.upstream_model))
+        said = self._listed.get((provider.slug, settings.upstream_model))
         if provider.slug == DEMO.slug:
             said = _DEMO
         if provider.slug != DEMO.slug:  # which is always there, under its own name too
-            self._taken.add((provider.slug, settings.upstream_model))
-        price = settings.price.price() if settings.price else self._price(provider, settings.upstream_model, said)
+            self._configured.add((provider.slug, settings.upstream_model))
+        price = settings.price.to_price() if settings.price else self._price(provider, settings.upstream_model, said)
         listed = settings.parameters
         return Endpoint(
             model=model_id,
@@ -182,7 +186,7 @@ class _Builder:
             service_tier=settings.service_tier,
         )
 
-    def _from_list(self, model: Model, provider: Provider, said: Discovered) -> Endpoint:
+    def _listed_endpoint(self, model: Model, provider: Provider, said: ListedModel) -> Endpoint:
         facts = self._facts(provider, said.id) if said.price is None or said.context_length is None else UNKNOWN
         return Endpoint(
             model=model.id,
@@ -201,12 +205,12 @@ class _Builder:
             region=provider.region or None,
         )
 
-    def _price(self, provider: Provider, upstream_model: str, said: Discovered | None) -> Price:
+    def _price(self, provider: Provider, upstream_model: str, said: ListedModel | None) -> Price:
         return (said and said.price) or self._facts(provider, upstream_model).price or Price()
 
     def _facts(self, provider: Provider, upstream_model: str) -> Facts:
-        """Under the upstream's own name, or under that without the part that says nothing."""
+        """Look up the upstream's name, then the name without the provider's prefix."""
         facts = look_up(provider.price_source, upstream_model, self._now)
-        if facts is UNKNOWN and provider.strip:
-            facts = look_up(provider.price_source, upstream_model.removeprefix(provider.strip), self._now)
+        if facts is UNKNOWN and provider.model_id_prefix:
+            facts = look_up(provider.price_source, upstream_model.removeprefix(provider.model_id_prefix), self._now)
         return facts

@@ -11,13 +11,13 @@ from math import inf
 from trunkline.model.endpoint import Endpoint, Model, Price
 from trunkline.routing.statistics import Statistics
 
-SOFT = ("tools", "structured_outputs", "response_format", "verbosity")
+PREFERRED_PARAMETERS = ("tools", "structured_outputs", "response_format", "verbosity")
 """Parameters for which endpoints that take them are preferred. Source: openrouter-semantics §4 (13)."""
 REFRESH_S = 1.0
 """How old the vitals of a pool may be; a failure is seen at once."""
 PROMPT_SHARE = 0.75
 """Of a call's tokens: three to one, as OpenRouter's blended price has it."""
-LEAST_PRICE = 1e3
+MIN_DRAW_PRICE = 1e3
 """Pico-dollars a token, a tenth of a cent for a million: what is free, or nearly, is not drawn without bound."""
 _REQUEST_TOKENS = 1000
 """Over which a price for each request is spread."""
@@ -28,7 +28,7 @@ SPELLINGS = {**_SPELLINGS, **{other: slug for slug, other in _SPELLINGS.items()}
 """A provider's slug → what another gateway calls it. Source: llmrouter-semantics §11."""
 
 
-def blended(price: Price) -> float:
+def blended_price(price: Price) -> float:
     """Pico-dollars a token of a usual call; infinite where the price is not known."""
     if price.prompt is None or price.completion is None:
         return inf
@@ -38,22 +38,22 @@ def blended(price: Price) -> float:
 class Slot:
     """An endpoint and what choosing needs of it. `bit` is its place in the pool's sets."""
 
-    __slots__ = ("bit", "caching", "endpoint", "model", "name", "pool", "price", "statistics", "weight")
+    __slots__ = ("bit", "endpoint", "has_cache_discount", "model", "name", "pool", "price", "statistics", "weight")
 
-    def __init__(self, pool: "Pool", index: int, endpoint: Endpoint, statistics: Statistics) -> None:
+    def __init__(self, pool: "EndpointPool", index: int, endpoint: Endpoint, statistics: Statistics) -> None:
         self.bit = 1 << index
         self.pool = pool
         self.model = pool.model
         self.endpoint = endpoint
         self.name = endpoint.name
         self.statistics = statistics
-        self.caching = caches(endpoint)
-        self.price = blended(endpoint.price)
-        self.weight = 0.0 if self.price == inf else max(self.price, LEAST_PRICE) ** -2
+        self.has_cache_discount = has_cache_discount(endpoint)
+        self.price = blended_price(endpoint.price)
+        self.weight = 0.0 if self.price == inf else max(self.price, MIN_DRAW_PRICE) ** -2
         """Of the draw: `1/price²`; none where the price is not known."""
 
 
-class Pool:
+class EndpointPool:
     """The endpoints of *model*; *statistics* gives those of each."""
 
     def __init__(self, model: Model, statistics: Callable[[Endpoint], Statistics]) -> None:
@@ -62,38 +62,40 @@ class Pool:
             Slot(self, index, endpoint, statistics(endpoint)) for index, endpoint in enumerate(model.endpoints)
         )
         self.all = (1 << len(self.slots)) - 1
-        self.tiers: dict[str, int] = self._grouped(_tier)
+        self.tiers: dict[str, int] = self._group_by(_special_tiers)
         """By service tier; endpoints of none are `untiered`."""
         self.untiered = self.all & ~self._union(self.tiers.values())
-        self.owners = _respelled(self._grouped(lambda one: {one.provider.lower(), one.provider_name.lower()}))
+        self.owners = _with_other_spellings(
+            self._group_by(lambda one: {one.provider.lower(), one.provider_name.lower()})
+        )
         """By the provider's slug and display name, those of service tiers among them."""
-        self.names = self._named()
-        self.quantizations = self._grouped(_quantizations)
-        self.regions = self._grouped(lambda one: (one.region.lower(),) if one.region else ())
-        self.zdr = self.where(lambda one: one.data_policy.zdr is True)
-        self.private = self.where(lambda one: one.data_policy.training is False)
+        self.names = self._group_by_name()
+        self.quantizations = self._group_by(_quantizations)
+        self.regions = self._group_by(lambda one: (one.region.lower(),) if one.region else ())
+        self.zdr = self.matching(lambda one: one.data_policy.zdr is True)
+        self.no_training = self.matching(lambda one: one.data_policy.training is False)
         """Those that are known not to train on prompts."""
-        self.parameters = self._grouped(lambda one: one.parameters)
-        self.unlimited = self.where(lambda one: not one.parameters)
+        self.parameters = self._group_by(lambda one: one.parameters)
+        self.any_parameters = self.matching(lambda one: not one.parameters)
         """Those that name no parameters: they take all."""
-        self.inputs = self._grouped(lambda one: one.input or ())
-        self.any_input = self.where(lambda one: one.input is None)
-        self.outputs = self._grouped(lambda one: one.output)
-        self.takes_all_shapes = all(self.takes(name) == self.all for name in SOFT)
-        self.free = self.where(lambda one: _costs_nothing(one.price))
-        self.least_window = min((one.context_length or inf for one in model.endpoints), default=inf)
-        self.least_output = min((one.max_output or inf for one in model.endpoints), default=inf)
-        self.caching = any(slot.caching for slot in self.slots)
+        self.inputs = self._group_by(lambda one: one.input or ())
+        self.any_input = self.matching(lambda one: one.input is None)
+        self.outputs = self._group_by(lambda one: one.output)
+        self.all_support_preferred = all(self.supporting(name) == self.all for name in PREFERRED_PARAMETERS)
+        self.free = self.matching(lambda one: _is_free(one.price))
+        self.smallest_context = min((one.context_length or inf for one in model.endpoints), default=inf)
+        self.smallest_max_output = min((one.max_output or inf for one in model.endpoints), default=inf)
+        self.has_cache_discount = any(slot.has_cache_discount for slot in self.slots)
         """Whether it may pay to send a conversation where it was before."""
         self.ranks: dict[Slot, int] | None = None
         """The quality of each, by `order.quality`; None where that is to be found out."""
         self._fresh_until = -inf
 
-    def where(self, true_of: Callable[[Endpoint], bool]) -> int:
+    def matching(self, true_of: Callable[[Endpoint], bool]) -> int:
         """The endpoints of which that is true."""
         return sum(slot.bit for slot in self.slots if true_of(slot.endpoint))
 
-    def _grouped(self, words: Callable[[Endpoint], Iterable[str]]) -> dict[str, int]:
+    def _group_by(self, words: Callable[[Endpoint], Iterable[str]]) -> dict[str, int]:
         found: dict[str, int] = {}
         for slot in self.slots:
             for word in words(slot.endpoint):
@@ -107,22 +109,24 @@ class Pool:
             union |= one
         return union
 
-    def _named(self) -> dict[str, int]:
+    def _group_by_name(self) -> dict[str, int]:
         """What a name stands for, in lower case: a tag; or a provider's slug or display name, all but its tiers'."""
-        names = self._grouped(lambda one: () if _tier(one) else (one.provider.lower(), one.provider_name.lower()))
+        names = self._group_by(
+            lambda one: () if _special_tiers(one) else (one.provider.lower(), one.provider_name.lower())
+        )
         for slot in self.slots:
             tag = slot.endpoint.tag.lower()
             names[tag] = names.get(tag, 0) | slot.bit
-        return _respelled(names)
+        return _with_other_spellings(names)
 
-    def named(self, names: Iterable[str]) -> int:
+    def by_names(self, names: Iterable[str]) -> int:
         """The endpoints that any of *names* stands for."""
         found = 0
         for name in names:
             found |= self.names.get(name, 0) or self.names.get(name.lower(), 0)
         return found
 
-    def owned(self, names: Iterable[str]) -> int:
+    def by_policy_names(self, names: Iterable[str]) -> int:
         """As `named`, for a policy, whose names are lower case: a provider's name stands for its tiers' endpoints too.
 
         A policy is about who gets to see prompts, and that is the same whatever the tier.
@@ -132,7 +136,7 @@ class Pool:
             found |= self.names.get(name, 0) | self.owners.get(name, 0)
         return found
 
-    def of(self, bits: int) -> list[Slot]:
+    def slots_in(self, bits: int) -> list[Slot]:
         """The endpoints of a set, in the order of the configuration."""
         if bits == self.all:
             return list(self.slots)
@@ -146,11 +150,11 @@ class Pool:
             found |= sets.get(word, 0)
         return found
 
-    def takes(self, parameter: str) -> int:
+    def supporting(self, parameter: str) -> int:
         """The endpoints that take *parameter*."""
-        return self.parameters.get(parameter, 0) | self.unlimited
+        return self.parameters.get(parameter, 0) | self.any_parameters
 
-    def accepts(self, modality: str) -> int:
+    def accepting(self, modality: str) -> int:
         """The endpoints whose prompts may hold *modality*."""
         return self.inputs.get(modality, 0) | self.any_input
 
@@ -166,12 +170,12 @@ class Pool:
             if statistics.changed or statistics.tripped or vitals.requests or vitals.tool_requests:
                 statistics.refresh(now)
 
-    def take(self, slot: Slot) -> None:
+    def claim_trial(self, slot: Slot) -> None:
         """A request takes the trial of *slot*, at a time not after the one to which the vitals are good."""
         slot.statistics.take(self._fresh_until)
-        self.spoil()
+        self.invalidate()
 
-    def spoil(self) -> None:
+    def invalidate(self) -> None:
         """Have the next `refresh` look."""
         self._fresh_until = -inf
 
@@ -179,7 +183,7 @@ class Pool:
         return iter(self.slots)
 
 
-def _respelled(names: dict[str, int]) -> dict[str, int]:
+def _with_other_spellings(names: dict[str, int]) -> dict[str, int]:
     """*names*, and those that slugs and tags have elsewhere, but for what is here the name of another."""
     found = dict(names)
     for name, bits in names.items():
@@ -189,11 +193,11 @@ def _respelled(names: dict[str, int]) -> dict[str, int]:
     return found
 
 
-def _costs_nothing(price: Price) -> bool:
+def _is_free(price: Price) -> bool:
     return price.prompt == 0 and price.completion == 0 and not price.request and not price.image
 
 
-def _tier(endpoint: Endpoint) -> tuple[str, ...]:
+def _special_tiers(endpoint: Endpoint) -> tuple[str, ...]:
     """The service tier that it serves, if that is not the usual one."""
     tier = endpoint.service_tier
     return () if tier is None or tier == "default" else (tier,)
@@ -207,7 +211,7 @@ def _quantizations(endpoint: Endpoint) -> tuple[str, ...]:
     return (endpoint.quantization, *_COVERS.get(endpoint.quantization, ()))
 
 
-def caches(endpoint: Endpoint) -> bool:
+def has_cache_discount(endpoint: Endpoint) -> bool:
     """Whether reading from its prompt cache is cheaper than sending the prompt. Source: openrouter-semantics §6."""
     price = endpoint.price
     return price.cache_read is not None and price.prompt is not None and price.cache_read < price.prompt

@@ -1,4 +1,4 @@
-"""Which fields of a request body a preset keeps, and what the dialects call them."""
+"""The request fields that a preset stores, and their names in each dialect."""
 
 from typing import Any, TypeAlias
 
@@ -11,40 +11,40 @@ from trunkline.dialects.openai_responses.request_schema import ResponsesBody
 
 Json: TypeAlias = dict[str, Any]
 
-TRANSIENT = frozenset(
+PER_REQUEST_FIELDS = frozenset(
     {"messages", "input", "prompt", "system", "instructions", "prediction", "stream", "stream_options", "preset",
      "user", "safety_identifier", "session_id", "metadata", "trace", "debug", "usage", "previous_response_id",
      "conversation", "store", "background"}
 )  # fmt: skip
-"""Fields that belong to one request, and to who makes it: no preset keeps them."""
+"""Fields that belong to one request or its caller. Presets do not store them."""
 
 CACHE_ENABLED, CACHE_TTL = "cache_enabled", "cache_ttl_seconds"
-OURS = frozenset({CACHE_ENABLED, CACHE_TTL})
-"""Fields of a preset that are no request's."""
+GATEWAY_FIELDS = frozenset({CACHE_ENABLED, CACHE_TTL})
+"""Fields of a preset that are not request fields."""
 
-KNOWN: dict[str, frozenset[str]] = {
+DIALECT_FIELDS: dict[str, frozenset[str]] = {
     "chat": frozenset(ChatBody.__struct_fields__) | {"prompt_cache_retention"},
     "messages": frozenset(MessagesBody.__struct_fields__),
     "responses": frozenset(ResponsesBody.__struct_fields__) | {"prompt_cache_retention"},
 }
-"""A client dialect → its fields. One that no dialect has is a provider's own, and goes with every dialect."""
-ANYWHERE = frozenset[str]().union(*KNOWN.values())
+"""A client dialect → its fields. A field that no dialect has is specific to a provider and is sent in every dialect."""
+ALL_DIALECT_FIELDS = frozenset[str]().union(*DIALECT_FIELDS.values())
 
-SAME: dict[str, tuple[frozenset[str], ...]] = {
+SYNONYMS: dict[str, tuple[frozenset[str], ...]] = {
     "chat": (frozenset({"max_tokens", "max_completion_tokens"}), frozenset({"reasoning", "reasoning_effort"})),
     "messages": (frozenset({"models", "fallbacks"}),),
     "responses": (),
 }
-"""A client dialect → its names for one and the same thing: a request that has one of them has said it."""
+"""A client dialect → sets of field names with the same meaning. A request that has one of a set overrides all of it."""
 
 _encoder = msgspec.json.Encoder()
 
 
-def raw(value: Any) -> Raw:
-    """*value* as bytes of JSON."""
+def encode_raw(value: Any) -> Raw:
+    """Encode *value* as raw JSON."""
     return Raw(_encoder.encode(value))
 
 
-def some(**fields: Any) -> Json:
+def without_none(**fields: Any) -> Json:
     """*fields* without those that are None."""
     return {key: value for key, value in fields.items() if value is not None}

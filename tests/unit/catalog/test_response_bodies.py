@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 import yaml
 
-from trunkline.catalog.models import Catalog
-from trunkline.catalog.public import EndpointStats, amount, endpoints_object, model_list, provider_list
+from trunkline.catalog.catalog import Catalog
+from trunkline.catalog.response_bodies import EndpointStats, endpoints_object, model_list, provider_list, usd_text
 from trunkline.routing.statistics import Percentiles
 from trunkline.settings import parse
 
@@ -86,7 +86,7 @@ def test_endpoints(catalog: Catalog) -> None:
 
 
 def test_amounts() -> None:
-    assert [amount(pico) for pico in (None, 0, 1, 250_000, 10**12, 100 * 10**12)] == [
+    assert [usd_text(pico) for pico in (None, 0, 1, 250_000, 10**12, 100 * 10**12)] == [
         "-1",
         "0",
         "0.000000000001",

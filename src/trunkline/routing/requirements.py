@@ -22,20 +22,20 @@ _SAMPLING = (
     "temperature", "top_p", "top_k", "top_a", "min_p", "frequency_penalty", "presence_penalty", "repetition_penalty",
     "seed", "logit_bias", "logprobs", "top_logprobs", "stop",
 )  # fmt: skip
-_ALIKE = {"max_tokens": "max_completion_tokens", "reasoning": "reasoning_effort"}
+_SYNONYMS = {"max_tokens": "max_completion_tokens", "reasoning": "reasoning_effort"}
 """Two names of one thing: an endpoint that has either has it."""
 _MODALITIES: dict[type, str] = {ImagePart: "image", AudioPart: "audio", VideoPart: "video"}
 
 
-class Demand(Struct, frozen=True, kw_only=True):
+class Requirements(Struct, frozen=True, kw_only=True):
     """What a request asks for; empty is nothing that could rule an endpoint out.
 
     `tokens` is an estimate of the prompt, `output` the most tokens of the answer. `inputs` and `outputs` are modalities
     beside text. `tier` is the service tier asked for: `priority`, `flex`, `default` or another word.
     """
 
-    tokens: int = 0
-    output: int | None = None
+    prompt_tokens: int = 0
+    max_output: int | None = None
     inputs: frozenset[str] = frozenset()
     outputs: frozenset[str] = frozenset()
     parameters: frozenset[str] = frozenset()
@@ -43,10 +43,10 @@ class Demand(Struct, frozen=True, kw_only=True):
     tools: bool = False
 
 
-NOTHING = Demand()
+NO_REQUIREMENTS = Requirements()
 
 
-def asked(request: Request) -> frozenset[str]:
+def used_parameters(request: Request) -> frozenset[str]:
     """The parameters that *request* uses."""
     said = {name for name in _SAMPLING if getattr(request.sampling, name) is not None}
     said |= {
@@ -67,43 +67,45 @@ def asked(request: Request) -> frozenset[str]:
     return frozenset(said)
 
 
-def lacking(request: Request, parameters: frozenset[str]) -> frozenset[str]:
+def unsupported_parameters(request: Request, parameters: frozenset[str]) -> frozenset[str]:
     """What *request* asks for and an endpoint with *parameters* does not have; an endpoint that names none has all."""
     if not parameters:
         return frozenset()
     return frozenset(
-        name for name in asked(request) if name not in parameters and _ALIKE.get(name, name) not in parameters
+        name
+        for name in used_parameters(request)
+        if name not in parameters and _SYNONYMS.get(name, name) not in parameters
     )
 
 
-def inputs(messages: Iterable[Message]) -> frozenset[str]:
+def input_modalities(messages: Iterable[Message]) -> frozenset[str]:
     """The modalities beside text that *messages* hold."""
     found: set[str] = set()
     for message in messages:
-        _collect(message.parts, found)
+        _collect_modalities(message.parts, found)
     return frozenset(found)
 
 
-def _collect(parts: Iterable[Part], found: set[str]) -> None:
+def _collect_modalities(parts: Iterable[Part], found: set[str]) -> None:
     for part in parts:
         if isinstance(part, FilePart):
             if part.text is None and part.content is None:  # text is text, whatever it came in
                 found.add("file")
-            _collect(part.content or (), found)
+            _collect_modalities(part.content or (), found)
         elif isinstance(part, SearchResultPart):
-            _collect(part.content, found)
+            _collect_modalities(part.content, found)
         elif (modality := _MODALITIES.get(type(part))) is not None:
             found.add(modality)
 
 
-def demand(request: Request, *, tokens: int, tier: str | None = None) -> Demand:
+def requirements_of(request: Request, *, tokens: int, tier: str | None = None) -> Requirements:
     """What *request* asks for; *tokens* is an estimate of its prompt."""
-    return Demand(
-        tokens=tokens,
-        output=request.max_output,
-        inputs=inputs(request.messages),
+    return Requirements(
+        prompt_tokens=tokens,
+        max_output=request.max_output,
+        inputs=input_modalities(request.messages),
         outputs=frozenset(request.modalities or ()) - {"text"},
-        parameters=asked(request),
+        parameters=used_parameters(request),
         tier=tier,
         tools=bool(request.tools),
     )

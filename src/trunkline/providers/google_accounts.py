@@ -19,14 +19,14 @@ import msgspec
 from msgspec import Struct
 
 SCOPE = "https://www.googleapis.com/auth/cloud-platform"
-GRANT = "urn:ietf:params:oauth:grant-type:jwt-bearer"
+JWT_BEARER_GRANT = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 TOKEN_URI = "https://oauth2.googleapis.com/token"  # noqa: S105 - an address
 LIFETIME_S = 3600
 MAX_FILE_BYTES = 64 * 1024
-_HERE = frozenset({"127.0.0.1", "localhost", "::1"})
+_LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
-class Account(Struct, frozen=True, kw_only=True):
+class GoogleAccount(Struct, frozen=True, kw_only=True):
     """What the file says, as far as it is needed. `kind` names the fields that are filled."""
 
     kind: Literal["service_account", "authorized_user"]
@@ -50,7 +50,7 @@ class Account(Struct, frozen=True, kw_only=True):
         return f"Account(kind={self.kind!r}, email={self.email!r})"
 
 
-class _File(Struct, frozen=True, kw_only=True):
+class _AccountFile(Struct, frozen=True, kw_only=True):
     type: str = ""
     token_uri: str = TOKEN_URI
     client_email: str = ""
@@ -67,7 +67,7 @@ class AccountUnusable(ValueError):
     """A service account cannot be used; the message says why and shows nothing of it."""
 
 
-def load(said: str) -> Account:
+def load_account(said: str) -> GoogleAccount:
     """The account that *said* is: the JSON text itself, or the path of the file that holds it.
 
     Raises:
@@ -75,31 +75,31 @@ def load(said: str) -> Account:
     """
     text = said.strip()
     if text.startswith("{"):
-        return parse(text.encode())
+        return parse_account(text.encode())
     try:
         with Path(text).expanduser().open("rb") as file:
-            return parse(file.read(MAX_FILE_BYTES))
+            return parse_account(file.read(MAX_FILE_BYTES))
     except OSError as error:
         raise AccountUnusable(f"the file cannot be read: {error.strerror}") from error
 
 
-def parse(text: bytes) -> Account:
+def parse_account(text: bytes) -> GoogleAccount:
     """The account of a file's content.
 
     Raises:
         AccountUnusable: as `load`.
     """
     try:
-        said = msgspec.json.decode(text, type=_File)
+        said = msgspec.json.decode(text, type=_AccountFile)
     except msgspec.MsgspecError:
         raise AccountUnusable("it is not the JSON of a service account") from None
-    if not _address(said.token_uri):
+    if not _is_safe_token_uri(said.token_uri):
         raise AccountUnusable("its token_uri is no https address")
     project = said.project_id or said.quota_project_id
     if said.type == "service_account" and said.client_email and said.private_key:
         if find_spec("cryptography") is None:
             raise AccountUnusable("signing for it needs a package: pip install 'trunkline[vertex]'")
-        return Account(
+        return GoogleAccount(
             kind="service_account",
             token_uri=said.token_uri,
             email=said.client_email,
@@ -108,7 +108,7 @@ def parse(text: bytes) -> Account:
             project=project,
         )
     if said.type == "authorized_user" and said.client_id and said.client_secret and said.refresh_token:
-        return Account(
+        return GoogleAccount(
             kind="authorized_user",
             token_uri=said.token_uri,
             client_id=said.client_id,
@@ -121,16 +121,18 @@ def parse(text: bytes) -> Account:
     raise AccountUnusable("it is neither a service account nor a user's application-default credentials")
 
 
-def _address(url: str) -> bool:
+def _is_safe_token_uri(url: str) -> bool:
     """Whether the key's assertion may be sent there: over TLS, or to this machine."""
     try:
         parts = urlsplit(url)
     except ValueError:
         return False
-    return bool(parts.hostname) and (parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in _HERE))
+    return bool(parts.hostname) and (
+        parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in _LOOPBACK)
+    )
 
 
-def form(account: Account, now: float) -> bytes:
+def token_request_body(account: GoogleAccount, now: float) -> bytes:
     """The body of the POST that asks for a token, `application/x-www-form-urlencoded`. *now* is Unix seconds.
 
     Raises:
@@ -144,11 +146,11 @@ def form(account: Account, now: float) -> bytes:
             "refresh_token": account.refresh_token,
         }
     else:
-        fields = {"grant_type": GRANT, "assertion": assertion(account, now)}
+        fields = {"grant_type": JWT_BEARER_GRANT, "assertion": signed_assertion(account, now)}
     return urlencode(fields).encode()
 
 
-def assertion(account: Account, now: float) -> str:
+def signed_assertion(account: GoogleAccount, now: float) -> str:
     """The signed JWT of a service account.
 
     Raises:
@@ -164,11 +166,11 @@ def assertion(account: Account, now: float) -> str:
         "exp": issued + LIFETIME_S,
         "scope": SCOPE,
     }
-    signed = f"{_encoded(msgspec.json.encode(header))}.{_encoded(msgspec.json.encode(claims))}"
-    return f"{signed}.{_encoded(_signature(account.private_key, signed.encode()))}"
+    signed = f"{_base64url(msgspec.json.encode(header))}.{_base64url(msgspec.json.encode(claims))}"
+    return f"{signed}.{_base64url(_signature(account.private_key, signed.encode()))}"
 
 
-def _encoded(data: bytes) -> str:
+def _base64url(data: bytes) -> str:
     return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
 
 
@@ -189,19 +191,19 @@ def _signature(private_key: str, data: bytes) -> bytes:
     return key.sign(data, PKCS1v15(), SHA256())
 
 
-class _Answer(Struct, frozen=True, kw_only=True):
+class _TokenResponse(Struct, frozen=True, kw_only=True):
     access_token: str
     expires_in: int = LIFETIME_S
 
 
-def token(body: bytes) -> tuple[str, float]:
+def parse_token_response(body: bytes) -> tuple[str, float]:
     """The access token that the endpoint answered with, and for how many seconds it holds.
 
     Raises:
         ValueError: there is none in it.
     """
     try:
-        said = msgspec.json.decode(body, type=_Answer)
+        said = msgspec.json.decode(body, type=_TokenResponse)
     except msgspec.MsgspecError:
         raise ValueError("the token endpoint's answer holds no token") from None
     if not said.access_token.isascii() or not said.access_token.isprintable() or " " in said.access_token:
@@ -209,7 +211,7 @@ def token(body: bytes) -> tuple[str, float]:
     return said.access_token, float(said.expires_in)
 
 
-def host(region: str) -> str:
+def vertex_host(region: str) -> str:
     """Where Vertex serves *region*: `us-central1`, the multi-regions `us` and `eu`, or `global`.
 
     Source: docs.cloud.google.com, "Deployments and endpoints", read 2026-11-26.

@@ -13,10 +13,10 @@ from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 
 from trunkline.model.errors import TrunklineError, UpstreamDenied, UpstreamFailed, UpstreamUnreachable
 from trunkline.ports import Response, UpstreamRequest
-from trunkline.providers import google
-from trunkline.providers.authority import MARGIN_S, Authority
-from trunkline.providers.base import Credential, Provider
-from trunkline.providers.google import AccountUnusable
+from trunkline.providers import google_accounts
+from trunkline.providers.authentication import EXPIRY_MARGIN_S, Authenticator
+from trunkline.providers.google_accounts import AccountUnusable
+from trunkline.providers.provider import Credential, Provider
 
 KEY = rsa.generate_private_key(public_exponent=65537, key_size=2048)
 
@@ -99,7 +99,7 @@ def tokens(*names: str, life: int = 3600) -> Iterable[Answer]:
 
 
 def credential(said: Mapping[str, Any] = USER) -> Credential:
-    return Credential(id="v#1", auth="google", secret="", account=google.load(json.dumps(said)))
+    return Credential(id="v#1", auth="google", secret="", account=google_accounts.load_account(json.dumps(said)))
 
 
 def decoded(part: str) -> Any:
@@ -107,8 +107,8 @@ def decoded(part: str) -> Any:
 
 
 def test_the_assertion() -> None:
-    account = google.load(json.dumps(SERVICE))
-    said = parse_qs(google.form(account, 1_790_000_000.9).decode())
+    account = google_accounts.load_account(json.dumps(SERVICE))
+    said = parse_qs(google_accounts.token_request_body(account, 1_790_000_000.9).decode())
     assert said["grant_type"] == ["urn:ietf:params:oauth:grant-type:jwt-bearer"]
     header, claims, signature = said["assertion"][0].split(".")
     assert decoded(header) == {"alg": "RS256", "typ": "JWT", "kid": "kid-1"}
@@ -138,19 +138,19 @@ def test_the_assertion() -> None:
 )
 def test_an_account_that_cannot_be_used(changed: dict[str, Any], why: str) -> None:
     with pytest.raises(AccountUnusable, match=why):
-        google.load(json.dumps(SERVICE | changed))
+        google_accounts.load_account(json.dumps(SERVICE | changed))
 
 
 def test_without_the_package_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("trunkline.providers.google.find_spec", lambda name: None)
+    monkeypatch.setattr("trunkline.providers.google_accounts.find_spec", lambda name: None)
     with pytest.raises(AccountUnusable, match=r"pip install 'trunkline\[vertex\]'"):
-        google.load(json.dumps(SERVICE))
-    assert google.load(json.dumps(USER)).kind == "authorized_user", "which signs nothing"
+        google_accounts.load_account(json.dumps(SERVICE))
+    assert google_accounts.load_account(json.dumps(USER)).kind == "authorized_user", "which signs nothing"
 
 
 @pytest.mark.parametrize("key", ["no key", pem(ec.generate_private_key(ec.SECP256R1()))])
 async def test_a_private_key_that_cannot_sign(key: str) -> None:
-    authority = Authority(Clock(), Endpoint())
+    authority = Authenticator(Clock(), Endpoint())
     with pytest.raises(UpstreamDenied, match="the service account cannot be used: its private key") as caught:
         await authority.token(credential(SERVICE | {"private_key": key}))
     assert key not in str(caught.value)
@@ -158,7 +158,7 @@ async def test_a_private_key_that_cannot_sign(key: str) -> None:
 
 async def test_the_question() -> None:
     endpoint = Endpoint(*tokens("t"))
-    assert await Authority(Clock(), endpoint).token(credential()) == "t"
+    assert await Authenticator(Clock(), endpoint).token(credential()) == "t"
     (asked,) = endpoint.asked
     assert asked.origin == "https://oauth2.googleapis.com"
     assert asked.head.startswith(b"POST /token HTTP/1.1\r\nhost: oauth2.googleapis.com\r\n")
@@ -173,9 +173,9 @@ async def test_the_question() -> None:
 
 async def test_a_token_is_kept_until_shortly_before_its_end() -> None:
     clock, endpoint = Clock(), Endpoint(*tokens("a", "b"))
-    authority = Authority(clock, endpoint)
+    authority = Authenticator(clock, endpoint)
     assert await authority.token(credential()) == "a"
-    clock.time += 3600 - MARGIN_S - 1
+    clock.time += 3600 - EXPIRY_MARGIN_S - 1
     assert await authority.token(credential()) == "a"
     clock.time += 2
     assert await authority.token(credential()) == "b"
@@ -184,7 +184,7 @@ async def test_a_token_is_kept_until_shortly_before_its_end() -> None:
 
 async def test_a_short_life_is_used_to_its_half() -> None:
     clock, endpoint = Clock(), Endpoint(*tokens("a", "b", life=60))
-    authority = Authority(clock, endpoint)
+    authority = Authenticator(clock, endpoint)
     assert await authority.token(credential()) == "a"
     clock.time += 29
     assert await authority.token(credential()) == "a"
@@ -195,7 +195,7 @@ async def test_a_short_life_is_used_to_its_half() -> None:
 async def test_many_calls_ask_once() -> None:
     endpoint = Endpoint(*tokens("a"))
     endpoint.gate.clear()
-    authority = Authority(Clock(), endpoint)
+    authority = Authenticator(Clock(), endpoint)
     calls = [asyncio.create_task(authority.token(credential())) for _ in range(20)]
     await asyncio.sleep(0)
     calls[0].cancel()  # who asked first goes away: the next one asks
@@ -208,7 +208,7 @@ async def test_many_calls_ask_once() -> None:
 async def test_many_calls_fail_once() -> None:
     clock, endpoint = Clock(), Endpoint(UpstreamUnreachable("no route"), *tokens("a"))
     endpoint.gate.clear()
-    authority = Authority(clock, endpoint)
+    authority = Authenticator(clock, endpoint)
     calls = [asyncio.create_task(authority.token(credential())) for _ in range(20)]
     await asyncio.sleep(0)
     endpoint.gate.set()
@@ -222,7 +222,7 @@ async def test_many_calls_fail_once() -> None:
 
 async def test_a_refused_token_is_renewed_once_however_many_were_refused() -> None:
     endpoint = Endpoint(*tokens("a", "b"))
-    authority = Authority(Clock(), endpoint)
+    authority = Authenticator(Clock(), endpoint)
     assert await authority.token(credential()) == "a"
     renewed = await asyncio.gather(*(authority.token(credential(), refused="a") for _ in range(5)))
     assert renewed == ["b"] * 5
@@ -243,24 +243,24 @@ async def test_a_refused_token_is_renewed_once_however_many_were_refused() -> No
 )
 async def test_no_token(answer: Answer, kind: type[TrunklineError]) -> None:
     with pytest.raises(kind) as caught:
-        await Authority(Clock(), Endpoint(answer)).token(credential())
+        await Authenticator(Clock(), Endpoint(answer)).token(credential())
     assert caught.value.another_endpoint
 
 
 async def test_two_accounts_have_two_tokens() -> None:
-    authority = Authority(Clock(), Endpoint(*tokens("a", "b")))
+    authority = Authenticator(Clock(), Endpoint(*tokens("a", "b")))
     assert await authority.token(credential()) == "a"
     assert await authority.token(credential(USER | {"refresh_token": "other"})) == "b"
     assert await authority.token(credential()) == "a"
 
 
 async def test_the_headers_of_a_question_for_models() -> None:
-    authority = Authority(Clock(), Endpoint(*tokens("t")))
+    authority = Authenticator(Clock(), Endpoint(*tokens("t")))
     url = "https://h/v1/models?pageSize=5"
-    assert await authority.fields(VERTEX, credential(), url, "gemini") == (("authorization", "Bearer t"),)
+    assert await authority.headers(VERTEX, credential(), url, "gemini") == (("authorization", "Bearer t"),)
     plain = Credential(id="v#2", secret="k")
-    assert await authority.fields(VERTEX, plain, url, "gemini") == (("authorization", "Bearer k"),)
+    assert await authority.headers(VERTEX, plain, url, "gemini") == (("authorization", "Bearer k"),)
     aws = Credential(id="v#3", auth="sigv4", secret="s", access_key_id="AKID", session_token="st")
-    found = dict(await authority.fields(VERTEX, aws, url, "converse"))
+    found = dict(await authority.headers(VERTEX, aws, url, "converse"))
     assert set(found) == {"authorization", "x-amz-date", "x-amz-security-token"}
     assert found["authorization"].startswith("AWS4-HMAC-SHA256 Credential=AKID/")
