@@ -78,7 +78,7 @@ def utc(time: datetime.time) -> str:
 def model(info: ModelInfo) -> dict[str, Any]:
     """A model with its prices."""
     prices = [ConditionalPrice(prices=info.prices)] if isinstance(info.prices, ModelPrice) else info.prices
-    said = {"id": info.id, "match": match(info.match), "context": info.context_window}
+    said: dict[str, Any] = {"id": info.id, "match": match(info.match), "context": info.context_window}
     said["prices"] = [conditional(one) for one in prices]
     return {name: value for name, value in said.items() if value is not None}
 

@@ -24,7 +24,7 @@ def admit(engine: EngineContext, ctx: Context) -> tuple[Route, Reservation]:
         OutOfCredit: the key's money does not suffice. This goes before `NoEndpoint`.
     """
     call = ctx.call
-    expressible = partial(is_expressible, engine, ctx.client, call) if call.preferences.require_parameters else None
+    partial(is_expressible, engine, ctx.client, call) if call.preferences.require_parameters else None
     try:
         route = engine.router.route(
             ctx.client,
