@@ -32,14 +32,36 @@
 Dialects give an error its wire form; routes raise and never build one. Sources: wire-common §14, reliability §4.
 """
 
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, TypeVar
 
 from msgspec import Struct
+
+E = TypeVar("E", bound=BaseException)
 
 Fault = Literal["caller", "upstream", "ours"]
 
 MAX_UPSTREAM_WORDS = 1000
 """Characters of an upstream's own message that are passed on. Source: reliability §4."""
+
+
+def stripped(error: E) -> E:
+    """Drop the traceback of *error* and the errors that led to it; return *error*.
+
+    A traceback refers to the frames that the error passed through, and these refer to the request and its body. While
+    one of the frames, or an object that it refers to, refers to the error in turn, this is a reference cycle: the
+    request stays in memory until the cyclic garbage collector runs. So whoever ends or stores an error calls this.
+    """
+    links: list[BaseException] = [error]
+    while links:
+        link = links.pop()
+        links += [each for each in (link.__cause__, link.__context__) if each is not None]
+        link.__traceback__ = link.__cause__ = link.__context__ = None
+    return error
+
+
+def settled(error: Exception) -> Exception:
+    """*error* as it is stored to be raised again: stripped, unless it is a bug, whose traceback the log needs."""
+    return stripped(error) if isinstance(error, TrunklineError) else error
 
 
 class Attempt(Struct, frozen=True, kw_only=True, omit_defaults=True):

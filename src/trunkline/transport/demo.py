@@ -217,6 +217,7 @@ class _DemoResponse:
             raise
         finally:
             self._pump.cancel()
+            self._pump = None  # it holds its error, whose frames hold us
 
     async def _run(self, on_chunk: Callable[[bytes], None]) -> None:
         async for piece in self._pieces:

@@ -32,6 +32,8 @@ from trunkline.model.errors import (
     UpstreamTimeout,
     UpstreamTruncated,
     UpstreamUnreachable,
+    settled,
+    stripped,
 )
 from trunkline.ports import Clock, Response, UpstreamRequest
 from trunkline.transport.content_encoding import Decoder, decoder_for
@@ -55,6 +57,8 @@ _HEAD, _BODY, _ENDED, _DRAINING = range(4)
 _UNLIKE = frozenset({"content-encoding", "transfer-encoding", "set-cookie"})
 """Headers of which not simply the last counts."""
 _STOPPING = "the gateway is stopping"
+_RAISED = UpstreamTruncated("the call has failed")
+"""Stands for the error of a call once that was raised. Never raised itself."""
 
 
 class Limits(Struct, frozen=True, kw_only=True):
@@ -168,7 +172,7 @@ class Http1Response:
         if not self._done and self.error is None and not self._released:
             await self.wait()
         if self.error is not None and not self._released:
-            raise self.error
+            raise self.given()
 
     def pause(self) -> None:
         """As `Response.pause`."""
@@ -297,6 +301,12 @@ class Http1Response:
         else:
             self._tell(whole=False)
 
+    def given(self) -> Exception:
+        """The error that ended the call, for its one raise. What is raised must not be held by what its frames hold."""
+        error, self.error = self.error, _RAISED
+        assert error is not None
+        return error if error is not _RAISED else UpstreamTruncated("the call has failed")
+
     def check(self, now: float) -> None:
         """Fail if a deadline has passed; *now* is monotonic."""
         connection, timeouts = self._connection, self.request.timeouts
@@ -360,7 +370,7 @@ class Http1Response:
         try:
             on_chunk(data)
         except Exception as error:  # noqa: BLE001 the caller's own, given back to it by `pump`
-            self.cut(error)
+            self.cut(settled(error))
 
     def _pull(self) -> None:
         """Hand on what the decoder has, for one turn, and as long as the client wants it."""
@@ -378,7 +388,7 @@ class Http1Response:
                         self._finish()
                     return
             except TrunklineError as error:
-                self.cut(error)
+                self.cut(stripped(error))
                 return
             given += len(piece)
             self._emit(piece)
@@ -550,11 +560,12 @@ class Connection(asyncio.Protocol):
         try:
             parser.feed_data(data)
         except (HttpParserError, HttpParserUpgrade) as error:
+            stripped(error)
+            fault, self._fault = self._fault, None
             if self._complete:
                 self._keep = False  # what follows the answer is no business of the call's
             else:
-                failure = self._fault or UpstreamGarbled("the answer is not HTTP")
-                failure.__cause__ = error
+                failure = fault or UpstreamGarbled("the answer is not HTTP")
         if self._fresh_head or call.phase == _HEAD:
             refusal = self._check_head(call, len(data))
             if call.phase == _HEAD:
@@ -860,7 +871,7 @@ class Http1Transport:
             call = await self._begin(self._pools[call.request.origin], call.request, fresh=True)
             await call.wait()
         if call.error is not None and call.phase == _HEAD:
-            raise call.error
+            raise call.given()
         return call
 
     async def close(self) -> None:

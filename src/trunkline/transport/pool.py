@@ -149,7 +149,10 @@ class Pool(Generic[C]):
             with contextlib.suppress(ValueError):
                 self.waiters.remove(entry)
         if isinstance(given, TrunklineError):
-            raise given
+            try:
+                raise given
+            finally:
+                del given, waiter, entry  # the frame is in the traceback
         return given
 
     def _give_back(self, given: C | TrunklineError | None) -> None:
@@ -233,7 +236,10 @@ async def _reach(addresses: list[tuple[socket.AddressFamily, tuple[object, ...]]
             raise
         else:
             return sock
-    raise failure
+    try:
+        raise failure
+    finally:
+        del failure  # the frame is in the traceback
 
 
 _CAUSES: tuple[tuple[type[Exception], str], ...] = (
