@@ -57,7 +57,7 @@ from trunkline.storage.keys import KeyRing
 from trunkline.storage.presets import PresetStore
 from trunkline.storage.shared import SharedFacts
 from trunkline.transport.demo import DemoTransport, Switch
-from trunkline.transport.http1 import Http1Transport
+from trunkline.transport.response import Http1Transport
 from trunkline.transport.proxy import Proxies
 from trunkline.transport.write_batching import WriteBatcher
 

@@ -28,7 +28,7 @@ from trunkline.server.http.protocol import Connection, Timekeeper
 from trunkline.settings import Settings, StorageSettings, parse
 from trunkline.storage.database import open_database
 from trunkline.transport.demo import DemoTransport, Switch
-from trunkline.transport.http1 import Http1Transport, default_ssl_context
+from trunkline.transport.response import Http1Transport, default_ssl_context
 
 KEY = "sk-test-0123456789abcdef"
 """The client's key."""

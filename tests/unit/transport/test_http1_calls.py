@@ -26,7 +26,7 @@ from trunkline.testing.scripted import (
     Sse,
     Status,
 )
-from trunkline.transport.http1 import Connection, Http1Transport, Limits
+from trunkline.transport.response import Connection, Http1Transport, Limits
 from trunkline.transport.pool import Pool
 
 HEADED = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"
@@ -480,7 +480,7 @@ async def test_a_connection_that_closes_before_it_is_used(monkeypatch: pytest.Mo
     async def closing(address: object, connection: Connection, *_: object) -> None:
         connection.eof_received()
 
-    monkeypatch.setattr("trunkline.transport.http1.connect", closing)
+    monkeypatch.setattr("trunkline.transport.response.connect", closing)
     async with transport(max_connections=1) as ours:
         for _ in range(2):
             with pytest.raises(UpstreamUnreachable, match="connection was closed"):

@@ -14,7 +14,7 @@ from upstream_kit import request, transport, until
 
 from trunkline.model.errors import TrunklineError, UpstreamTimeout, UpstreamUnreachable
 from trunkline.testing.scripted import Close, Hang, Rst, Script, ScriptedUpstream, Send, Status, Tunnel
-from trunkline.transport.http1 import default_ssl_context
+from trunkline.transport.response import default_ssl_context
 from trunkline.transport.pool import address_of, translated
 from trunkline.transport.proxy import Proxies, Proxy
 
