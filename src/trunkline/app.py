@@ -56,8 +56,8 @@ from trunkline.storage.journal import FileJournal
 from trunkline.storage.keys import KeyRing
 from trunkline.storage.presets import PresetStore
 from trunkline.storage.shared import SharedFacts
+from trunkline.transport.client import Http1Transport
 from trunkline.transport.demo import DemoTransport, Switch
-from trunkline.transport.response import Http1Transport
 from trunkline.transport.proxy import Proxies
 from trunkline.transport.write_batching import WriteBatcher
 
@@ -303,8 +303,8 @@ async def open_transport(
 ) -> AsyncGenerator[DirectTransport]:
     """The network and the demo provider, with proxies from the usual environment variables."""
     clock = clock or SystemClock()
-    at_end = None if batcher is None else batcher.send
-    network = Http1Transport(clock=clock, proxies=Proxies.from_environ(os.environ), at_end=at_end)
+    schedule_write = None if batcher is None else batcher.send
+    network = Http1Transport(clock=clock, proxies=Proxies.from_environ(os.environ), schedule_write=schedule_write)
     transport = Switch(network, DemoTransport(clock))
     try:
         yield transport

@@ -27,8 +27,9 @@ from trunkline.model.record import GenerationRecord
 from trunkline.server.http.protocol import Connection, Timekeeper
 from trunkline.settings import Settings, StorageSettings, parse
 from trunkline.storage.database import open_database
+from trunkline.transport.client import Http1Transport
 from trunkline.transport.demo import DemoTransport, Switch
-from trunkline.transport.response import Http1Transport, default_ssl_context
+from trunkline.transport.tls import default_ssl_context
 
 KEY = "sk-test-0123456789abcdef"
 """The client's key."""

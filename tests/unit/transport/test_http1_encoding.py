@@ -17,7 +17,7 @@ from upstream_kit import pair, pumped, request, until
 from trunkline.model.errors import UpstreamGarbled, UpstreamTruncated
 from trunkline.testing.scripted import Close, Hang, Replay, Send, Status, sliced
 from trunkline.transport.content_encoding import DECODERS, PIECE, Decoder, decoder_for
-from trunkline.transport.response import Limits
+from trunkline.transport.limits import Limits
 
 
 def raw_deflate(data: bytes) -> bytes:
