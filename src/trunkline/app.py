@@ -55,7 +55,7 @@ from trunkline.storage.idempotency import RENEW_S, IdempotencyStore
 from trunkline.storage.journal import FileJournal
 from trunkline.storage.keys import KeyRing
 from trunkline.storage.presets import PresetStore
-from trunkline.storage.shared import SharedFacts
+from trunkline.storage.shared_facts import SharedFacts
 from trunkline.transport.client import Http1Transport
 from trunkline.transport.demo import DemoTransport, Switch
 from trunkline.transport.proxy import Proxies
@@ -273,7 +273,7 @@ def engine_context(settings: Settings, catalog: Catalog, parts: Parts) -> Engine
         credentials=parts.credentials,
         monotonic=parts.clock.monotonic,
         draw=parts.draw,
-        tell=None if parts.shared is None else parts.shared.tell,
+        tell=None if parts.shared is None else parts.shared.publish,
     )
     secrets = [secret for credential in credentials for secret in credential.secrets]
     secrets += [key.secret for key in settings.keys]
@@ -434,7 +434,7 @@ async def share(shared: SharedFacts, state: State, parts: Parts) -> None:
         else:
             state.engine.router.learn(fact, age_s)
 
-    parts.credentials.tell = shared.tell
+    parts.credentials.tell = shared.publish
     state.sharing = lambda: shared.up
     parts.metrics.gauges.append(
         ("trunkline_shared_state_up", "1 while the shared state can be reached.", lambda: int(shared.up))

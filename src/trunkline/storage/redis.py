@@ -13,7 +13,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
 from trunkline.ports import CachedAnswer
-from trunkline.storage.shared import BLOCK_S, MOST_ENTRIES, PAGE, LogAway
+from trunkline.storage.fact_log import BLOCK_S, MAX_ENTRIES, PAGE, LogUnavailable
 
 CONNECT_S: Final = 2.0
 ANSWER_S: Final = BLOCK_S + 2.0
@@ -59,7 +59,7 @@ class RedisLog:
         """As the port's."""
         batch = self._redis.pipeline(transaction=True)
         for stream, data in entries:
-            batch.xadd(stream, {_FIELD: data}, maxlen=MOST_ENTRIES[stream], approximate=True)
+            batch.xadd(stream, {_FIELD: data}, maxlen=MAX_ENTRIES[stream], approximate=True)
         await self._do(batch.execute())
 
     async def read(self, after: Mapping[str, str], wait_s: float) -> list[tuple[str, str, bytes]]:
@@ -87,7 +87,7 @@ class RedisLog:
                 return await answer
         except (RedisError, OSError, TimeoutError) as error:
             # Its text may name the address.
-            raise LogAway(type(error).__name__) from None
+            raise LogUnavailable(type(error).__name__) from None
 
 
 class RedisAnswerCache:

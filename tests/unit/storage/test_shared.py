@@ -8,8 +8,9 @@ import msgspec
 import pytest
 
 from trunkline.model.facts import Attempted, Fact, Recovered, Rested, Stuck
-from trunkline.storage import shared
-from trunkline.storage.shared import LASTING, MOST_BYTES, PASSING, LogAway, SharedFacts
+from trunkline.storage import fact_log, fact_writer, shared_facts
+from trunkline.storage.fact_log import ATTEMPTS, FACTS, MAX_ENTRY_BYTES, LogUnavailable
+from trunkline.storage.shared_facts import SharedFacts
 
 FAILED = Attempted("acme/small@acme", "failed")
 STUCK = Stuck("00" * 16, "acme/small@acme", 600.0)
@@ -37,13 +38,13 @@ class Log:
         for stream, data in entries:
             self.entries.append((stream, f"{int(self.time * 1000)}-{len(self.entries)}", data))
         if self.unheard:
-            raise LogAway("TimeoutError")
+            raise LogUnavailable("TimeoutError")
 
     async def read(self, after: Mapping[str, str], wait_s: float) -> list[tuple[str, str, bytes]]:
         del wait_s
         await asyncio.sleep(0.002)
         self._check()
-        return [one for one in self.entries if _number(one[1]) > _number(after[one[0]])][: shared.PAGE]
+        return [one for one in self.entries if _number(one[1]) > _number(after[one[0]])][: fact_log.PAGE]
 
     async def trim(self, before: Mapping[str, str]) -> None:
         self._check()
@@ -54,7 +55,7 @@ class Log:
 
     def _check(self) -> None:
         if self.away:
-            raise LogAway("ConnectionError")
+            raise LogUnavailable("ConnectionError")
 
 
 def _number(id_: str) -> tuple[int, ...]:
@@ -89,15 +90,15 @@ class Replica:
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(shared, "FLUSH_S", 0.005)
-    monkeypatch.setattr(shared, "RETRY_MOST_S", 0.02)
+    monkeypatch.setattr(shared_facts, "FLUSH_S", 0.005)
+    monkeypatch.setattr(shared_facts, "MAX_RETRY_S", 0.02)
 
 
 async def told(log: Log, *facts: Fact) -> None:
     """Have a replica tell *facts* and go."""
     async with Replica(log, "before").open() as one:
         for fact in facts:
-            one.facts.tell(fact)
+            one.facts.publish(fact)
     assert one.facts.sent == len(facts)
 
 
@@ -106,7 +107,7 @@ async def test_others_learn_what_one_tells_and_it_does_not_hear_itself() -> None
     async with Replica(log, "a").open() as a, Replica(log, "b").open() as b:
         facts: list[Fact] = [FAILED, Recovered("x"), RESTED, STUCK]
         for fact in facts:
-            a.facts.tell(fact)
+            a.facts.publish(fact)
         learned = await b.learns(4)
         assert sorted(learned, key=repr) == sorted([(fact, 0.0) for fact in facts], key=repr)
         assert not a.learned
@@ -128,11 +129,11 @@ async def test_after_a_pause_attempts_that_are_over_are_not_learned() -> None:
     async with Replica(log, "a").open() as a, Replica(log, "b").open() as b:
         log.away = True
         await until(lambda: not a.facts.up and not b.facts.up)
-        a.facts.tell(FAILED)
-        a.facts.tell(RESTED)
-        a.facts.tell(STUCK)
+        a.facts.publish(FAILED)
+        a.facts.publish(RESTED)
+        a.facts.publish(STUCK)
         log.time += 31
-        a.facts.tell(Recovered("x"))
+        a.facts.publish(Recovered("x"))
         log.away = False
         learned = await b.learns(2)
         assert sorted(learned, key=repr) == [
@@ -146,28 +147,28 @@ async def test_what_is_appended_again_is_learned_once() -> None:
     log = Log()
     async with Replica(log, "a").open() as a, Replica(log, "b").open() as b:
         log.unheard = True
-        a.facts.tell(FAILED)
+        a.facts.publish(FAILED)
         await b.learns(1)
         assert not a.facts.up
         log.unheard = False
         log.time += 1
-        a.facts.tell(STUCK)
+        a.facts.publish(STUCK)
         assert [fact for fact, _ in await b.learns(2)] == [FAILED, STUCK]
-        assert len([one for one in log.entries if one[0] == PASSING]) > 1
+        assert len([one for one in log.entries if one[0] == ATTEMPTS]) > 1
         assert (a.facts.sent, a.facts.up) == (2, True)
 
 
 async def test_entries_are_bounded_and_so_is_what_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(shared, "MOST_WAITING", 5000)
+    monkeypatch.setattr(fact_writer, "MAX_WAITING", 5000)
     log = Log()
     async with Replica(log, "a").open() as a, Replica(log, "b").open() as b:
         for number in range(5010):
-            a.facts.tell(Stuck(f"{number:032x}", "acme/" + "x" * 100, 600.0))
+            a.facts.publish(Stuck(f"{number:032x}", "acme/" + "x" * 100, 600.0))
         log.time += 0.123
         learned = await b.learns(5000)
         assert len({fact.conversation for fact, _ in learned if isinstance(fact, Stuck)}) == 5000
         assert (a.facts.sent, a.facts.dropped) == (5000, 10)
-        assert max(len(data) for _, _, data in log.entries) <= MOST_BYTES
+        assert max(len(data) for _, _, data in log.entries) <= MAX_ENTRY_BYTES
 
 
 @pytest.mark.parametrize(
@@ -176,8 +177,8 @@ async def test_entries_are_bounded_and_so_is_what_waits(monkeypatch: pytest.Monk
 async def test_what_makes_no_sense_is_left_out(data: bytes) -> None:
     log = Log()
     async with Replica(log, "a").open() as a, Replica(log, "b").open() as b:
-        await log.append([(PASSING, data)])
-        a.facts.tell(FAILED)
+        await log.append([(ATTEMPTS, data)])
+        a.facts.publish(FAILED)
         assert await b.learns(1) == [(FAILED, 0.0)]
         assert b.facts.dropped == 1
         assert b.facts.up
@@ -221,7 +222,7 @@ async def test_what_is_too_old_is_trimmed() -> None:
     log = Log()
     async with Replica(log, "a").open():
         await until(lambda: bool(log.trimmed))
-    assert log.trimmed == [{PASSING: f"{int(UNIX - 300) * 1000}-0", LASTING: f"{int(UNIX - 12 * 3600) * 1000}-0"}]
+    assert log.trimmed == [{ATTEMPTS: f"{int(UNIX - 300) * 1000}-0", FACTS: f"{int(UNIX - 12 * 3600) * 1000}-0"}]
 
 
 async def test_it_says_once_that_the_log_has_gone_and_once_that_it_is_back(caplog: pytest.LogCaptureFixture) -> None:
@@ -247,7 +248,7 @@ async def test_it_ends_even_where_a_client_loses_a_cancellation() -> None:
                 return await super().read(after, wait_s)
             except asyncio.CancelledError:
                 self.lost += 1
-                raise LogAway("TimeoutError") from None
+                raise LogUnavailable("TimeoutError") from None
 
     log = Deaf()
     async with asyncio.timeout(5), Replica(log, "a").open() as a:
