@@ -14,7 +14,7 @@ from trunkline.providers.config import SUPPORTED_DIALECTS
 from trunkline.server.config import ServerSettings
 from trunkline.server.routes import INFERENCE
 from trunkline.settings import parse
-from trunkline.transport.demo import Wishes
+from trunkline.transport.demo_request import DemoOptions
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
@@ -136,7 +136,7 @@ def test_every_error_is_documented() -> None:
 def test_every_wish_of_the_demo_provider_has_its_row_and_an_example() -> None:
     page = text("docs/reference/demo.md")
     headings = " ".join(_HEADING.findall(page))
-    for wish in Wishes.__struct_fields__:
+    for wish in DemoOptions.__struct_fields__:
         assert f"| `{wish}` |" in page, wish
         assert f"`{wish}`" in headings, wish
         assert re.search(rf'"demo": {{[^}}]*"{wish}":', page), wish

@@ -21,7 +21,7 @@ from trunkline.storage.answer_cache import MemoryAnswerCache
 from trunkline.storage.flusher import Flusher
 from trunkline.storage.journal import FileJournal
 from trunkline.storage.keys import KeyRing
-from trunkline.storage.shared import SharedFacts
+from trunkline.storage.shared_facts import SharedFacts
 from trunkline.transport.write_batching import WriteBatcher
 
 

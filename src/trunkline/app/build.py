@@ -34,9 +34,9 @@ from trunkline.storage.idempotency import IdempotencyStore
 from trunkline.storage.journal import FileJournal
 from trunkline.storage.keys import KeyRing
 from trunkline.storage.presets import PresetStore
-from trunkline.storage.shared import SharedFacts
+from trunkline.storage.shared_facts import SharedFacts
+from trunkline.transport.client import Http1Transport
 from trunkline.transport.demo import DemoTransport, Switch
-from trunkline.transport.http1 import Http1Transport
 from trunkline.transport.proxy import Proxies
 from trunkline.transport.write_batching import WriteBatcher
 
@@ -47,8 +47,8 @@ async def open_transport(
 ) -> AsyncGenerator[DirectTransport]:
     """Open the network client and the demo provider, with proxies from the usual environment variables."""
     clock = clock or SystemClock()
-    at_end = None if batcher is None else batcher.send
-    network = Http1Transport(clock=clock, proxies=Proxies.from_environ(os.environ), at_end=at_end)
+    schedule_write = None if batcher is None else batcher.send
+    network = Http1Transport(clock=clock, proxies=Proxies.from_environ(os.environ), schedule_write=schedule_write)
     transport = Switch(network, DemoTransport(clock))
     try:
         yield transport

@@ -1,1 +1,1 @@
-"""What operators see: metrics."""
+"""Metrics for operators."""

@@ -1,7 +1,7 @@
-"""Counters as plain integers, put into Prometheus' form when somebody scrapes. Names: docs/metrics.md.
+"""Metrics: counters as plain integers, converted to the Prometheus text format by a scrape. Names: docs/metrics.md.
 
-Counting costs a dictionary look-up and an addition: no label objects, no locks, since one event loop counts and
-scrapes. Label values come from the configuration (models, providers) and from tables of ours (statuses, causes), never
+Counting is a dictionary look-up and an addition. It needs no label objects, and no locks since one event loop counts
+and scrapes. Label values come from the configuration (models, providers) and from our tables (statuses, causes), never
 from a request, so their number is bounded. prometheus_client is imported by the first scrape.
 """
 
@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from prometheus_client.registry import Collector
 
 FOLD = 32
-"""Generations that wait to be counted together: one after the other costs a third of each by itself."""
+"""Generations that are counted together: counting each by itself costs three times as much."""
 BUCKETS_MS = (25, 50, 100, 250, 500, 1000, 2500, 5000, 10_000, 30_000, 60_000, 120_000, 300_000)
-"""Upper bounds of first-token and total time, milliseconds."""
+"""Upper bounds of the histograms of first-token and total time, in milliseconds."""
 
 
 class _Times:
@@ -41,7 +41,7 @@ class _Times:
 
 
 class _Row:
-    """What is counted for one (model, provider)."""
+    """The counters of one model and provider."""
 
     __slots__ = ("completion", "cost", "first_token", "prompt", "statuses", "total")
 
@@ -55,12 +55,15 @@ class _Row:
 
 
 class Metrics:
-    """All counters of one process. `gauges` and `counters` are asked when somebody scrapes: name, help, value."""
+    """All metrics of one process.
+
+    `gauges` and `counters` are further metrics: name, help, and a function that a scrape calls for the value.
+    """
 
     def __init__(self) -> None:
         self._rows: dict[tuple[str, str], _Row] = {}
-        self._done: list[GenerationRecord] = []
-        """Not counted yet."""
+        self._waiting: list[GenerationRecord] = []
+        """Finished generations that are not counted yet."""
         self._upstream_errors: dict[tuple[str, str], int] = {}
         self._refused: dict[str, int] = {}
         self._looked_up = {"hit": 0, "miss": 0}
@@ -70,12 +73,12 @@ class Metrics:
 
     def generation(self, done: GenerationRecord) -> None:
         """Count one finished generation."""
-        self._done.append(done)
-        if len(self._done) >= FOLD:
-            self._fold()
+        self._waiting.append(done)
+        if len(self._waiting) >= FOLD:
+            self._count_waiting()
 
-    def _fold(self) -> None:
-        waiting, self._done = self._done, []
+    def _count_waiting(self) -> None:
+        waiting, self._waiting = self._waiting, []
         for done in waiting:
             self._count(done)
 
@@ -98,15 +101,15 @@ class Metrics:
         self._upstream_errors[key] = self._upstream_errors.get(key, 0) + 1
 
     def refused(self, error_type: str) -> None:
-        """Count one request that was not accepted."""
+        """Count one request that was refused with *error_type*."""
         self._refused[error_type] = self._refused.get(error_type, 0) + 1
 
     def looked_up(self, *, hit: bool) -> None:
-        """Count one request that asked the response cache."""
+        """Count one look-up in the response cache."""
         self._looked_up["hit" if hit else "miss"] += 1
 
     def text(self) -> bytes:
-        """Everything, in the text format."""
+        """Return all metrics in the Prometheus text format."""
         from prometheus_client import CollectorRegistry, generate_latest
 
         registry = CollectorRegistry(auto_describe=False)
@@ -117,7 +120,7 @@ class Metrics:
         """Yield every metric; `prometheus_client` calls it at a scrape."""
         from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 
-        self._fold()
+        self._count_waiting()
         labels = ["model", "provider"]
         requests = CounterMetricFamily("trunkline_requests", "Generations by outcome.", labels=[*labels, "status"])
         tokens = CounterMetricFamily("trunkline_tokens", "Tokens by direction.", labels=[*labels, "direction"])

@@ -1,4 +1,4 @@
-"""What is kept: keys, presets, finished generations, what was spent. The usage journal stands before the database."""
+"""Storage of keys, presets, finished generations and spending: the usage journal, then the database."""
 
 from trunkline.storage.database import Database, DatabaseUnusable, open_database
 from trunkline.storage.flusher import Flusher

@@ -1,4 +1,4 @@
-"""Answers that are kept for a while in this process: the port `AnswerCache`, bounded in bytes and in number."""
+"""The port `AnswerCache` in the memory of this process, bounded in bytes and in number of responses."""
 
 from collections import OrderedDict
 from collections.abc import Callable
@@ -7,9 +7,9 @@ from typing import NamedTuple
 from trunkline.ports import CachedAnswer
 
 OVERHEAD_BYTES = 512
-"""What an entry takes beside its key and value, roughly."""
+"""Bytes of memory for an entry beside its key and value, about."""
 SWEEP_S = 60.0
-"""How often what has expired is thrown away, where nothing else touches it."""
+"""Seconds between two removals of expired entries that nobody asks for."""
 
 
 class _Entry(NamedTuple):
@@ -18,28 +18,35 @@ class _Entry(NamedTuple):
 
 
 class MemoryAnswerCache:
-    """The least recently used entries go where there is no room. Time is *monotonic*, seconds that only grow."""
+    """A cache that removes the least recently used entries when it is full."""
 
     def __init__(self, monotonic: Callable[[], float], *, max_bytes: int, max_answers: int) -> None:
+        """An empty cache.
+
+        Args:
+            monotonic: returns seconds that only grow.
+            max_bytes: of all entries, as `size` counts them; 0 keeps nothing.
+            max_answers: number of entries; 0 keeps nothing.
+        """
         self._monotonic = monotonic
         self._max_bytes = max_bytes
         self._max_answers = max_answers
         self._entries: OrderedDict[bytes, _Entry] = OrderedDict()
         self._swept = monotonic()
         self.size = 0
-        """Bytes of all entries, with what they take beside their keys and values."""
+        """Bytes of all entries, `OVERHEAD_BYTES` for each included."""
 
     def __len__(self) -> int:
-        """How many entries there are; some may have expired."""
+        """Return the number of entries. Some may have expired."""
         return len(self._entries)
 
     @property
     def keeps(self) -> bool:
-        """Whether there is room for anything."""
+        """Whether the bounds allow any entry."""
         return self._max_bytes > 0 and self._max_answers > 0
 
     def limit(self, *, max_bytes: int, max_answers: int) -> None:
-        """Keep no more than this from now on."""
+        """Change the bounds. Entries above them are removed."""
         self._max_bytes, self._max_answers = max_bytes, max_answers
         self._shrink()
 
@@ -48,15 +55,15 @@ class MemoryAnswerCache:
         entry = self._entries.get(key)
         if entry is None:
             return None
-        left_s = entry.expires - self._monotonic()
-        if left_s <= 0:
+        remaining_s = entry.expires - self._monotonic()
+        if remaining_s <= 0:
             self._drop(key)
             return None
         self._entries.move_to_end(key)
-        return CachedAnswer(entry.value, left_s)
+        return CachedAnswer(entry.value, remaining_s)
 
     async def put(self, key: bytes, value: bytes, ttl_s: float) -> None:
-        """As `AnswerCache.put`. What is larger than the whole cache is not kept, and pushes nothing out."""
+        """As `AnswerCache.put`. A value larger than the whole cache is not stored and removes no other entry."""
         self._drop(key)
         if self._max_answers < 1 or _size(key, value) > self._max_bytes:
             return

@@ -1,4 +1,4 @@
-"""Moves the journal to the database, in the background."""
+"""Moves records from the journal to the database in the background."""
 
 import asyncio
 import logging
@@ -14,14 +14,17 @@ from trunkline.storage.insertion import Inserter
 from trunkline.storage.journal import DATA, FileJournal, Row, claim, read_rows
 
 BATCH: Final = 1000
-"""Rows of one transaction: some 15 ms of the database's thread."""
+"""Rows of one transaction: about 15 ms of the database's thread."""
 
 INTERVAL_S: Final = 0.1
+"""Seconds between two flushes, and the first pause after an error."""
 SYNC_S: Final = 1.0
+"""Seconds between two syncs of the journal's files to the disk."""
 MAX_BACKOFF_S: Final = 5.0
+"""Longest pause in seconds while the database fails."""
 
 _REFUSED: Final = (DataError, OverflowError, UnicodeError)
-"""What a database says to a row that it will never take."""
+"""Errors for a row that the database will never accept."""
 
 _log = logging.getLogger(__name__)
 _T = TypeVar("_T")
@@ -30,10 +33,11 @@ _T = TypeVar("_T")
 class Flusher:
     """Keeps the database about 100 ms behind the journal.
 
-    Started after the journal is open, stopped before it is closed.
-    `failing` is True while the database does not take what it is given; the journal goes on meanwhile, and the flusher
-    tries again after 0.1 s, doubling to 5 s. `lock` is held while a batch is on its way: whoever holds it sees the
-    database and the journal's `unflushed` at one moment.
+    Start it after the journal is open, and stop it before the journal is closed.
+
+    `failing` is True while the database refuses or fails. The journal continues meanwhile, and the flusher tries again
+    after 0.1 s, doubling up to 5 s. `lock` is held while a batch is written: whoever holds it sees the database
+    and the journal's `unflushed` at one moment.
     """
 
     def __init__(self, database: Database, journal: FileJournal, *, interval_s: float = INTERVAL_S) -> None:
@@ -47,10 +51,10 @@ class Flusher:
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
-        """Take over what dead processes left, then begin to flush.
+        """Insert the records that dead processes left, then begin to flush.
 
         Raises:
-            SQLAlchemyError: the database does not take it; it stays where it is.
+            SQLAlchemyError: the database failed. The records stay in their segments.
         """
         await self.replay()
         self._journal.on_pending = self._wake.set
@@ -59,7 +63,7 @@ class Flusher:
         self._tasks = [asyncio.create_task(self._flush_forever()), asyncio.create_task(self._sync_forever())]
 
     async def stop(self) -> None:
-        """Flush what is left. Where the database does not take it, it stays in the journal for the next start."""
+        """Flush the remaining records. Where the database fails, they stay in the journal for the next start."""
         self._stopping.set()
         self._wake.set()
         await asyncio.gather(*self._tasks)
@@ -68,25 +72,25 @@ class Flusher:
             while self._journal.pending or self._journal.spilled() is not None:
                 await self.flush()
         except (SQLAlchemyError, OSError) as error:
-            _log.warning("records stay in the journal: %s", _name(error))
+            _log.warning("records stay in the journal: %s", _error_name(error))
 
     async def flush(self) -> int:
-        """Move what the journal holds at this moment; the number of new rows in the database.
+        """Move the records that are in the journal now. Return the number of new rows in the database.
 
         Raises:
-            SQLAlchemyError, OSError: the rest stays in the journal.
+            SQLAlchemyError, OSError: the records that were not moved stay in the journal.
         """
         count = 0
-        # What comes in meanwhile waits for the next round: one by one it would cost ten times as much.
-        left = self._journal.pending
-        while left > 0:
+        # Records that arrive meanwhile wait for the next flush: single rows would cost ten times as much.
+        remaining = self._journal.pending
+        while remaining > 0:
             async with self.lock:
-                rows = self._journal.batch(min(BATCH, left))
+                rows = self._journal.batch(min(BATCH, remaining))
                 if not rows:
                     break
                 count += await self._insert(rows)
                 self._journal.stored(rows)
-                left -= len(rows)
+                remaining -= len(rows)
         while (segment := self._journal.spilled()) is not None:
             async with self.lock:
                 new, _ = await self._read_back(segment.path)
@@ -95,9 +99,9 @@ class Flusher:
         return count
 
     async def replay(self) -> int:
-        """Insert what dead processes left in their segments and delete those; the number of new rows.
+        """Insert the records in the segments of dead processes, and delete the segments. Return the number of new rows.
 
-        A segment with lines that are no records is kept as `.bad` after the others were taken.
+        A segment with lines that are not records is renamed to `.bad` after its records were inserted.
         """
         count = 0
         segments = claim(self._journal.folder, self._journal.paths())
@@ -105,7 +109,7 @@ class Flusher:
             try:
                 new, unreadable = await self._read_back(segment.path)
             except OSError as error:
-                _log.warning("cannot read the journal segment %s: %s", segment.path.name, _name(error))
+                _log.warning("cannot read the journal segment %s: %s", segment.path.name, _error_name(error))
                 segment.release()
                 continue
             except BaseException:
@@ -116,13 +120,13 @@ class Flusher:
             try:
                 segment.finish(readable=not unreadable)
             except OSError as error:
-                # It will be read again at the next start, which changes nothing.
-                _log.warning("cannot clear the journal segment %s: %s", segment.path.name, _name(error))
+                # The next start reads it again, which inserts nothing.
+                _log.warning("cannot clear the journal segment %s: %s", segment.path.name, _error_name(error))
             count += new
         return count
 
     async def _read_back(self, path: Path) -> tuple[int, int]:
-        """Insert the records of the file at *path*; how many were new, and how many lines were no records."""
+        """Insert the records of the file *path*. Return how many were new, and how many lines were not records."""
         count = unreadable = 0
         batches = read_rows(path, BATCH)
         while (batch := await asyncio.to_thread(_next, batches)) is not None:
@@ -138,9 +142,9 @@ class Flusher:
             if len(rows) > 1:
                 middle = len(rows) // 2
                 return await self._insert(rows[:middle], new=False) + await self._insert(rows[middle:], new=False)
-            # It would hold up all that come after it.
-            _log.error("the database refuses generation %s (%s), kept in refused.bad", rows[0][0], _name(error))
-            await asyncio.to_thread(_keep_aside, self._journal.folder, rows[0])
+            # Otherwise the row would block all rows after it.
+            _log.error("the database refuses generation %s (%s), kept in refused.bad", rows[0][0], _error_name(error))
+            await asyncio.to_thread(_store_refused, self._journal.folder, rows[0])
             return 0
 
     async def _flush_forever(self) -> None:
@@ -151,9 +155,9 @@ class Flusher:
             self._wake.clear()
             try:
                 await self.flush()
-            except Exception as error:  # noqa: BLE001 - whatever a driver raises, records must go on arriving
+            except Exception as error:  # noqa: BLE001 - whatever the driver raises, the flusher must continue
                 if not self.failing:
-                    _log.warning("the database does not take records, the journal keeps them: %s", _name(error))
+                    _log.warning("the database does not take records, the journal keeps them: %s", _error_name(error))
                 self.failing = True
                 backoff_s = min(backoff_s * 2, MAX_BACKOFF_S)
                 self._wake.set()
@@ -172,10 +176,10 @@ class Flusher:
             try:
                 await asyncio.to_thread(_sync, self._journal.unsynced())
             except OSError as error:
-                _log.warning("cannot sync the journal: %s", _name(error))
+                _log.warning("cannot sync the journal: %s", _error_name(error))
 
     async def _sleep(self, seconds: float) -> None:
-        """Wait *seconds*, or until `stop`."""
+        """Wait for *seconds*, or until `stop` is called."""
         try:
             async with asyncio.timeout(seconds):
                 await self._stopping.wait()
@@ -196,12 +200,12 @@ def _sync(handles: list[int]) -> None:
             os.close(handle)
 
 
-def _keep_aside(folder: Path, row: Row) -> None:
+def _store_refused(folder: Path, row: Row) -> None:
     with (folder / "refused.bad").open("a", encoding="utf-8") as file:
         file.write(f"{row[DATA]}\n")
 
 
-def _name(error: Exception) -> str:
-    """The kind of *error*. Its text could show what was to be stored."""
+def _error_name(error: Exception) -> str:
+    """Return the class name of *error*. Its text could contain the values that were to be stored."""
     cause = getattr(error, "orig", None) or error
     return type(cause).__name__

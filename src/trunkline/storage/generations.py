@@ -1,4 +1,4 @@
-"""Finished generations, to read: one by its id, and what keys spent."""
+"""Reading of finished generations by id, and of the spending of keys."""
 
 import asyncio
 from collections.abc import Collection
@@ -21,13 +21,13 @@ from trunkline.storage.tables import GENERATIONS, KEY_SPEND
 
 _MILLION: Final = 10**6
 _PAUSES_S: Final = (0.02, 0.05, 0.1, 0.2, 0.3, 0.4)
-"""Between looks for a generation that another worker may still have in its journal; 1.07 s together."""
+"""Seconds between two look-ups of a generation that may still be in the journal of another process; 1.07 s in all."""
 
 _decoder = msgspec.json.Decoder(GenerationRecord)
 
 
 class Spend(msgspec.Struct, frozen=True, kw_only=True):
-    """What a key spent, in pico-dollars: ever, today, since Monday, since the first of the month. Periods are UTC."""
+    """Spending of a key in pico-dollars: in total, today, since Monday, since the first of the month, in UTC."""
 
     total: Pico = 0
     daily: Pico = 0
@@ -36,11 +36,7 @@ class Spend(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class GenerationStore:
-    """Generations of the database and of this process's journal, as one (port `Generations`).
-
-    *flusher* may be None where nothing is flushed: in commands. *siblings* says that other processes write to the same
-    database, so that one which is not found may yet arrive.
-    """
+    """Generations of the database and of this process's journal together (port `Generations`)."""
 
     def __init__(
         self,
@@ -51,6 +47,15 @@ class GenerationStore:
         flusher: Flusher | None = None,
         siblings: bool = False,
     ) -> None:
+        """A store over an open database.
+
+        Args:
+            database: closed by the caller.
+            clock: for the periods of `spend`.
+            journal: this process's journal; None in commands that record nothing.
+            flusher: the flusher of *journal*; None where nothing is flushed.
+            siblings: other processes write to the same database, so a generation that is missing can arrive later.
+        """
         self._database = database
         self._clock = clock
         self._journal = journal
@@ -58,7 +63,7 @@ class GenerationStore:
         self._pauses_s = _PAUSES_S if siblings else ()
 
     async def find(self, generation_id: str) -> GenerationRecord | None:
-        """The record, at once after the answer ended; None where there is none.
+        """Return the record, as soon as the response has ended; None where there is none.
 
         With siblings, None takes about a second.
         """
@@ -75,17 +80,17 @@ class GenerationStore:
         return None
 
     async def count(self) -> int:
-        """How many generations the database has."""
+        """Return the number of generations in the database."""
         async with self._database.read() as connection:
             return await connection.scalar(select(func.count()).select_from(GENERATIONS)) or 0
 
     async def spend_by_key(self, key_ids: Collection[str] | None = None) -> dict[str, Pico]:
-        """What the database says each key has spent ever, by key id; *key_ids* None is all keys.
+        """Return the total spending in pico-dollars by key id, from the database alone.
 
-        Each of *key_ids* is in the result; without them, only keys that have been used.
+        *key_ids* None means all keys that have been used. Otherwise the result has each of *key_ids*, with 0 if unused.
         """
         cost = KEY_SPEND.c.cost_pico
-        # In two parts: SQLite gives up on a sum that does not fit 64 bits.
+        # In two parts, because SQLite fails on a sum that does not fit into 64 bits.
         query = select(KEY_SPEND.c.key_id, func.sum(cost // _MILLION), func.sum(cost % _MILLION))
         if key_ids is not None:
             query = query.where(KEY_SPEND.c.key_id.in_(list(key_ids)))
@@ -95,14 +100,14 @@ class GenerationStore:
         return found if key_ids is None else {key_id: found.get(key_id, 0) for key_id in key_ids}
 
     async def spend(self, key_id: str) -> Spend:
-        """What the key has spent, records of this process that are not in the database yet included."""
+        """Return the key's spending, including records of this process that are not in the database yet."""
         today = datetime.fromtimestamp(self._clock.now(), UTC).date()
         since = {
             "daily": today.isoformat(),
             "weekly": (today - timedelta(days=today.weekday())).isoformat(),
             "monthly": today.replace(day=1).isoformat(),
         }
-        async with self._still():
+        async with self._flush_lock():
             async with self._database.read() as connection:
                 query = select(KEY_SPEND.c.day, KEY_SPEND.c.cost_pico).where(KEY_SPEND.c.key_id == key_id)
                 days: list[tuple[str, Pico]] = [(date, cost) for date, cost in await connection.execute(query)]
@@ -114,11 +119,11 @@ class GenerationStore:
         )
 
     async def refresh(self, budgets: Budgets, key_ids: Collection[str] | None = None) -> None:
-        """Tell *budgets* what all processes have spent: for *key_ids*, or for all keys. Cheap for few keys."""
-        async with self._still():
+        """Update *budgets* with the spending of all processes, for *key_ids* or for all keys. Cheap for few keys."""
+        async with self._flush_lock():
             totals = await self.spend_by_key(key_ids)
             budgets.replace_settled(totals, self._journal.unflushed if self._journal is not None else {})
 
-    def _still(self) -> AbstractAsyncContextManager[Any]:
-        """While it is held, nothing moves from the journal to the database."""
+    def _flush_lock(self) -> AbstractAsyncContextManager[Any]:
+        """Return a lock. While it is held, no record moves from the journal to the database."""
         return nullcontext() if self._flusher is None else self._flusher.lock

@@ -1,9 +1,9 @@
-"""First answers, kept for their `Idempotency-Key`: of requests with one key, one does the work.
+"""Responses stored for their `Idempotency-Key`: of the requests with one key, one is carried out.
 
-An entry begins as `running`, with a lease that its process renews. A process that dies renews nothing, so its entries
-are free again within `LEASE_S`. Within one process the lease does not matter: what runs is known. An entry that
-is `done` holds the answer for `KEPT_S`. Who writes an entry names the generation that it was begun with, so one
-whose lease was lost changes nothing.
+An entry begins in the state `running`, with a lease that its process renews. A process that dies renews nothing, so its
+entries are free again within `LEASE_S`. Within one process the lease does not matter, because the process knows which
+requests run. An entry in the state `done` keeps the response for `KEPT_S`. Every change of an entry names the
+generation that began it, so a request that has lost its lease changes nothing.
 
 Source: reliability §1 (Stripe), §6, C12.
 """
@@ -17,31 +17,31 @@ from trunkline.storage.database import Database, upsert
 from trunkline.storage.tables import IDEMPOTENCY
 
 KEPT_S: Final = 24 * 3600.0
-"""How long an answer is replayed. Source: Stripe, "Idempotent requests"."""
+"""Seconds for which a response is replayed. Source: Stripe, "Idempotent requests"."""
 LEASE_S: Final = 20.0
-"""How long an entry outlives the process that runs it. Two renewals may fail, each after the 5 s of a busy database."""
+"""Seconds for which an entry outlives its process. Two renewals may fail, each after the 5 s of a busy database."""
 RENEW_S: Final = 5.0
-"""How often leases are renewed."""
+"""Seconds between two renewals of leases."""
 _SWEPT: Final = 200
-"""Rows deleted by one transaction: each may hold megabytes, and nobody else writes meanwhile."""
+"""Rows that one transaction deletes. Each may contain megabytes, and no other transaction writes meanwhile."""
 
 
 class Fresh(Struct, frozen=True):
-    """Nobody has: do the work, then `finish` or `drop` it."""
+    """No other request has the key. The caller carries its request out, then calls `finish` or `drop`."""
 
 
 class Running(Struct, frozen=True):
-    """The first request is under way, since *created* (Unix seconds)."""
+    """The first request with the key is running since `created` (Unix seconds)."""
 
     created: float
 
 
 class Mismatch(Struct, frozen=True):
-    """The key stands for another request."""
+    """The key was used with another request."""
 
 
 class Replay(Struct, frozen=True, kw_only=True):
-    """The first answer."""
+    """The response to the first request."""
 
     status: int
     content_type: str
@@ -50,7 +50,7 @@ class Replay(Struct, frozen=True, kw_only=True):
 
 
 class Entry(Struct, frozen=True):
-    """Which answer: of the API key `key_id` under `idem_key`, begun by generation `generation_id`."""
+    """Names an entry: the API key `key_id`, its idempotency key `idem_key`, the generation that began it."""
 
     key_id: str
     idem_key: str
@@ -63,14 +63,17 @@ class IdempotencyStore:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._running: dict[tuple[str, str], tuple[Entry, str, float]] = {}
-        """What this process runs: the entry, its body's hash and when it began."""
+        """Requests of this process, by API key and idempotency key: entry, hash of the body, time of the begin."""
 
     async def begin(self, entry: Entry, body_hash: str, now: float) -> Fresh | Running | Replay | Mismatch:
-        """Take *entry*, or say what is there. Of callers at once, in whatever process, one gets `Fresh`."""
+        """Create *entry*, or return the state of the existing one.
+
+        Of several callers at the same time, in any processes, one gets `Fresh`.
+        """
         name = (entry.key_id, entry.idem_key)
-        mine = self._running.get(name)
-        if mine is not None:
-            return Running(mine[2]) if mine[1] == body_hash else Mismatch()
+        own = self._running.get(name)
+        if own is not None:
+            return Running(own[2]) if own[1] == body_hash else Mismatch()
         found = await self._begin(entry, body_hash, now)
         if isinstance(found, Fresh):
             self._running[name] = (entry, body_hash, now)
@@ -87,7 +90,7 @@ class IdempotencyStore:
             "created": now,
             "expires": now + LEASE_S,
         }
-        taken = (
+        statement = (
             upsert(self._database.dialect, IDEMPOTENCY)
             .values(key_id=entry.key_id, idem_key=entry.idem_key, **values)
             .on_conflict_do_update(
@@ -96,9 +99,9 @@ class IdempotencyStore:
             .returning(IDEMPOTENCY.c.generation_id)
         )
         async with self._database.write() as connection:
-            if await connection.scalar(taken) is not None:
+            if await connection.scalar(statement) is not None:
                 return Fresh()
-            row = (await connection.execute(select(IDEMPOTENCY).where(_of(entry)))).mappings().one()
+            row = (await connection.execute(select(IDEMPOTENCY).where(_matches(entry)))).mappings().one()
         if row["body_hash"] != body_hash:
             return Mismatch()
         if row["state"] == "running":
@@ -111,40 +114,40 @@ class IdempotencyStore:
         )
 
     async def finish(self, entry: Entry, *, status: int, content_type: str, body: bytes, now: float) -> None:
-        """Keep the answer of *entry* for `KEPT_S`, or, where another one holds the key by now, nothing."""
+        """Store the response of *entry* for `KEPT_S`; nothing where another request has the key by now."""
         done = {"state": "done", "status": status, "content_type": content_type, "body": body, "expires": now + KEPT_S}
         try:
             async with self._database.write() as connection:
-                await connection.execute(update(IDEMPOTENCY).where(_held(entry)).values(done))
+                await connection.execute(update(IDEMPOTENCY).where(_runs(entry)).values(done))
         finally:
             self._forget(entry)
 
     async def drop(self, entry: Entry) -> None:
-        """Forget *entry*: the next request with its key does the work."""
+        """Delete *entry*. The next request with its key is carried out."""
         try:
             async with self._database.write() as connection:
-                await connection.execute(delete(IDEMPOTENCY).where(_held(entry)))
+                await connection.execute(delete(IDEMPOTENCY).where(_runs(entry)))
         finally:
             self._forget(entry)
 
     def _forget(self, entry: Entry) -> None:
-        """*entry* does not run here, or no longer."""
+        """Remove *entry* from the running ones."""
         name = (entry.key_id, entry.idem_key)
-        mine = self._running.get(name)
-        if mine is not None and mine[0] == entry:
+        own = self._running.get(name)
+        if own is not None and own[0] == entry:
             del self._running[name]
 
     async def renew(self, now: float) -> None:
-        """Renew the leases of what runs here. Call it every `RENEW_S`."""
+        """Renew the leases of the requests that run in this process. Call it every `RENEW_S`."""
         running = [entry for entry, _, _ in self._running.values()]
         if not running:
             return
         async with self._database.write() as connection:
             for entry in running:
-                await connection.execute(update(IDEMPOTENCY).where(_held(entry)).values(expires=now + LEASE_S))
+                await connection.execute(update(IDEMPOTENCY).where(_runs(entry)).values(expires=now + LEASE_S))
 
     async def sweep(self, now: float) -> int:
-        """Delete what has expired; the number of entries."""
+        """Delete expired entries. Return their number."""
         count = 0
         name = tuple_(IDEMPOTENCY.c.key_id, IDEMPOTENCY.c.idem_key)
         old = select(IDEMPOTENCY.c.key_id, IDEMPOTENCY.c.idem_key).where(IDEMPOTENCY.c.expires <= now).limit(_SWEPT)
@@ -156,11 +159,11 @@ class IdempotencyStore:
                 return count
 
 
-def _of(entry: Entry) -> Any:
+def _matches(entry: Entry) -> Any:
     return and_(IDEMPOTENCY.c.key_id == entry.key_id, IDEMPOTENCY.c.idem_key == entry.idem_key)
 
 
-def _held(entry: Entry) -> Any:
-    """The row, as long as it is still *entry*'s."""
-    mine = IDEMPOTENCY.c.generation_id == entry.generation_id
-    return and_(_of(entry), mine, IDEMPOTENCY.c.state == "running")
+def _runs(entry: Entry) -> Any:
+    """Match the row while it belongs to *entry* and runs."""
+    own = IDEMPOTENCY.c.generation_id == entry.generation_id
+    return and_(_matches(entry), own, IDEMPOTENCY.c.state == "running")

@@ -1,10 +1,9 @@
-"""Batches of generations into the database, each id once.
+"""Insertion of generations into the database in batches, each id once.
 
-A batch is one transaction: the rows, and what they add to `key_spend`. Rows go in by statements of 250, 50, 10 and 1
-rows rather than by `executemany`, which gives the interpreter lock up twice per row: beside a busy event loop that is
-milliseconds each. For the same reason a batch for SQLite is written in one go, in a thread: each statement that is
-awaited is two hops between threads. The statements are made by SQLAlchemy once; the values pass it by as bound
-parameters.
+A batch is one transaction: the rows, and their sums in `key_spend`. Rows are inserted by statements of 250, 50, 10 and
+1 rows. `executemany` would release the interpreter lock twice per row, which costs milliseconds each time beside a busy
+event loop. For the same reason a batch for SQLite is written in one call, in a thread: each awaited statement is two
+hops between threads. SQLAlchemy makes the statements once. The values are bound parameters that it does not process.
 """
 
 import asyncio
@@ -27,7 +26,7 @@ from trunkline.storage.tables import GENERATIONS, KEY_SPEND
 _SIZES: Final = (250, 50, 10, 1)
 _COUNTS: Final = ("cost_pico", "requests", "prompt_tokens", "completion_tokens")
 _RACES: Final = 3
-"""Tries where another process inserts the same ids at the same time, which only a replay meets."""
+"""Retries where another process inserts the same ids at the same time. It can happen in a replay only."""
 
 
 class Inserter:
@@ -40,9 +39,9 @@ class Inserter:
         self._spend = _spend(dialect.name)
 
     async def insert(self, rows: Sequence[Row]) -> int:
-        """Store *rows*; those whose id is there already change nothing. The number of rows that were new.
+        """Insert *rows*, durably. Return how many were new; a row whose id exists changes nothing.
 
-        Durable when it returns. Raises what SQLAlchemy raises; nothing of the batch is stored then.
+        Raises the errors of SQLAlchemy. Nothing of the batch is stored then.
         """
         try:
             return await self._run(self._write, rows)
@@ -50,20 +49,20 @@ class Inserter:
             return await self.insert_new(rows)
 
     async def insert_new(self, rows: Sequence[Row]) -> int:
-        """As `insert`, where some ids are likely to be there: it looks first."""
-        for left in range(_RACES, -1, -1):
+        """As `insert`, for rows some of which probably exist: it looks up the ids first."""
+        for remaining in range(_RACES, -1, -1):
             try:
                 return await self._run(self._write_new, rows)
             except IntegrityError:
-                if not left:
+                if not remaining:
                     raise
         raise AssertionError("unreachable")
 
     async def _run(self, write: Callable[[Connection, Sequence[Row]], int], rows: Sequence[Row]) -> int:
-        """*write* in a transaction."""
+        """Call *write* in a transaction."""
         bulk = self._database.bulk
         if bulk is not None:
-            return await asyncio.to_thread(_in_one, bulk, write, rows)
+            return await asyncio.to_thread(_write_in_thread, bulk, write, rows)
         async with self._database.write() as connection:
             return await connection.run_sync(write, rows)
 
@@ -75,7 +74,7 @@ class Inserter:
                 connection.exec_driver_sql(self._inserts[size], values)
                 begin += size
         if rows:
-            connection.execute(self._spend, _spending(rows))
+            connection.execute(self._spend, _sums_by_day(rows))
         return len(rows)
 
     def _write_new(self, connection: Connection, rows: Sequence[Row]) -> int:
@@ -85,38 +84,38 @@ class Inserter:
         return self._write(connection, [row for name, row in unique.items() if name not in known])
 
 
-def _in_one(engine: Engine, write: Callable[[Connection, Sequence[Row]], int], rows: Sequence[Row]) -> int:
+def _write_in_thread(engine: Engine, write: Callable[[Connection, Sequence[Row]], int], rows: Sequence[Row]) -> int:
     with engine.begin() as connection:
         return write(connection, rows)
 
 
 @lru_cache(maxsize=4)
 def _inserts(driver: str) -> dict[int, str]:
-    """For each of `_SIZES` the text that inserts so many, for `dialect.driver`; making them takes 30 ms."""
+    """Return the SQL that inserts so many rows, for each of `_SIZES`; *driver* is `dialect.driver`. It takes 30 ms."""
     dialect = registry.load(driver)()
     return {size: _insert(dialect, size) for size in _SIZES}
 
 
 def _insert(dialect: Dialect, size: int) -> str:
-    """The text that inserts *size* rows, its parameters in the order of the columns, row after row."""
+    """Return the SQL that inserts *size* rows. Its parameters are in the order of the columns, row after row."""
     names = GENERATIONS.c.keys()
     return str(insert(GENERATIONS).values([dict.fromkeys(names) for _ in range(size)]).compile(dialect=dialect))
 
 
 def _spend(dialect: str) -> Any:
-    """The statement that adds to a key's day."""
+    """Return the statement that adds to the row of a key and a day."""
     statement = upsert(dialect, KEY_SPEND)
     sums = {name: _capped(KEY_SPEND.c[name], statement.excluded[name]) for name in _COUNTS}
     return statement.on_conflict_do_update(index_elements=["key_id", "day"], set_=sums)
 
 
 def _capped(old: Column[Any], more: ColumnElement[Any]) -> ColumnElement[Any]:
-    """The sum, or the most that 64 bits hold: SQLite would go over to floating point without a word."""
+    """Return the sum, at most `MAX_PICO`: above 64 bits, SQLite would silently change to floating point."""
     return case((old > MAX_PICO - more, MAX_PICO), else_=old + more)
 
 
-def _spending(rows: Sequence[Row]) -> list[dict[str, Any]]:
-    """What *rows* add to `key_spend`: one entry for each key and day."""
+def _sums_by_day(rows: Sequence[Row]) -> list[dict[str, Any]]:
+    """Return the sums of *rows* for `key_spend`, one entry for each key and day."""
     sums: dict[tuple[str, str], list[int]] = {}
     for _, created, key_id, _, _, _, cost, prompt, completion, _ in rows:
         name = (key_id, day(created))
@@ -134,13 +133,13 @@ def _spending(rows: Sequence[Row]) -> list[dict[str, Any]]:
             "day": date,
             **{name: min(sum_, MAX_PICO) for name, sum_ in zip(_COUNTS, entry, strict=True)},
         }
-        # In one order for all, so that two processes do not wait for each other's rows.
+        # Every process uses this order, so that two of them do not wait for each other's rows.
         for (key_id, date), entry in sorted(sums.items())
     ]
 
 
 def day(moment: float) -> str:
-    """The UTC day of *moment* (Unix seconds) as `YYYY-MM-DD`."""
+    """Return the UTC day of *moment* (Unix seconds) as `YYYY-MM-DD`."""
     return _date(int(moment // 86400))
 
 

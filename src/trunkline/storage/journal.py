@@ -1,21 +1,21 @@
-"""The usage journal: finished generations on the local disk, from the end of an answer until the database has them.
+"""The usage journal: finished generations on the local disk, from the end of a response until the database has them.
 
-A directory holds segments, files of one JSON record per line. Each process writes segments of its own, and holds an
-exclusive `flock` on each as long as it lives, which is how another process knows a living sibling's from a dead one's.
+A folder contains segments: files with one JSON record per line. Each process writes its own segments, and holds an
+exclusive `flock` on each while it lives. So another process can tell a living process's segment from a dead one's.
 
-Why a killed process neither loses nor doubles a record:
+A killed process neither loses nor duplicates a record:
 
-- killed before `append` wrote: the client has not seen the end of its answer;
-- killed after it, before the database has the record: the next start finds the segment without a lock and inserts it;
-- killed after the database has it, before the segment is given up: the next start inserts it again, which does
-  nothing, because records are told apart by their id, and spending is counted for rows really inserted.
+- killed before `append` has written: the client has not seen the end of its response;
+- killed after that, before the database has the record: the next start finds the unlocked segment and inserts it;
+- killed after the database has it, before the segment is deleted: the next start inserts it again, which changes
+  nothing, because the id exists, and spending is counted only for new rows.
 
-A line that was cut short by the kill was never acknowledged; it is left out. A power cut can cost what was written
-within the last second: `Flusher` moves records to the database (durable when committed) every 100 ms and syncs the
-segments every second while the database is behind.
+A last line without its end was never acknowledged to a client, so it is ignored. A power cut can lose the records of
+the last second: `Flusher` moves records to the database (durable when committed) every 100 ms, and syncs the segments
+every second while the database is behind.
 
-In memory are at most `MAX_PENDING` records. Beyond those, when the database is down for long, records are on disk
-alone, and their segment is read back once the others are stored.
+At most `MAX_PENDING` records are in memory. When the database is down for long, further records are on disk only, and
+their segment is read back after the others are stored.
 """
 
 import fcntl
@@ -33,10 +33,10 @@ from trunkline.model.money import MAX_PICO, Pico
 from trunkline.model.record import GenerationRecord
 
 ROTATE_BYTES: Final = 8 * 2**20
-"""Size at which a segment gets a successor; some ten thousand records, read back in well under a second."""
+"""Size at which a new segment begins: about ten thousand records, read back in well under a second."""
 
 MAX_PENDING: Final = 50_000
-"""Records kept in memory while the database is behind: about 100 MB, and a minute of 800 a second."""
+"""Records in memory while the database is behind: about 100 MB, a minute at 800 records per second."""
 
 SUFFIX: Final = ".journal"
 
@@ -46,7 +46,7 @@ CREATED: Final = 1
 KEY: Final = 2
 COST: Final = 6
 DATA: Final = 9
-"""Where in a row those are."""
+"""Indexes of columns in a row."""
 
 _log = logging.getLogger(__name__)
 _encoder = msgspec.json.Encoder()
@@ -56,8 +56,8 @@ _decoder = msgspec.json.Decoder(GenerationRecord)
 class Segment:
     """One file of this process, open and locked.
 
-    `rows` are its records that the database does not have, by id, as it will get them; `spilled` counts those that are
-    on disk alone, and `spilled_cost` is what they cost by key id.
+    `rows` are the records that the database does not have yet, by id, as rows of its table. `spilled` counts the
+    records that are on disk only, and `spilled_cost` is their cost by key id.
     """
 
     __slots__ = ("fd", "path", "rows", "size", "spilled", "spilled_cost")
@@ -72,7 +72,7 @@ class Segment:
 
 
 class FileJournal:
-    """The journal of one process (port `Journal`). Opened before and closed after everything that appends.
+    """The journal of one process (port `Journal`). Open it before, and close it after, everything that appends.
 
     `healthy` is False after a write failed, until one succeeds.
     """
@@ -82,8 +82,8 @@ class FileJournal:
         self.healthy = True
         self.pending = 0
         """Records in memory."""
-        self.on_pending = _nothing
-        """Called when a record arrives and none was waiting."""
+        self.on_pending = _ignore
+        """Called when a record arrives and no other is waiting."""
         self._rotate_bytes = rotate_bytes
         self._max_pending = max_pending
         self._segments: list[Segment] = []
@@ -92,16 +92,16 @@ class FileJournal:
         self._put: list[tuple[Row, bytes]] = []
 
     def open(self) -> None:
-        """Make the folder (0700) and the first segment.
+        """Create the folder (mode 0700) and the first segment.
 
         Raises:
-            OSError: they cannot be made.
+            OSError: they cannot be created.
         """
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._rotate()
 
     def close(self) -> None:
-        """Let the segments go: empty ones are deleted, the others left to the next start."""
+        """Close the segments. Empty ones are deleted, the others are for the next start."""
         for segment in self._segments:
             if not segment.rows and not segment.spilled:
                 segment.path.unlink(missing_ok=True)
@@ -110,11 +110,11 @@ class FileJournal:
         self._current = None
 
     def append(self, generation: GenerationRecord) -> None:
-        """Make *generation* survive a killed process. A second record with a pending one's id is dropped.
+        """Write *generation*, so that it survives a killed process. A record with the id of a waiting one is dropped.
 
         Raises:
-            OSError: the disk is full or gone. The record is kept in memory and goes to the database all the same, as
-                long as this process lives.
+            OSError: the disk is full or gone. The record stays in memory. The database gets it if this process lives
+                until then.
         """
         segment = self._current
         assert segment is not None, "append before open or after close"
@@ -126,12 +126,12 @@ class FileJournal:
             raise failure
 
     def put(self, generation: GenerationRecord) -> None:
-        """As `Journal.put`. Its id is new."""
+        """As `Journal.put`. The id of *generation* must be new."""
         data = _encode(generation)
         self._put.append((_row(generation, data), data))
 
     def write(self) -> OSError | None:
-        """As `Journal.write`. What could not be written is kept in memory, as `append` does."""
+        """As `Journal.write`. Records that could not be written stay in memory, as with `append`."""
         segment = self._current
         assert segment is not None, "write before open or after close"
         put, self._put = self._put, []
@@ -146,15 +146,15 @@ class FileJournal:
             segment.rows.update([(row[0], row) for row, _ in records])
             self.pending += len(records)
         else:
-            self._keep_some(segment, records, on_disk=failure is None)
+            self._keep_within_bound(segment, records, on_disk=failure is None)
         if idle and self.pending:
             self.on_pending()
         if failure is None and segment.size >= self._rotate_bytes:
-            self._rotate_or_go_on()
+            self._try_rotate()
         return failure
 
-    def _keep_some(self, segment: Segment, records: list[tuple[Row, bytes]], *, on_disk: bool) -> None:
-        """Keep as many of *records* in memory as may be there; of the others, *on_disk*, what they cost."""
+    def _keep_within_bound(self, segment: Segment, records: list[tuple[Row, bytes]], *, on_disk: bool) -> None:
+        """Keep *records* in memory up to the bound. Of the others, if they are *on_disk*, keep the sum of the cost."""
         for row, _ in records:
             if self.pending < self._max_pending:
                 segment.rows[row[0]] = row
@@ -166,9 +166,9 @@ class FileJournal:
 
     @property
     def unflushed(self) -> dict[str, Pico]:
-        """What records not known to be in the database cost, by key id, in pico-dollars; keys with none are left out.
+        """Cost in pico-dollars, by key id, of the records that are not known to be in the database. Zeros are left out.
 
-        Summed up when asked, which is seldom: not with every record.
+        It is computed here, which is rare, and not with every record.
         """
         sums: dict[str, Pico] = {}
         for segment in self._segments:
@@ -179,7 +179,7 @@ class FileJournal:
         return {key_id: amount for key_id, amount in sums.items() if amount}
 
     def find(self, generation_id: str) -> GenerationRecord | None:
-        """The record among those in memory, or None."""
+        """Return the record if it is in memory, else None."""
         for segment in self._segments:
             found = segment.rows.get(generation_id)
             if found is not None:
@@ -187,7 +187,7 @@ class FileJournal:
         return None
 
     def of_key(self, key_id: str) -> Iterator[tuple[float, Pico]]:
-        """When each of the key's records in memory was created, and what it cost."""
+        """Yield the creation time (Unix seconds) and the cost of each record of the key in memory."""
         return (
             (row[CREATED], row[COST])
             for segment in self._segments
@@ -196,14 +196,14 @@ class FileJournal:
         )
 
     def batch(self, limit: int) -> list[Row]:
-        """Up to *limit* of the oldest records in memory, all of one segment; none when there are none."""
+        """Return up to *limit* of the oldest records in memory, all of one segment."""
         for segment in self._segments:
             if segment.rows:
                 return list(islice(segment.rows.values(), limit))
         return []
 
     def stored(self, rows: list[Row]) -> None:
-        """The database has *rows*, durably: forget them, and give up the segments of which nothing is left."""
+        """Forget *rows*, which the database has stored durably. Delete their segment if it has no others."""
         for segment in self._segments:
             if rows[0][0] in segment.rows:
                 break
@@ -214,16 +214,16 @@ class FileJournal:
         self.pending -= len(rows)
         if segment.spilled:
             if segment is self._current:
-                # Others than this one take what comes, so that it is drained and read back.
-                self._rotate_or_go_on()
+                # New records must go to another segment, so that this one can be emptied and read back.
+                self._try_rotate()
         elif not segment.rows:
-            self._give_up(segment)
+            self._discard(segment)
 
     def spilled(self) -> Segment | None:
-        """A segment that has to be read back, nothing of it in memory and nothing to come; None where there is none.
+        """Return a segment to read back, or None. None of its records is in memory, and it gets no more.
 
         Raises:
-            OSError: the current one is to be read, and no other can take its place.
+            OSError: it is the current segment, and no new one can be created.
         """
         for segment in self._segments:
             if segment.spilled and not segment.rows:
@@ -233,24 +233,24 @@ class FileJournal:
         return None
 
     def recovered(self, segment: Segment) -> None:
-        """The database has everything of *segment*, which `spilled` named."""
+        """Delete *segment*, which `spilled` returned and of which the database has every record."""
         segment.spilled_cost.clear()
         segment.spilled = 0
-        self._give_up(segment)
+        self._discard(segment)
 
     def unsynced(self) -> list[int]:
-        """File descriptors of the segments that hold what the database does not, doubled: the caller closes them."""
+        """Return duplicated file descriptors of the segments with unflushed records. The caller closes them."""
         return [os.dup(segment.fd) for segment in self._segments if segment.rows or segment.spilled]
 
     def paths(self) -> frozenset[Path]:
-        """The segments of this process."""
+        """Return the paths of this process's segments."""
         return frozenset(segment.path for segment in self._segments)
 
     def _store(self, segment: Segment, line: bytes) -> OSError | None:
-        """Write *line*, or several, at the end of the segment; None, or why it could not be."""
+        """Append *line* (or several) to the segment. Return the error, or None."""
         size = len(line)
         if self._torn:
-            # What an earlier failure left of a line must not take this one with it.
+            # An incomplete line of a failed write must not become part of this one.
             line = b"\n" + line
             size += 1
         try:
@@ -259,7 +259,7 @@ class FileJournal:
                 written += os.write(segment.fd, line[written:])
         except OSError as error:
             self.healthy = False
-            self._torn = not _cut(segment)
+            self._torn = not _truncate(segment)
             return error
         segment.size += size
         self.healthy, self._torn = True, False
@@ -270,17 +270,17 @@ class FileJournal:
         self._segments.append(segment)
         before, self._current = self._current, segment
         if before is not None and not before.rows and not before.spilled:
-            self._give_up(before)
+            self._discard(before)
 
-    def _rotate_or_go_on(self) -> None:
+    def _try_rotate(self) -> None:
         try:
             self._rotate()
         except OSError as error:
-            # A long segment is as good as two; it is tried again at the next record.
+            # The current segment can grow. The next record tries again.
             _log.warning("cannot begin a new journal segment: %s", error.strerror)
 
-    def _give_up(self, segment: Segment) -> None:
-        """Empty *segment*, or delete it where another took its place."""
+    def _discard(self, segment: Segment) -> None:
+        """Delete *segment*; if it is the current one, empty it."""
         try:
             if segment is self._current:
                 os.ftruncate(segment.fd, 0)
@@ -288,7 +288,7 @@ class FileJournal:
                 return
             segment.path.unlink(missing_ok=True)
         except OSError as error:
-            # Records that are read again are known by their ids.
+            # Records that a later start reads again have known ids.
             _log.warning("cannot clear the journal segment %s: %s", segment.path.name, error.strerror)
             if segment is self._current:
                 return
@@ -296,18 +296,18 @@ class FileJournal:
         os.close(segment.fd)
 
 
-class Abandoned:
-    """A segment of a process that is gone, locked by us while we read it. `claim` makes one."""
+class AbandonedSegment:
+    """A segment of a dead process, locked by us. `claim` makes one."""
 
     def __init__(self, path: Path, fd: int) -> None:
         self.path = path
         self._fd = fd
 
     def finish(self, *, readable: bool) -> None:
-        """Delete the segment, or keep it aside as `.bad` where not all of it could be read; let it go.
+        """Delete the segment, or rename it to `.bad` where some of it could not be read. Unlock it in any case.
 
         Raises:
-            OSError: it could not be; it is let go as it is.
+            OSError: it could not be deleted or renamed.
         """
         try:
             if readable:
@@ -318,12 +318,12 @@ class Abandoned:
             self.release()
 
     def release(self) -> None:
-        """Let the segment go as it is, for another try."""
+        """Unlock the segment without a change, for another try."""
         os.close(self._fd)
 
 
-def claim(folder: Path, own: frozenset[Path]) -> Iterator[Abandoned]:
-    """The segments in *folder* that no living process holds, except *own*."""
+def claim(folder: Path, own: frozenset[Path]) -> Iterator[AbandonedSegment]:
+    """Yield the segments in *folder* that no living process has locked, except *own*."""
     for path in sorted(folder.glob(f"*{SUFFIX}")):
         if path in own:
             continue
@@ -335,18 +335,18 @@ def claim(folder: Path, own: frozenset[Path]) -> Iterator[Abandoned]:
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            os.close(fd)  # its owner lives
+            os.close(fd)  # its process lives
             continue
         if os.fstat(fd).st_nlink:
-            yield Abandoned(path, fd)
+            yield AbandonedSegment(path, fd)
         else:
-            os.close(fd)  # a sibling was faster and is done with it
+            os.close(fd)  # another process has replayed and deleted it meanwhile
 
 
 def read_rows(path: Path, limit: int) -> Iterator[tuple[list[Row], int]]:
-    """The records of a segment, up to *limit* at a time, each time with the number of lines so far that are none.
+    """Yield the records of a segment, up to *limit* at a time, with the number of lines so far that are not records.
 
-    The last line is not counted where it has no end: it was torn by the kill and never acknowledged.
+    A last line without its end is not counted: the kill cut it, and no client saw it acknowledged.
     """
     rows: list[Row] = []
     unreadable = 0
@@ -363,14 +363,14 @@ def read_rows(path: Path, limit: int) -> Iterator[tuple[list[Row], int]]:
 
 
 def _new_segment(folder: Path) -> Segment:
-    """Make a file that nobody has, and lock it."""
+    """Create a segment and lock it."""
     while True:
         path = folder / f"{os.getpid()}-{secrets.token_hex(8)}{SUFFIX}"
         fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o600)
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            os.close(fd)  # a sibling that starts took it, in the instant before the lock, for an abandoned one
+            os.close(fd)  # before we had the lock, a starting process took the file for an abandoned one
             continue
         if os.fstat(fd).st_nlink:
             try:
@@ -382,8 +382,8 @@ def _new_segment(folder: Path) -> Segment:
         os.close(fd)
 
 
-def _cut(segment: Segment) -> bool:
-    """Take away what a failed write left of a line; whether that worked."""
+def _truncate(segment: Segment) -> bool:
+    """Remove the incomplete line of a failed write. Return whether that worked."""
     try:
         os.ftruncate(segment.fd, segment.size)
     except OSError:
@@ -392,7 +392,7 @@ def _cut(segment: Segment) -> bool:
 
 
 def _sync_folder(folder: Path) -> None:
-    """Make the names in *folder* survive a power cut."""
+    """Sync *folder*, so that the names of its files survive a power cut."""
     fd = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(fd)
@@ -404,19 +404,19 @@ def _encode(generation: GenerationRecord) -> bytes:
     try:
         return _encoder.encode(generation)
     except (UnicodeEncodeError, TypeError, ValueError, OverflowError):
-        # A lone surrogate in a client's header or a provider's field must not cost the record.
-        return _encoder.encode(msgspec.convert(_plain(msgspec.to_builtins(generation)), GenerationRecord))
+        # A lone surrogate in a client's header or a provider's field must not prevent the record.
+        return _encoder.encode(msgspec.convert(_encodable(msgspec.to_builtins(generation)), GenerationRecord))
 
 
-def _plain(value: object) -> object:
-    """*value* with what UTF-8 cannot say replaced by question marks."""
+def _encodable(value: object) -> object:
+    """Return *value* with characters that UTF-8 cannot encode replaced by question marks."""
     match value:
         case str():
             return value.encode(errors="replace").decode()
         case dict():
-            return {_plain(name): _plain(item) for name, item in value.items()}
+            return {_encodable(name): _encodable(item) for name, item in value.items()}
         case list() | tuple():
-            return [_plain(item) for item in value]
+            return [_encodable(item) for item in value]
         case _:
             return value
 
@@ -438,11 +438,11 @@ def _row(generation: GenerationRecord, data: bytes) -> Row:
 
 
 def _column(value: str) -> str:
-    """*value*, which may be a client's, as both databases take it."""
+    """Return *value*, which may come from a client, as text that both databases accept."""
     if value.isascii() and "\0" not in value:
         return value
     return value.replace("\0", "").encode(errors="replace").decode()
 
 
-def _nothing() -> None:
-    """Nobody waits."""
+def _ignore() -> None:
+    """Ignore the event."""

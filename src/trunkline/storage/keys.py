@@ -1,4 +1,4 @@
-"""Keys: made, revoked and listed here, and kept in memory for the way of a request."""
+"""API keys: creation, revocation and listing, and the copy in memory that requests use."""
 
 import hashlib
 import hmac
@@ -13,7 +13,7 @@ from trunkline.model.key import Key
 from trunkline.model.money import MAX_PICO, Pico
 from trunkline.model.policy import Policy
 from trunkline.ports import Clock
-from trunkline.storage.counters import count_up, counted
+from trunkline.storage.counters import increment_counter, read_counter
 from trunkline.storage.database import Database
 from trunkline.storage.tables import KEYS
 
@@ -21,16 +21,16 @@ PREFIX: Final = "sk-tl-v1-"
 _SECRET_BYTES: Final = 32
 _COUNTER: Final = "keys"
 _LONG_ENOUGH: Final = 24
-"""Characters of a declared secret from which on eight of them may be shown."""
+"""Length of a declared secret from which eight of its characters may be shown."""
 
 
 def digest(secret: str | bytes) -> str:
-    """The lower-case hex SHA-256 of *secret*: the key's id. Takes any text, lone surrogates too."""
+    """Return the lower-case hex SHA-256 of *secret*, which is the key's id. Text may contain lone surrogates."""
     return hashlib.sha256(secret.encode(errors="surrogatepass") if isinstance(secret, str) else secret).hexdigest()
 
 
 def label(secret: str) -> str:
-    """*secret*'s beginning and end, to tell keys apart: `sk-tl-v1-0a1b…9f3e`; of a short one nothing."""
+    """Return the beginning and the end of *secret* for display: `sk-tl-v1-0a1b…9f3e`; nothing of a short one."""
     if len(secret) < _LONG_ENOUGH:
         return "…"
     begin = len(PREFIX) + 4 if secret.startswith(PREFIX) else 4
@@ -40,7 +40,7 @@ def label(secret: str) -> str:
 class KeyRing:
     """All keys (port `KeyStore`): those of the database and those that the configuration declares.
 
-    Other processes change the database's keys too: `refresh`, called every second, brings in what they did.
+    Other processes change the keys of the database too. `refresh`, called every second, reads their changes.
     """
 
     def __init__(self, database: Database, clock: Clock) -> None:
@@ -52,12 +52,12 @@ class KeyRing:
         self._version = -1
 
     def find(self, digest: str) -> Key | None:
-        """The key whose hex SHA-256 is *digest*, or None. Disabled and expired ones are found too.
+        """Return the key whose hex SHA-256 is *digest*, or None. Disabled and expired keys are found too.
 
-        Timing tells nothing of use. The dictionary is asked for a digest, so all it could tell is how the digest of a
-        guess relates to stored ones; secrets are 256 random bits, and nobody can choose a guess by what its SHA-256
-        begins with, so there is no way to walk towards one. The comparison takes the same time wherever two digests
-        differ. Unknown, disabled and expired keys cost the same look-up.
+        The time of the look-up reveals nothing useful. It could only show how the digest of a guess relates to stored
+        digests. Secrets are 256 random bits, and nobody can choose a guess whose SHA-256 begins in a certain way, so
+        guesses cannot approach a secret. The comparison takes the same time wherever two digests differ. Unknown,
+        disabled and expired keys cost the same look-up.
         """
         key = self._keys.get(digest)
         if key is None or not hmac.compare_digest(key.id, digest):
@@ -65,13 +65,13 @@ class KeyRing:
         return key
 
     def list(self) -> tuple[Key, ...]:
-        """All keys: the declared ones, then the others, oldest first. Disabled and expired ones too."""
+        """Return all keys: the declared ones, then the others, oldest first. Disabled and expired ones are included."""
         return (*self._declared.values(), *sorted(self._stored.values(), key=lambda key: (key.created, key.id)))
 
     def declare(self, keys: Iterable[tuple[str, str, Pico | None, Policy | None]]) -> None:
-        """Take *keys* of the configuration, in place of those before.
+        """Replace the declared keys by *keys* of the configuration.
 
-        Of each: name, secret, limit in pico-dollars or None, and who may serve it or None.
+        Each is: name, secret, limit in pico-dollars (None: no limit), policy on who may serve it (None: none).
         """
         self._declared = {}
         for name, secret, limit, policy in keys:
@@ -79,29 +79,34 @@ class KeyRing:
             self._declared[key_id] = Key(
                 id=key_id, name=name, label=label(secret), limit=limit, declared=True, policy=policy
             )
-        self._mix()
+        self._merge()
 
     async def load(self) -> None:
-        """Read the database's keys. Before the first request, and in commands."""
+        """Read the keys of the database. Call it before the first request, and in commands."""
         await self.refresh()
 
     async def refresh(self) -> bool:
-        """Read the database's keys where they have changed; whether they had. One query of one row where not."""
+        """Read the keys of the database if they have changed; return whether they had. Otherwise one row is read."""
         async with self._database.read() as connection:
-            version = await counted(connection, _COUNTER)
+            version = await read_counter(connection, _COUNTER)
             if version == self._version:
                 return False
             rows = (await connection.execute(select(KEYS))).mappings().all()
         self._stored = {row["id"]: _key(row) for row in rows}
         self._version = version
-        self._mix()
+        self._merge()
         return True
 
     async def create(self, name: str, limit: Pico | None = None, *, expires: float | None = None) -> tuple[Key, str]:
-        """Make a key; it and its secret, which is shown nowhere else ever. *expires* is Unix seconds.
+        """Create a key. Return it and its secret, which is stored nowhere.
+
+        Args:
+            name: shown in lists; need not be unique.
+            limit: in pico-dollars; None: no limit.
+            expires: Unix seconds; None: never.
 
         Raises:
-            InvalidRequest: no name, or a limit that is no amount.
+            InvalidRequest: the name is empty, or the limit is out of range.
         """
         if not name.strip():
             raise InvalidRequest("a key needs a name", param="name")
@@ -109,18 +114,18 @@ class KeyRing:
             raise InvalidRequest("a limit is between 0 and 9,223,372 USD", param="limit")
         key, secret = self._new(name, limit, expires)
         async with self._database.write() as connection:
-            await count_up(connection, _COUNTER)
+            await increment_counter(connection, _COUNTER)
             await connection.execute(insert(KEYS).values(_values(key)))
         await self.refresh()
         return key, secret
 
     async def revoke(self, which: str) -> Key:
-        """Disable the key whose id, name or label is *which*; the key as it is now. Records of it stay.
+        """Disable the key whose id, name or label is *which*. Return the changed key. Its records stay.
 
         Raises:
-            NotFound: no such key, or all of that name are revoked.
+            NotFound: there is no such key that is not disabled.
             Forbidden: the configuration declares it.
-            InvalidRequest: several keys have that name; the message gives their labels.
+            InvalidRequest: several keys have that name; the message contains their labels.
         """
         await self.refresh()
         found = [key for key in self.list() if which in (key.id, key.name, key.label) and not key.disabled]
@@ -132,21 +137,21 @@ class KeyRing:
         if key.declared:
             raise Forbidden(f"the key {key.name!r} is declared in the configuration; take it out there")
         async with self._database.write() as connection:
-            await count_up(connection, _COUNTER)
+            await increment_counter(connection, _COUNTER)
             await connection.execute(update(KEYS).where(KEYS.c.id == key.id).values(disabled=True))
         await self.refresh()
         return self._stored[key.id]
 
     async def ensure_first_key(self) -> str | None:
-        """On the very first start, make a key named `default`; its secret. None where any key exists or existed.
+        """On the very first start, create a key named `default` and return its secret.
 
-        Of processes that start at once, one makes it.
+        None where any key exists or existed. Of several starting processes, one creates it.
         """
         if self._declared or self._stored:
             return None
         key, secret = self._new("default", None, None)
         async with self._database.write() as connection:
-            await count_up(connection, _COUNTER)  # alone from here on, on PostgreSQL too
+            await increment_counter(connection, _COUNTER)  # locks out other processes, in PostgreSQL too
             if await connection.scalar(select(func.count()).select_from(KEYS)):
                 await connection.rollback()
                 secret = ""
@@ -161,7 +166,7 @@ class KeyRing:
         key = Key(id=digest(secret), name=name, label=label(secret), limit=limit, created=created, expires=expires)
         return key, secret
 
-    def _mix(self) -> None:
+    def _merge(self) -> None:
         self._keys = self._stored | self._declared
 
 

@@ -1,7 +1,7 @@
-"""Presets: made and read here, and kept in memory, with their newest versions, for the way of a request.
+"""Presets: creation and reading, and the copy of the newest versions in memory that requests use.
 
-What callers may fill the database and the memory with is bounded: `MAX_BYTES` for one, `MAX_PRESETS` of them,
-`MAX_ALL_BYTES` for the newest versions together, `MAX_VERSIONS` of each, of which the oldest goes.
+Space in the database and in memory is bounded: `MAX_BYTES` for one version, `MAX_PRESETS` presets, `MAX_ALL_BYTES` for
+the newest versions together, `MAX_VERSIONS` versions of each preset, of which the oldest are deleted.
 """
 
 import uuid
@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from trunkline.model.errors import InvalidRequest
 from trunkline.model.preset import Config, Preset, PresetVersion
 from trunkline.ports import Clock
-from trunkline.storage.counters import count_up, counted
+from trunkline.storage.counters import increment_counter, read_counter
 from trunkline.storage.database import Database
 from trunkline.storage.tables import PRESET_VERSIONS, PRESETS
 
@@ -24,12 +24,12 @@ MAX_PRESETS: Final = 1000
 MAX_ALL_BYTES: Final = 64 * 1024 * 1024
 MAX_VERSIONS: Final = 1000
 _COUNTER: Final = "presets"
-_TOGETHER: Final = 100
-"""Versions read by one query."""
+_VERSIONS_PER_QUERY: Final = 100
+"""Versions that one query reads."""
 
 
 class _Data(msgspec.Struct):
-    """What is kept of a version as JSON. It is text that any database takes: what a string may hold is escaped."""
+    """The part of a version that is stored as JSON. It is escaped, so any database accepts it as text."""
 
     config: Config
     system: str | None = None
@@ -39,7 +39,7 @@ _decoder = msgspec.json.Decoder(_Data)
 
 
 class PresetStore:
-    """All presets. Other processes make some too: `refresh`, called every second, brings in what they did."""
+    """All presets. Other processes change them too. `refresh`, called every second, reads their changes."""
 
     def __init__(self, database: Database, clock: Clock) -> None:
         self._database = database
@@ -48,17 +48,17 @@ class PresetStore:
         self._version = -1
 
     def find(self, slug: str) -> Preset | None:
-        """The preset *slug*, with its newest version, or None."""
+        """Return the preset *slug* with its newest version, or None."""
         return self._presets.get(slug)
 
     def list(self) -> tuple[Preset, ...]:
-        """All of them, the one that was changed last first."""
+        """Return all presets, the last changed first."""
         return tuple(sorted(self._presets.values(), key=lambda preset: (-preset.updated, preset.slug)))
 
     async def refresh(self) -> bool:
-        """Read presets that have changed; whether any had. One query of one row where not."""
+        """Read the presets if any has changed; return whether one had. Otherwise one row is read."""
         async with self._database.read() as connection:
-            version = await counted(connection, _COUNTER)
+            version = await read_counter(connection, _COUNTER)
             if version == self._version:
                 return False
             rows = (await connection.execute(select(PRESETS))).mappings().all()
@@ -70,10 +70,16 @@ class PresetStore:
         return True
 
     async def put(self, slug: str, config: Config, system: str | None, creator: str) -> Preset:
-        """Make the preset *slug*, or a new version of it, which is the one in use from now on.
+        """Create the preset *slug*, or a new version of it. Requests use the new version from now on.
+
+        Args:
+            slug: the name in requests.
+            config: the fields of the preset.
+            system: the system text; None: none.
+            creator: the name of the API key that creates it.
 
         Raises:
-            InvalidRequest: it is too large, or there are too many.
+            InvalidRequest: the preset is too large, or there are too many.
         """
         data = msgspec.json.encode(_Data(config, system)).decode()
         size = len(data.encode())
@@ -82,7 +88,7 @@ class PresetStore:
         now = self._clock.now()
         version_id = str(uuid.uuid4())
         async with self._database.write() as connection:
-            await count_up(connection, _COUNTER)  # alone from here on, on PostgreSQL too
+            await increment_counter(connection, _COUNTER)  # locks out other processes, in PostgreSQL too
             row = (await connection.execute(select(PRESETS).where(PRESETS.c.slug == slug))).mappings().first()
             await _check_room(connection, None if row is None else row["version_id"], size)
             if row is None:
@@ -102,16 +108,16 @@ class PresetStore:
         return self._presets[slug]
 
     async def versions(self, preset: Preset, offset: int, limit: int) -> tuple[tuple[PresetVersion, ...], int]:
-        """*limit* versions of *preset* after *offset*, oldest first; and how many there are."""
+        """Return up to *limit* versions of *preset* from *offset* on, oldest first, and the number of all versions."""
         mine = PRESET_VERSIONS.c.preset_id == preset.id
         query = select(PRESET_VERSIONS).where(mine).order_by(PRESET_VERSIONS.c.version).offset(offset).limit(limit)
         async with self._database.read() as connection:
             total = await connection.scalar(select(func.count()).select_from(PRESET_VERSIONS).where(mine))
             rows = (await connection.execute(query)).mappings().all()
-        return tuple(map(_of, rows)), total or 0
+        return tuple(map(_version, rows)), total or 0
 
     async def version(self, preset: Preset, number: int) -> PresetVersion | None:
-        """Version *number* of *preset*; None where there is none, or no longer."""
+        """Return version *number* of *preset*; None where it does not exist or was deleted."""
         if not 0 < number < 2**63:
             return None
         query = select(PRESET_VERSIONS).where(
@@ -119,11 +125,15 @@ class PresetStore:
         )
         async with self._database.read() as connection:
             row = (await connection.execute(query)).mappings().first()
-        return None if row is None else _of(row)
+        return None if row is None else _version(row)
 
 
 async def _check_room(connection: AsyncConnection, replaced: str | None, size: int) -> None:
-    """Raise InvalidRequest where a version of *size* bytes does not fit; it takes the place of *replaced*."""
+    """Check that a version of *size* bytes fits. *replaced* is the id of the version that it replaces, or None.
+
+    Raises:
+        InvalidRequest: it does not.
+    """
     others = PRESETS.c.version_id == PRESET_VERSIONS.c.id
     if replaced is not None:
         others &= PRESETS.c.version_id != replaced
@@ -147,10 +157,10 @@ async def _newest(connection: AsyncConnection, preset_id: str) -> int:
 
 async def _versions(connection: AsyncConnection, ids: list[str]) -> dict[str, PresetVersion]:
     found: dict[str, PresetVersion] = {}
-    for at in range(0, len(ids), _TOGETHER):
-        query = select(PRESET_VERSIONS).where(PRESET_VERSIONS.c.id.in_(ids[at : at + _TOGETHER]))
+    for at in range(0, len(ids), _VERSIONS_PER_QUERY):
+        query = select(PRESET_VERSIONS).where(PRESET_VERSIONS.c.id.in_(ids[at : at + _VERSIONS_PER_QUERY]))
         rows: Iterable[Any] = (await connection.execute(query)).mappings()
-        found |= {row["id"]: _of(row) for row in rows}
+        found |= {row["id"]: _version(row) for row in rows}
     return found
 
 
@@ -158,7 +168,7 @@ def _preset(row: Any, version: PresetVersion) -> Preset:
     return Preset(id=row["id"], slug=row["slug"], created=row["created"], updated=row["updated"], version=version)
 
 
-def _of(row: Any) -> PresetVersion:
+def _version(row: Any) -> PresetVersion:
     data = _decoder.decode(row["data"])
     return PresetVersion(
         id=row["id"],

@@ -1,6 +1,6 @@
-"""Redis, Valkey, or what speaks like them: the log of facts, and answers that are kept for all replicas.
+"""The ports `FactLog` and `AnswerCache` over Redis, Valkey or a compatible server.
 
-The package is the extra `trunkline[redis]`, so this module is imported where a URL is configured, and nowhere else.
+The client library is the extra `trunkline[redis]`. So this module is imported only where a URL is configured.
 """
 
 import asyncio
@@ -13,13 +13,13 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
 from trunkline.ports import CachedAnswer
-from trunkline.storage.shared import BLOCK_S, MOST_ENTRIES, PAGE, LogAway
+from trunkline.storage.fact_log import BLOCK_S, MAX_ENTRIES, PAGE, LogUnavailable
 
 CONNECT_S: Final = 2.0
 ANSWER_S: Final = BLOCK_S + 2.0
-"""For any command; the longest is a read that waits for `BLOCK_S`."""
+"""Seconds for any command. The longest is a read that waits for `BLOCK_S`."""
 ANSWERS_S: Final = 0.5
-"""For a kept answer: a client waits for it, and the provider has one too."""
+"""Seconds for a cached response: a client waits for it, and a provider can respond instead."""
 ANSWER_PREFIX: Final = "trunkline:answer:"
 _FIELD = b"e"
 
@@ -27,10 +27,10 @@ T = TypeVar("T")
 
 
 def open_redis(url: str) -> "Redis":
-    """A client for the server at *url*; nothing is sent yet. We decide ourselves what is tried again.
+    """Return a client for the server at *url*. Nothing is sent yet. The client retries nothing: its users do.
 
     Raises:
-        ValueError: no URL of a Redis.
+        ValueError: *url* is not the URL of a Redis server.
     """
     scheme, colon, rest = url.partition(":")
     scheme = {"valkey": "redis", "valkeys": "rediss"}.get(scheme, scheme)
@@ -47,7 +47,7 @@ class RedisLog:
     """The port `FactLog`."""
 
     def __init__(self, redis: "Redis") -> None:
-        self._redis: Any = redis  # half of its methods say Any, the rest `Awaitable | value`
+        self._redis: Any = redis  # half of its methods are typed Any, the others `Awaitable | value`
 
     async def now(self) -> float:
         """As the port's."""
@@ -59,7 +59,7 @@ class RedisLog:
         """As the port's."""
         batch = self._redis.pipeline(transaction=True)
         for stream, data in entries:
-            batch.xadd(stream, {_FIELD: data}, maxlen=MOST_ENTRIES[stream], approximate=True)
+            batch.xadd(stream, {_FIELD: data}, maxlen=MAX_ENTRIES[stream], approximate=True)
         await self._do(batch.execute())
 
     async def read(self, after: Mapping[str, str], wait_s: float) -> list[tuple[str, str, bytes]]:
@@ -86,14 +86,14 @@ class RedisLog:
             async with asyncio.timeout(CONNECT_S + ANSWER_S):
                 return await answer
         except (RedisError, OSError, TimeoutError) as error:
-            # Its text may name the address.
-            raise LogAway(type(error).__name__) from None
+            # The text of the error may contain the address.
+            raise LogUnavailable(type(error).__name__) from None
 
 
 class RedisAnswerCache:
-    """The port `AnswerCache`: what one replica keeps, all of them find. Nothing is asked while not *usable*.
+    """The port `AnswerCache`, shared by all replicas. While *usable* returns False, nothing is read or written.
 
-    How much there may be of it is the server's affair (`maxmemory`); all of it expires.
+    The server bounds the memory (`maxmemory`). Every entry expires.
     """
 
     def __init__(self, redis: "Redis", usable: Callable[[], bool]) -> None:
@@ -103,19 +103,19 @@ class RedisAnswerCache:
     async def get(self, key: bytes) -> CachedAnswer | None:
         """As `AnswerCache.get`."""
         both = self._redis.pipeline(transaction=True).get(_name(key)).pttl(_name(key))
-        value, left_ms = await self._soon(both.execute) or (None, 0)
+        value, left_ms = await self._within_limit(both.execute) or (None, 0)
         return None if value is None else CachedAnswer(value, left_ms / 1000)
 
     async def put(self, key: bytes, value: bytes, ttl_s: float) -> None:
         """As `AnswerCache.put`."""
-        await self._soon(lambda: self._redis.set(_name(key), value, px=max(1, int(ttl_s * 1000))))
+        await self._within_limit(lambda: self._redis.set(_name(key), value, px=max(1, int(ttl_s * 1000))))
 
     async def delete(self, key: bytes) -> None:
         """As `AnswerCache.delete`."""
-        await self._soon(lambda: self._redis.delete(_name(key)))
+        await self._within_limit(lambda: self._redis.delete(_name(key)))
 
-    async def _soon(self, do: Callable[[], Awaitable[Any]]) -> Any:
-        """What *do* gives, None where that takes too long or fails."""
+    async def _within_limit(self, do: Callable[[], Awaitable[Any]]) -> Any:
+        """Return the result of *do*; None where it fails or takes longer than `ANSWERS_S`."""
         if not self._usable():
             return None
         try:

@@ -1,4 +1,4 @@
-"""The tables, as migrations leave them; a test compares the two.
+"""The tables, as the migrations make them; a test compares the two.
 
 Money is pico-dollars. Times are Unix seconds. `day` is `YYYY-MM-DD` in UTC.
 """

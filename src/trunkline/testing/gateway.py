@@ -32,8 +32,9 @@ from trunkline.server.http.protocol import Connection, ConnectionTimer
 from trunkline.settings import Settings, parse
 from trunkline.storage.config import StorageSettings
 from trunkline.storage.database import open_database
+from trunkline.transport.client import Http1Transport
 from trunkline.transport.demo import DemoTransport, Switch
-from trunkline.transport.http1 import Http1Transport, default_ssl_context
+from trunkline.transport.tls import default_ssl_context
 
 KEY = "sk-test-0123456789abcdef"
 """The client's key."""

@@ -1,67 +1,24 @@
-"""The built-in provider `demo`: tries every path of the gateway without an account, at no cost.
+"""The built-in provider `demo`: every path of the gateway can be tried without an account, at no cost.
 
-It is a `Transport` that answers chat requests in this process. `demo/echo` says the last user message back, word by
-word, and counts tokens. What else it does is asked for in the request's `demo` object (`Wishes`); docs/demo.md has
-examples of each.
+It is a `Transport` that responds to chat requests in this process. `demo/echo` repeats the last user message word by
+word, and counts tokens. The request's object `demo` (`DemoOptions`) asks for more; docs/demo.md has examples.
 """
 
 import asyncio
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from typing import Annotated, Any
+from typing import Any
 
 import msgspec
-from msgspec import Meta, Struct
 
 from trunkline.model.errors import UpstreamGarbled, UpstreamTimeout, UpstreamTruncated
 from trunkline.ports import Clock, DirectTransport, Response, Transport, UpstreamRequest
-
-Seconds = Annotated[float, Meta(ge=0, le=600)]
-Count = Annotated[int, Meta(ge=0, le=100_000)]
+from trunkline.transport.demo_request import DemoMessage, DemoRequest
 
 _WORDS = re.compile(r"\S+\s*|\s+")
 
 
-class Wishes(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What a request may ask of the demo provider, in its `demo` object."""
-
-    delay_s: Seconds = 0.0
-    """Before the answer's head."""
-    interval_s: Seconds = 0.0
-    """Between two events of a stream."""
-    events: Count | None = None
-    """How many pieces of text to send, the message repeated or cut; default one for each word."""
-    error: Annotated[int, Meta(ge=400, le=599)] | None = None
-    """Answer with this status and an error body instead."""
-    retry_after_s: Count | None = None
-    """Sent with `error` as `Retry-After`."""
-    error_after: Count | None = None
-    """Send an error inside the stream after so many pieces."""
-    cut_after: Count | None = None
-    """Break the stream off, without an end, after so many pieces."""
-    reasoning: str | None = None
-    """Think this first."""
-    tool_call: bool = False
-    """Call the first tool on offer. Also done where `tool_choice` asks for a call."""
-    arguments: dict[str, Any] = {}
-    """What to call it with."""
-
-
-class _Message(Struct):
-    role: str
-    content: str | list[dict[str, Any]] | None = None
-
-
-class _Body(Struct):
-    messages: list[_Message]
-    model: str = ""
-    stream: bool | None = None
-    tools: list[dict[str, Any]] = []
-    tool_choice: Any = None
-    demo: Wishes = Wishes()
-
-
-_decoder = msgspec.json.Decoder(_Body)
+_decoder = msgspec.json.Decoder(DemoRequest)
 _json = msgspec.json.encode
 
 
@@ -77,17 +34,17 @@ class DemoTransport:
             body = _decoder.decode(request.body)
         except msgspec.ValidationError as error:
             return _DemoResponse(_error(400, f"demo: {error}"), 400, {}, request.timeouts.total_s)
-        wishes = body.demo
-        if wishes.delay_s:
-            await asyncio.sleep(min(wishes.delay_s, request.timeouts.first_byte_s))
-            if wishes.delay_s > request.timeouts.first_byte_s:
+        options = body.demo
+        if options.delay_s:
+            await asyncio.sleep(min(options.delay_s, request.timeouts.first_byte_s))
+            if options.delay_s > request.timeouts.first_byte_s:
                 raise UpstreamTimeout(f"no answer within {request.timeouts.first_byte_s:g} s", maybe_billed=True)
-        if wishes.error is not None:
-            headers = {} if wishes.retry_after_s is None else {"retry-after": str(wishes.retry_after_s)}
-            said = _error(wishes.error, f"the demo provider was asked to fail with status {wishes.error}")
-            return _DemoResponse(said, wishes.error, headers, request.timeouts.total_s)
-        answer = _Answer(body, int(self._clock.now()))
-        pieces = answer.stream() if body.stream else answer.whole()
+        if options.error is not None:
+            headers = {} if options.retry_after_s is None else {"retry-after": str(options.retry_after_s)}
+            failure = _error(options.error, f"the demo provider was asked to fail with status {options.error}")
+            return _DemoResponse(failure, options.error, headers, request.timeouts.total_s)
+        completion = _Completion(body, int(self._clock.now()))
+        pieces = completion.stream() if body.stream else completion.whole()
         return _DemoResponse(pieces, 200, {}, request.timeouts.total_s)
 
     async def close(self) -> None:
@@ -98,33 +55,33 @@ async def _error(status: int, message: str) -> AsyncIterator[bytes]:
     yield _json({"error": {"message": message, "type": "demo_error", "code": status}})
 
 
-class _Answer:
-    """One answer of the demo model."""
+class _Completion:
+    """The response to one request."""
 
-    def __init__(self, body: _Body, created: int) -> None:
+    def __init__(self, body: DemoRequest, created: int) -> None:
         self._body = body
-        self._wishes = body.demo
+        self._options = body.demo
         self._created = created
         self._prompt = sum(len(_text(message)) for message in body.messages)
         users = [message for message in body.messages if message.role == "user"]
-        self._said = _text(users[-1]) if users else ""
+        self._text = _text(users[-1]) if users else ""
 
     def _pieces(self) -> list[str]:
-        words = _WORDS.findall(self._said) or [""]
-        count = self._wishes.events
+        words = _WORDS.findall(self._text) or [""]
+        count = self._options.events
         return words if count is None else [words[at % len(words)] for at in range(count)]
 
     def _call(self) -> dict[str, Any] | None:
         asked = self._body.tool_choice == "required" or isinstance(self._body.tool_choice, dict)
-        if not self._body.tools or not (self._wishes.tool_call or asked):
+        if not self._body.tools or not (self._options.tool_call or asked):
             return None
         function = self._body.tools[0].get("function") or {}
-        said = {"name": function.get("name", "tool"), "arguments": _json(self._wishes.arguments).decode()}
-        return {"index": 0, "id": "call_demo_0", "type": "function", "function": said}
+        called = {"name": function.get("name", "tool"), "arguments": _json(self._options.arguments).decode()}
+        return {"index": 0, "id": "call_demo_0", "type": "function", "function": called}
 
     def _usage(self, pieces: int) -> dict[str, Any]:
         prompt = -(-self._prompt // 4)
-        thought = -(-len(self._wishes.reasoning or "") // 4)
+        thought = -(-len(self._options.reasoning or "") // 4)
         return {
             "prompt_tokens": prompt,
             "completion_tokens": pieces + thought,
@@ -141,20 +98,20 @@ class _Answer:
         return b"data: %s\n\n" % _json({**self._head("chat.completion.chunk"), "choices": [choice]})
 
     async def stream(self) -> AsyncIterator[bytes]:
-        """The answer as a stream."""
-        wishes, pieces, call = self._wishes, self._pieces(), self._call()
+        """Yield the response as a stream of events."""
+        options, pieces, call = self._options, self._pieces(), self._call()
         yield self._frame({"role": "assistant", "content": ""})
-        if wishes.reasoning:
-            yield self._frame({"reasoning": wishes.reasoning})
+        if options.reasoning:
+            yield self._frame({"reasoning": options.reasoning})
         for at, piece in enumerate(pieces if call is None else []):
-            if at in (wishes.error_after, wishes.cut_after):
+            if at in (options.error_after, options.cut_after):
                 break
-            if wishes.interval_s and at:
-                await asyncio.sleep(wishes.interval_s)
+            if options.interval_s and at:
+                await asyncio.sleep(options.interval_s)
             yield self._frame({"content": piece})
-        if wishes.cut_after is not None:
+        if options.cut_after is not None:
             raise UpstreamTruncated("the provider's connection ended before its answer did")
-        if wishes.error_after is not None:
+        if options.error_after is not None:
             yield b"data: %s\n\n" % _json({"error": {"message": "the demo provider was asked to fail", "code": 500}})
             return
         if call is not None:
@@ -165,19 +122,19 @@ class _Answer:
         yield b"data: [DONE]\n\n"
 
     async def whole(self) -> AsyncIterator[bytes]:
-        """The answer as one JSON body."""
+        """Yield the response as one JSON body."""
         pieces, call = self._pieces(), self._call()
         message: dict[str, Any] = {"role": "assistant", "content": "".join(pieces)}
         if call is not None:
             message = {"role": "assistant", "content": None, "tool_calls": [call]}
-        if self._wishes.reasoning:
-            message["reasoning"] = self._wishes.reasoning
+        if self._options.reasoning:
+            message["reasoning"] = self._options.reasoning
         reason = "stop" if call is None else "tool_calls"
         choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": reason}
         yield _json({**self._head("chat.completion"), "choices": [choice], "usage": self._usage(len(pieces))})
 
 
-def _text(message: _Message) -> str:
+def _text(message: DemoMessage) -> str:
     content = message.content
     if isinstance(content, list):
         return "".join(str(part.get("text", "")) for part in content)
@@ -185,7 +142,7 @@ def _text(message: _Message) -> str:
 
 
 class _DemoResponse:
-    """A `Response` over an iterator of pieces."""
+    """A `Response` whose body is an iterator of pieces."""
 
     def __init__(self, pieces: AsyncIterator[bytes], status: int, headers: Mapping[str, str], total_s: float) -> None:
         self.status = status
@@ -217,7 +174,7 @@ class _DemoResponse:
             raise
         finally:
             self._pump.cancel()
-            self._pump = None  # it holds its error, whose frames hold us
+            self._pump = None  # it refers to its error, whose frames refer to this object
 
     async def _run(self, on_chunk: Callable[[bytes], None]) -> None:
         async for piece in self._pieces:

@@ -1,14 +1,13 @@
-"""Work of many requests, done together: the same step of each, one after the other.
+"""Batching of the work of many requests: the same step of each request runs one after another.
 
-A step may leave something to be done once the journal has what the steps of all of them put there, which it then takes
-in one write.
+A step can leave work to do after the journal is written. All steps put their records first, then one write stores them.
 
-What could be done in a callback of the event loop is put off to its next iteration, where everything that came in this
-one has its turn: a step that was just done is still in the processor's caches for the next request, and no answer ends
-inside the call that read its bytes. It costs one callback for all of them.
+A step runs in the next iteration of the event loop, together with the steps of everything else that arrived in this
+iteration. Its code and data are then still in the processor's caches, and no response ends inside the call that read
+its bytes. The cost is one callback for all steps.
 
-What the steps have to send leaves when all are done. A peer that was woken by the first of them is still awake for the
-others, and waking one costs more than sending. Beside other work, that is a tenth of a request's processor time.
+Data that the steps send leaves when all steps are done. A peer process that the first write wakes is still awake for
+the others, and waking it costs more than sending. On a busy machine this saves a tenth of a request's processor time.
 """
 
 import asyncio
@@ -16,54 +15,54 @@ from collections.abc import Callable
 from typing import TypeAlias
 
 Written: TypeAlias = Callable[[OSError | None], None]
-"""Called when the journal was written, with what went wrong, if it did."""
+"""Called after the journal is written, with the error of the write or None."""
 Step: TypeAlias = Callable[[], Written | None]
 Send: TypeAlias = Callable[[], None]
 
 
 class WriteBatcher:
-    """Calls what it was given, in order, in the next iteration of the running event loop."""
+    """Runs the steps that were added, in order, in the next iteration of the running event loop."""
 
-    __slots__ = ("_due", "_sending", "_taking", "_waiting", "_write")
+    __slots__ = ("_running", "_scheduled", "_sends", "_steps", "_write")
 
     def __init__(self, write: Callable[[], OSError | None]) -> None:
         """*write* is `Journal.write`."""
         self._write = write
-        self._waiting: list[Step] = []
-        self._sending: list[Send] = []
-        self._due = False
-        """The loop will call `_take`."""
-        self._taking = False
+        self._steps: list[Step] = []
+        self._sends: list[Send] = []
+        self._scheduled = False
+        """The event loop will call `_run`."""
+        self._running = False
 
     def add(self, step: Step) -> None:
-        """Call *step* then, and what it returns once the journal is written. Neither may raise."""
-        if not self._due:
-            self._due = True
-            asyncio.get_running_loop().call_soon(self._take)
-        self._waiting.append(step)
+        """Call *step* in the next iteration, and what it returns after the journal is written. Neither may raise."""
+        if not self._scheduled:
+            self._scheduled = True
+            asyncio.get_running_loop().call_soon(self._run)
+        self._steps.append(step)
 
     def send(self, send: Send) -> None:
-        """Call *send* when the steps are done: those under way, or else the next ones. It may not raise."""
-        if not self._due and not self._taking:
-            self._due = True
-            asyncio.get_running_loop().call_soon(self._take)
-        self._sending.append(send)
+        """Call *send* when the running steps are done, or else those of the next iteration. It may not raise."""
+        if not self._scheduled and not self._running:
+            self._scheduled = True
+            asyncio.get_running_loop().call_soon(self._run)
+        self._sends.append(send)
 
-    def _take(self) -> None:
-        self._due, self._taking = False, True
-        waiting, self._waiting = self._waiting, []
+    def _run(self) -> None:
+        self._scheduled, self._running = False, True
+        steps, self._steps = self._steps, []
         try:
-            left = [after for step in waiting if (after := step()) is not None]
-            self._send()
-            if left:
+            after_write = [written for step in steps if (written := step()) is not None]
+            self._send_all()
+            if after_write:
                 failure = self._write()
-                for after in left:
-                    after(failure)
-                self._send()
+                for written in after_write:
+                    written(failure)
+                self._send_all()
         finally:
-            self._taking = False
+            self._running = False
 
-    def _send(self) -> None:
-        sending, self._sending = self._sending, []
-        for send in sending:
+    def _send_all(self) -> None:
+        sends, self._sends = self._sends, []
+        for send in sends:
             send()

@@ -16,7 +16,7 @@ from trunkline.model.record import GenerationRecord
 from trunkline.storage import FileJournal
 from trunkline.testing.gateway import RunningGateway
 from trunkline.testing.scripted import ScriptedUpstream
-from trunkline.transport.http1 import Http1Transport
+from trunkline.transport.client import Http1Transport
 
 OURS = re.compile(rb"gen-[0-9]+-[0-9A-Za-z]{20}|\"(?:created|retry_after|latency_ms)\": ?[0-9.]+|call_[0-9A-Za-z_]+")
 WAYS: dict[str, Callable[[Http1Transport], bool]] = {"direct": lambda _: False, "task": lambda _: True}

@@ -16,8 +16,8 @@ import pytest
 from shared_help import BODY, PASSWORD, RedisServer, chat, get, metric, program, replica, until, workers
 
 from trunkline.routing.statistics import DOWN, IN_A_ROW
+from trunkline.storage.fact_log import ATTEMPTS, FACTS
 from trunkline.storage.redis import RedisAnswerCache, open_redis
-from trunkline.storage.shared import LASTING, PASSING
 from trunkline.testing.gateway import MODEL, UPSTREAM_MODEL, RunningGateway
 from trunkline.testing.scripted import Json, ScriptedUpstream, Status
 
@@ -243,7 +243,7 @@ async def test_a_redis_that_hangs_is_away_and_nothing_is_told_twice(redis: Redis
         await until(lambda: here.up and there.sent == here.received == 3, 8.0)
         assert (await chat(a.port))[0] == 200
         await until(lambda: here.received == 4)
-        assert len(redis.entries(PASSING)) >= 2
+        assert len(redis.entries(ATTEMPTS)) >= 2
         assert here.dropped == there.dropped == 0
 
 
@@ -299,7 +299,7 @@ async def test_what_is_in_redis(redis: RedisServer, tmp_path: Path) -> None:
         assert shared is not None
         assert (await chat(a.port, session="s-1"))[0] == 200
         await until(lambda: shared.sent == 2)
-        (attempt,), (fact,) = redis.entries(PASSING), redis.entries(LASTING)
+        (attempt,), (fact,) = redis.entries(ATTEMPTS), redis.entries(FACTS)
         _, _, facts = msgspec.json.decode(attempt)
         assert [one[:3] for one in facts] == [["attempt", f"{MODEL}@good:{UPSTREAM_MODEL}", "served"]]
         _, _, facts = msgspec.json.decode(fact)
@@ -314,7 +314,7 @@ async def test_each_worker_is_a_replica(redis: RedisServer, tmp_path: Path) -> N
             while len(names) < 2:
                 assert (await chat(port, model="demo/echo"))[0] == 200
                 await asyncio.sleep(0.05)
-                names = {msgspec.json.decode(entry)[0] for entry in redis.entries(PASSING)}
+                names = {msgspec.json.decode(entry)[0] for entry in redis.entries(ATTEMPTS)}
 
 
 def test_urls_of_valkey() -> None:

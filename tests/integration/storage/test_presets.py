@@ -93,7 +93,7 @@ async def test_refresh_of_nothing_new_is_one_query(database: Database, store: Pr
 
 
 async def test_many_are_read_at_once(database: Database, store: PresetStore, clock: Clock) -> None:
-    for number in range(2 * presets._TOGETHER + 1):  # pyright: ignore[reportPrivateUsage]
+    for number in range(2 * presets._VERSIONS_PER_QUERY + 1):  # pyright: ignore[reportPrivateUsage]
         await put(store, f"p{number}", seed=number)
     again = PresetStore(database, clock)
     await again.refresh()

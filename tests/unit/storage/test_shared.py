@@ -14,8 +14,9 @@ from trunkline.model.replica_events import (
     ReplicaEvent,
     StickyRouteSet,
 )
-from trunkline.storage import shared
-from trunkline.storage.shared import LASTING, MOST_BYTES, PASSING, LogAway, SharedFacts
+from trunkline.storage import fact_log, fact_writer, shared_facts
+from trunkline.storage.fact_log import ATTEMPTS, FACTS, MAX_ENTRY_BYTES, LogUnavailable
+from trunkline.storage.shared_facts import SharedFacts
 
 FAILED = AttemptEnded("acme/small@acme", "failed")
 STUCK = StickyRouteSet("00" * 16, "acme/small@acme", 600.0)
@@ -43,13 +44,13 @@ class Log:
         for stream, data in entries:
             self.entries.append((stream, f"{int(self.time * 1000)}-{len(self.entries)}", data))
         if self.unheard:
-            raise LogAway("TimeoutError")
+            raise LogUnavailable("TimeoutError")
 
     async def read(self, after: Mapping[str, str], wait_s: float) -> list[tuple[str, str, bytes]]:
         del wait_s
         await asyncio.sleep(0.002)
         self._check()
-        return [one for one in self.entries if _number(one[1]) > _number(after[one[0]])][: shared.PAGE]
+        return [one for one in self.entries if _number(one[1]) > _number(after[one[0]])][: fact_log.PAGE]
 
     async def trim(self, before: Mapping[str, str]) -> None:
         self._check()
@@ -60,7 +61,7 @@ class Log:
 
     def _check(self) -> None:
         if self.away:
-            raise LogAway("ConnectionError")
+            raise LogUnavailable("ConnectionError")
 
 
 def _number(id_: str) -> tuple[int, ...]:
@@ -95,8 +96,8 @@ class Replica:
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(shared, "FLUSH_S", 0.005)
-    monkeypatch.setattr(shared, "RETRY_MOST_S", 0.02)
+    monkeypatch.setattr(shared_facts, "FLUSH_S", 0.005)
+    monkeypatch.setattr(shared_facts, "MAX_RETRY_S", 0.02)
 
 
 async def told(log: Log, *facts: ReplicaEvent) -> None:
@@ -159,12 +160,12 @@ async def test_what_is_appended_again_is_learned_once() -> None:
         log.time += 1
         a.facts.publish(STUCK)
         assert [fact for fact, _ in await b.learns(2)] == [FAILED, STUCK]
-        assert len([one for one in log.entries if one[0] == PASSING]) > 1
+        assert len([one for one in log.entries if one[0] == ATTEMPTS]) > 1
         assert (a.facts.sent, a.facts.up) == (2, True)
 
 
 async def test_entries_are_bounded_and_so_is_what_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(shared, "MOST_WAITING", 5000)
+    monkeypatch.setattr(fact_writer, "MAX_WAITING", 5000)
     log = Log()
     async with Replica(log, "a").open() as a, Replica(log, "b").open() as b:
         for number in range(5010):
@@ -173,7 +174,7 @@ async def test_entries_are_bounded_and_so_is_what_waits(monkeypatch: pytest.Monk
         learned = await b.learns(5000)
         assert len({fact.conversation for fact, _ in learned if isinstance(fact, StickyRouteSet)}) == 5000
         assert (a.facts.sent, a.facts.dropped) == (5000, 10)
-        assert max(len(data) for _, _, data in log.entries) <= MOST_BYTES
+        assert max(len(data) for _, _, data in log.entries) <= MAX_ENTRY_BYTES
 
 
 @pytest.mark.parametrize(
@@ -182,7 +183,7 @@ async def test_entries_are_bounded_and_so_is_what_waits(monkeypatch: pytest.Monk
 async def test_what_makes_no_sense_is_left_out(data: bytes) -> None:
     log = Log()
     async with Replica(log, "a").open() as a, Replica(log, "b").open() as b:
-        await log.append([(PASSING, data)])
+        await log.append([(ATTEMPTS, data)])
         a.facts.publish(FAILED)
         assert await b.learns(1) == [(FAILED, 0.0)]
         assert b.facts.dropped == 1
@@ -227,7 +228,7 @@ async def test_what_is_too_old_is_trimmed() -> None:
     log = Log()
     async with Replica(log, "a").open():
         await until(lambda: bool(log.trimmed))
-    assert log.trimmed == [{PASSING: f"{int(UNIX - 300) * 1000}-0", LASTING: f"{int(UNIX - 12 * 3600) * 1000}-0"}]
+    assert log.trimmed == [{ATTEMPTS: f"{int(UNIX - 300) * 1000}-0", FACTS: f"{int(UNIX - 12 * 3600) * 1000}-0"}]
 
 
 async def test_it_says_once_that_the_log_has_gone_and_once_that_it_is_back(caplog: pytest.LogCaptureFixture) -> None:
@@ -253,7 +254,7 @@ async def test_it_ends_even_where_a_client_loses_a_cancellation() -> None:
                 return await super().read(after, wait_s)
             except asyncio.CancelledError:
                 self.lost += 1
-                raise LogAway("TimeoutError") from None
+                raise LogUnavailable("TimeoutError") from None
 
     log = Deaf()
     async with asyncio.timeout(5), Replica(log, "a").open() as a:

@@ -26,7 +26,9 @@ from trunkline.testing.scripted import (
     Sse,
     Status,
 )
-from trunkline.transport.http1 import Connection, Http1Transport, Limits
+from trunkline.transport.client import Http1Transport
+from trunkline.transport.connection import Connection
+from trunkline.transport.limits import Limits
 from trunkline.transport.pool import Pool
 
 HEADED = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"
@@ -95,7 +97,7 @@ async def test_idle_connections_expire() -> None:
         await asyncio.sleep(0.1)
         assert ours.connections_idle == 1
         await until(lambda: ours.connections_open == 0 and upstream.open == 0)
-        await until(lambda: ours._ticker is None)
+        await until(lambda: ours.deadlines._timer is None)
 
 
 # The pool.
@@ -277,7 +279,7 @@ async def test_an_upload_that_stalls() -> None:
 async def test_a_call_after_a_quiet_time_has_its_limits() -> None:
     async with pair(Status(200), [Hang()]) as (ours, upstream):
         await ask(ours, upstream)
-        await until(lambda: not ours.fast)
+        await until(lambda: not ours.deadlines.frequent)
         _, took = await late(ours, upstream, first_byte_s=0.2)
         assert took < 0.9
 
@@ -287,7 +289,7 @@ async def test_many_calls_have_one_timer() -> None:
         calls = [asyncio.ensure_future(ask(ours, upstream)) for _ in range(20)]
         await until(lambda: len(ours.active) == 20)
         timers = [each for each in asyncio.get_running_loop()._scheduled if not each.cancelled()]  # type: ignore[attr-defined]
-        ours_only = [each for each in timers if "Http1Transport" in repr(each)]
+        ours_only = [each for each in timers if "Deadlines" in repr(each)]
         assert len(ours_only) == 1
         await asyncio.gather(*calls)
 
@@ -480,7 +482,7 @@ async def test_a_connection_that_closes_before_it_is_used(monkeypatch: pytest.Mo
     async def closing(address: object, connection: Connection, *_: object) -> None:
         connection.eof_received()
 
-    monkeypatch.setattr("trunkline.transport.http1.connect", closing)
+    monkeypatch.setattr("trunkline.transport.connecting.connect", closing)
     async with transport(max_connections=1) as ours:
         for _ in range(2):
             with pytest.raises(UpstreamUnreachable, match="connection was closed"):

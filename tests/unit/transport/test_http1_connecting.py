@@ -14,9 +14,10 @@ from upstream_kit import request, transport, until
 
 from trunkline.model.errors import TrunklineError, UpstreamTimeout, UpstreamUnreachable
 from trunkline.testing.scripted import Close, Hang, Rst, Script, ScriptedUpstream, Send, Status, Tunnel
-from trunkline.transport.http1 import default_ssl_context
-from trunkline.transport.pool import address_of, translated
+from trunkline.transport.addresses import address_of
+from trunkline.transport.connecting import translated
 from trunkline.transport.proxy import Proxies, Proxy
+from trunkline.transport.tls import default_ssl_context
 
 SECRETS = ("127.0.0.1", "localhost", "upstream.test", "no-such-host", "hunter2", ":1")
 

@@ -24,7 +24,7 @@ from trunkline.testing.scripted import (
     Sse,
     Status,
 )
-from trunkline.transport.http1 import Limits
+from trunkline.transport.limits import Limits
 
 TEXT = "data: héllo 🌍\n\ndata: [DONE]\n\n".encode()
 OK = b"HTTP/1.1 200 OK\r\n"

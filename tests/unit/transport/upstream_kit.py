@@ -8,7 +8,8 @@ from typing import Any
 
 from trunkline.ports import Timeouts, UpstreamRequest
 from trunkline.testing.scripted import Action, Script, ScriptedUpstream
-from trunkline.transport.http1 import Http1Response, Http1Transport
+from trunkline.transport.client import Http1Transport
+from trunkline.transport.response import Http1Response
 
 HEAD = b"POST /v1/things HTTP/1.1\r\nhost: upstream\r\n"
 BODY = b'{"model":"m"}'
