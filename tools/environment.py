@@ -38,12 +38,13 @@ def main(folder: Path, requirements: Path) -> int:
         if not outside:
             venv.create(temporary, symlinks=os.name != "nt", with_pip=True)
             pip = str(Path(temporary, python.relative_to(folder)))
-        done = subprocess.run([pip, "-m", "pip", "--python", str(python), *INSTALL, *LOCKED, str(requirements)])
+        command = [pip, "-m", "pip", "--python", str(python), *INSTALL, *LOCKED, str(requirements)]
+        done = subprocess.run(command, check=False)
     if done.returncode:
         return done.returncode
     link(python)
     # Compiled now, not at the first start.
-    return subprocess.run([python, "-m", "compileall", "-q", str(ROOT / "src")]).returncode
+    return subprocess.run([python, "-m", "compileall", "-q", str(ROOT / "src")], check=False).returncode
 
 
 def has_pip() -> bool:
