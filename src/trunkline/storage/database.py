@@ -1,12 +1,15 @@
-"""The database: where keys and finished generations are kept. SQLite by default, PostgreSQL for more than one replica.
+"""The database of keys, presets and finished generations. SQLite by default, PostgreSQL for more than one replica.
 
-SQLite runs with a write-ahead log, so readers and the one writer do not wait for each other, and with
-`synchronous=FULL`: what was committed survives a power cut. That costs one `fsync` per commit, and commits are batches,
-at most some ten a second (`storage.flusher`), off the event loop. With NORMAL, a record could be gone from the
-database after its copy in the journal was given up.
+SQLite runs with a write-ahead log, so readers and the one writer do not wait for each other. It runs with
+`synchronous=FULL`, so a committed transaction survives a power cut. That costs one `fsync` per commit. Commits are
+batches, at most some ten a second (`storage.flusher`), off the event loop. With NORMAL, a record could be missing from
+the database after its copy in the journal was deleted.
 
-Every write takes the write lock when it begins (`BEGIN IMMEDIATE`), so that it never fails half-way because a reader
-became a writer too late.
+Every write transaction takes the write lock when it begins (`BEGIN IMMEDIATE`). Otherwise it could fail half-way, when
+it changes from reading to writing while another one writes.
+
+A start imports what its database needs and nothing else: the dialect and the driver of the other database, and Alembic
+unless an older schema is upgraded, stay out.
 """
 
 import asyncio
@@ -17,36 +20,59 @@ import os
 from collections.abc import AsyncGenerator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import Connection, Engine, Table, column, create_engine, event, select, table, text
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import (
+    Column,
+    Connection,
+    Engine,
+    MetaData,
+    PrimaryKeyConstraint,
+    String,
+    Table,
+    create_engine,
+    event,
+    insert,
+    select,
+    text,
+)
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
+from trunkline.storage.tables import METADATA
+
+if TYPE_CHECKING:
+    from sqlalchemy.dialects import postgresql, sqlite
+
 HEAD: Final = "0003"
-"""The newest migration; a test compares it with the folder. Known here so that a start without work need not import
-Alembic, which takes 150 ms."""
+"""Revision of the newest migration, a test compares it with the folder. It is a constant so that a start with an
+up-to-date or a new database does not import Alembic, which takes 100 ms or more."""
 
 BUSY_TIMEOUT_S: Final = 5.0
-"""How long SQLite waits for another process's write before it says `database is locked`."""
+"""Seconds that SQLite waits for another process's write before it fails with `database is locked`."""
 
 _POSTGRES_LOCK: Final = 0x7472_756E_6B6C
 """Key of the advisory lock under which PostgreSQL is migrated: `trunkl`."""
 
 _COMMON: Final[dict[str, Any]] = {"hide_parameters": True, "max_overflow": 0}
-"""Of every engine. An error's text must not show what was to be stored."""
+"""Arguments of every engine. The text of an error must not show the values that were to be stored."""
 
-_VERSION = table("alembic_version", column("version_num"))
+_REVISION = Table(
+    "alembic_version",
+    MetaData(),
+    Column("version_num", String(32), nullable=False),
+    PrimaryKeyConstraint("version_num", name="alembic_version_pkc"),
+)
+"""Alembic's own table, as Alembic makes it."""
 
 
 class DatabaseUnusable(Exception):
-    """The database of the configuration cannot be used as it is. The message is one line and names what to do."""
+    """The configured database cannot be used. The message is one line and says what to do."""
 
 
 class Database:
-    """An open database, its schema the newest. Made by `open_database`; closed by whoever opened it.
+    """An open database with the newest schema. `open_database` opens it, and its caller closes it.
 
     Safe to use from many tasks of one event loop.
     """
@@ -54,17 +80,23 @@ class Database:
     def __init__(self, engine: AsyncEngine, bulk: Engine | None) -> None:
         self.engine = engine
         self.bulk = bulk
-        """For writing much at once from a thread, where an `await` is a hop into one: SQLite's. None: use `write`."""
+        """For large batches, written from one thread: with SQLite, each `await` of `write` is a hop to another thread.
+
+        None with PostgreSQL: use `write`.
+        """
         self.dialect: str = engine.dialect.name
         """`sqlite` or `postgresql`."""
         self._writer = engine.execution_options(trunkline_begin="BEGIN IMMEDIATE")
 
     def read(self) -> AbstractAsyncContextManager[AsyncConnection]:
-        """A connection to select with; what it sees does not change while it is open."""
+        """Return a connection for reading. Its view of the data does not change while it is open."""
         return self.engine.connect()
 
     def write(self) -> AbstractAsyncContextManager[AsyncConnection]:
-        """A transaction, alone from its begin; committed when the block ends, rolled back when it raises."""
+        """Return a connection in a write transaction: committed when the block ends, rolled back when it raises.
+
+        With SQLite it holds the write lock from its begin.
+        """
         return self._writer.begin()
 
     async def close(self) -> None:
@@ -75,20 +107,21 @@ class Database:
 
 
 async def open_database(url: str) -> Database:
-    """Open what *url* names, making the file and its folder where they are missing, and bring its schema up to date.
+    """Open the database *url*. Create the file and its folder where they are missing, and upgrade the schema.
 
     *url* is `sqlite:///relative/path`, `sqlite:////absolute/path` or `postgresql://user:password@host/name`.
 
     Raises:
-        DatabaseUnusable: not such a URL, not to be reached, not writable, or the driver is not installed.
+        DatabaseUnusable: *url* is not such a URL, the database cannot be reached or written, or the driver is not
+            installed.
     """
     parsed = _parse(url)
-    # At DEBUG, aiosqlite logs the arguments of its calls, which are our rows.
+    # At level DEBUG, aiosqlite logs the arguments of its calls, which contain our rows.
     logging.getLogger("aiosqlite").setLevel(logging.INFO)
-    async with _alone(parsed):
+    async with _opening_lock(parsed):
         database = Database(_engine(parsed), _bulk(parsed))
         try:
-            await _prepare(database)
+            await _upgrade(database)
         except BaseException as error:
             await database.close()
             if isinstance(error, (DBAPIError, OSError)):
@@ -103,7 +136,7 @@ def _parse(url: str) -> URL:
     try:
         parsed = make_url(url)
     except ArgumentError:
-        # The text may hold a password.
+        # The URL may contain a password.
         raise DatabaseUnusable("storage.url is not a database URL, such as sqlite:///data/trunkline.db") from None
     if parsed.drivername in ("sqlite", "sqlite+aiosqlite"):
         if not parsed.database or parsed.database == ":memory:":
@@ -136,16 +169,16 @@ def _bulk(url: URL) -> Engine | None:
 
 
 def _sqlite_args() -> dict[str, Any]:
-    # isolation_level None: the driver begins no transaction of its own, `_begin` does.
+    # With isolation_level None the driver begins no transactions. `_begin` does.
     return {"timeout": BUSY_TIMEOUT_S, "isolation_level": None}
 
 
 def _on_connect(connection: Any, _record: object) -> None:
     cursor = connection.cursor()
-    cursor.execute("PRAGMA journal_mode=WAL")  # stays with the file: work for the first connection only
+    cursor.execute("PRAGMA journal_mode=WAL")  # stored in the file: only the first connection has work to do
     cursor.execute("PRAGMA synchronous=FULL")
     cursor.execute("PRAGMA foreign_keys=ON")
-    # 16 MB: pages that change with every batch, the ends of indexes, are copied to the database a quarter as often.
+    # 16 MB instead of 4: pages that every batch changes are copied to the database a quarter as often.
     cursor.execute("PRAGMA wal_autocheckpoint=4000")
     cursor.close()
 
@@ -154,31 +187,49 @@ def _begin(connection: Connection) -> None:
     connection.exec_driver_sql(connection.get_execution_options().get("trunkline_begin", "BEGIN"))
 
 
-async def _prepare(database: Database) -> None:
-    """Bring the schema up to date."""
+async def _upgrade(database: Database) -> None:
+    """Bring the schema to revision `HEAD`."""
     async with database.read() as connection:
-        version = await connection.run_sync(_version)
-    if version != HEAD:
+        revision = await connection.run_sync(_revision)
+    if revision != HEAD:
         async with database.write() as connection:
-            await connection.run_sync(_migrate)
+            await connection.run_sync(_create_or_migrate)
 
 
-def _version(connection: Connection) -> str | None:
-    """The schema's revision, None where there is no schema yet."""
-    if not connection.dialect.has_table(connection, "alembic_version"):
+def _revision(connection: Connection) -> str | None:
+    """Return the schema's revision; None where there is no schema yet."""
+    if not connection.dialect.has_table(connection, _REVISION.name):
         return None
-    return connection.scalar(select(_VERSION.c.version_num))
+    return connection.scalar(select(_REVISION.c.version_num))
 
 
-def _migrate(connection: Connection) -> None:
-    """Run the steps that are missing, all in the caller's transaction: a killed upgrade leaves the old schema."""
-    # Only the first start and an upgrade need these.
+def _create_or_migrate(connection: Connection) -> None:
+    """Create the schema, or upgrade it, in the caller's transaction: a killed process leaves the old schema."""
+    if connection.dialect.name == "postgresql":
+        connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _POSTGRES_LOCK})
+    if not connection.dialect.has_table(connection, _REVISION.name):
+        create_schema(connection)
+    elif _revision(connection) != HEAD:  # another process may have upgraded it before we had the lock
+        migrate(connection)
+
+
+def create_schema(connection: Connection) -> None:
+    """Create the newest schema in an empty database. It is what `migrate` makes; a test compares the two."""
+    METADATA.create_all(connection, checkfirst=False)
+    _REVISION.metadata.create_all(connection, checkfirst=False)
+    connection.execute(insert(_REVISION).values(version_num=HEAD))
+
+
+def migrate(connection: Connection) -> None:
+    """Run the missing migrations in the caller's transaction.
+
+    Raises:
+        DatabaseUnusable: the schema's revision is not known.
+    """
     from alembic import command
     from alembic.config import Config
     from alembic.util import CommandError
 
-    if connection.dialect.name == "postgresql":
-        connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _POSTGRES_LOCK})
     config = Config(attributes={"connection": connection})
     config.set_main_option("script_location", str(Path(__file__).with_name("migrations")).replace("%", "%%"))
     try:
@@ -188,13 +239,13 @@ def _migrate(connection: Connection) -> None:
 
 
 @asynccontextmanager
-async def _alone(url: URL) -> AsyncGenerator[None]:
-    """Hold a SQLite database's lock file, so that of processes that start at once one makes the schema.
+async def _opening_lock(url: URL) -> AsyncGenerator[None]:
+    """Hold the lock file of a SQLite database, so that one of several starting processes creates the schema.
 
-    SQLite's own lock does not do: switching the write-ahead log on does not wait for it.
+    SQLite's own lock is not enough: switching the write-ahead log on does not wait for it.
 
     Raises:
-        DatabaseUnusable: the folder or the file cannot be made or written.
+        DatabaseUnusable: the folder or the file cannot be created or written.
     """
     if url.get_backend_name() != "sqlite":
         yield
@@ -208,10 +259,10 @@ async def _alone(url: URL) -> AsyncGenerator[None]:
 
 
 def _lock_file(path: Path) -> int:
-    """Make the folder and the file of the database at *path* where missing; the lock's file descriptor, locked."""
+    """Create the folder and the file of the database at *path* where missing. Return the locked lock's descriptor."""
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        # The file is made by us for its mode: it holds what was spent, by whom.
+        # We create the file for its mode: it contains who spent how much.
         os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
         lock = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT, 0o600)
     except OSError as error:
@@ -220,9 +271,15 @@ def _lock_file(path: Path) -> int:
     return lock
 
 
-def upsert(dialect: str, into: Table) -> sqlite.Insert | postgresql.Insert:
-    """An INSERT into *into* that may say what a conflict does: *dialect* is `Database.dialect`.
+def upsert(dialect: str, into: Table) -> "sqlite.Insert | postgresql.Insert":
+    """Return an INSERT into *into* that can define what a conflict does.
 
-    Both databases take the same words, and SQLAlchemy has no common type for them.
+    *dialect* is `Database.dialect`. Both databases have the same syntax, and SQLAlchemy has no common type for it.
     """
-    return postgresql.insert(into) if dialect == "postgresql" else sqlite.insert(into)
+    if dialect == "postgresql":
+        from sqlalchemy.dialects import postgresql
+
+        return postgresql.insert(into)
+    from sqlalchemy.dialects import sqlite
+
+    return sqlite.insert(into)

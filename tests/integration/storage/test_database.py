@@ -10,10 +10,10 @@ from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, insert, select, text
+from sqlalchemy import Connection, create_engine, insert, select, text
 
 from trunkline.storage import Database, DatabaseUnusable, migrations, open_database
-from trunkline.storage.database import HEAD
+from trunkline.storage.database import HEAD, create_schema, migrate
 from trunkline.storage.tables import COUNTERS, METADATA
 
 
@@ -37,6 +37,54 @@ async def test_the_tables_are_what_migrations_make(database: Database) -> None:
 
     async with database.read() as connection:
         assert await connection.run_sync(differences) == []
+
+
+def test_a_new_schema_is_what_migrations_make() -> None:
+    """To the word, in SQLite; and the tables that are declared are the ones that migrations make."""
+    schemas: list[set[str]] = []
+    for make in (create_schema, migrate):
+        engine = create_engine("sqlite://")
+        with engine.begin() as connection:
+            make(connection)
+            assert compare_metadata(MigrationContext.configure(connection), METADATA) == []
+            schemas.append(set(connection.scalars(text("SELECT sql FROM sqlite_master WHERE sql IS NOT NULL"))))
+            assert connection.scalar(text("SELECT version_num FROM alembic_version")) == HEAD
+        engine.dispose()
+    assert schemas[0] == schemas[1]
+
+
+async def test_an_older_schema_is_upgraded(url: str) -> None:
+    database = await open_database(url)
+    async with database.write() as connection:
+        for name in ("presets", "preset_versions"):
+            await connection.execute(text(f"DROP TABLE {name}"))
+        await connection.execute(text("UPDATE alembic_version SET version_num = '0002'"))
+        await connection.execute(insert(COUNTERS).values(name="kept", value=1))
+    await database.close()
+    database = await open_database(url)
+    async with database.read() as connection:
+        assert await connection.scalar(text("SELECT version_num FROM alembic_version")) == HEAD
+        assert await connection.scalar(text("SELECT count(*) FROM presets")) == 0
+        assert await connection.scalar(select(COUNTERS.c.value).where(COUNTERS.c.name == "kept")) == 1
+    await database.close()
+
+
+@pytest.mark.parametrize("starts", [1, 2], ids=["new", "up to date"])
+async def test_a_start_with_sqlite_imports_nothing_of_other_databases(tmp_path: Path, starts: int) -> None:
+    url = f"sqlite:///{tmp_path}/one.db"
+    for _ in range(starts - 1):
+        await (await open_database(url)).close()
+    code = (
+        "import asyncio, sys, trunkline.app\n"
+        "from trunkline.storage import open_database\n"
+        "async def main():\n    await (await open_database(sys.argv[1])).close()\n"
+        "asyncio.run(main())\n"
+        "names = ('alembic', 'mako', 'asyncpg', 'redis', 'sqlalchemy.dialects.postgresql')\n"
+        "sys.exit(','.join(name for name in names if name in sys.modules))"
+    )
+    started = await asyncio.create_subprocess_exec(sys.executable, "-c", code, url, stderr=asyncio.subprocess.PIPE)
+    _, found = await started.communicate()
+    assert found.decode().strip() == ""
 
 
 def test_head_is_the_newest_migration() -> None:
