@@ -1,55 +1,54 @@
-"""Content-Encoding removed, piece by piece. Source: RFC 9110 §8.4, RFC 9659 (zstd windows); reliability U34.
+"""Decoding of Content-Encoding, in pieces. Source: RFC 9110 §8.4, RFC 9659 (zstd windows); reliability U34.
 
-A decoder is fed and then pulled: `feed` only keeps the bytes, each `read` gives at most about `PIECE` bytes of what
-they mean. So a body that decodes to a thousand times its size makes no memory grow, and whoever pulls can stop at any
-piece.
+`feed` only stores bytes; each `read` decodes about `PIECE` bytes. So a body that decodes to a thousand times its size
+does not fill the memory, and the caller can stop after any piece.
+
+We ask providers for no encoding (`accept-encoding: identity`). Some encode all the same. The libraries for brotli and
+zstd are imported by the first response that needs them.
 """
 
 import zlib
 from collections.abc import Callable
-from typing import Protocol, cast
-
-import brotli  # type: ignore[import-untyped] # `_Brotli` is what we use of it
-import zstandard
+from typing import Any, Protocol, cast
 
 from trunkline.model.errors import UpstreamGarbled, UpstreamTruncated
 
 PIECE = 65536
-"""Bytes that one `read` aims at."""
+"""Bytes that one `read` returns, about."""
 ZSTD_SLICE = 256
-"""zstd has no bound on its output, so it gets this much at once: 64 blocks of 128 kB at the very worst, 8 MB."""
+"""Bytes given to zstd at a time, since its output has no bound: at worst they are 64 blocks of 128 kB, 8 MB."""
 ZSTD_WINDOW = 8 << 20
 """Bytes; larger windows are refused. Source: RFC 9659."""
 MAX_STACKED = 2
-"""Encodings over one another. One is what exists; two is what a misconfigured cache makes."""
+"""Encodings of one body, applied one after another. Two happen where a cache is misconfigured."""
 
 
 class Decoder(Protocol):
-    """One encoding, undone."""
+    """Decodes one encoding."""
 
     def feed(self, data: bytes) -> None:
-        """Keep *data* for `read`."""
+        """Store *data* for `read`."""
         ...
 
     def read(self) -> bytes:
-        """The next piece; empty where more input is needed.
+        """Return the next piece; empty where more input is needed.
 
         Raises:
-            UpstreamGarbled: the bytes are not of this encoding.
+            UpstreamGarbled: the bytes are not in this encoding.
         """
         ...
 
     def close(self) -> None:
-        """The body has ended.
+        """Check that the encoding ends where the body has ended.
 
         Raises:
-            UpstreamTruncated: the encoding has not.
+            UpstreamTruncated: it does not.
         """
         ...
 
 
 class _Brotli(Protocol):
-    """What we use of `brotli.Decompressor`, which has no types."""
+    """The part of `brotli.Decompressor` that we use. The package has no types."""
 
     def process(self, data: bytes, output_buffer_limit: int = ...) -> bytes: ...
     def can_accept_more_data(self) -> bool: ...
@@ -57,7 +56,7 @@ class _Brotli(Protocol):
 
 
 class _Zlib(Protocol):
-    """What we use of zlib's decompressor, which has no public name."""
+    """The part of zlib's decompressor that we use. Its type has no public name."""
 
     @property
     def eof(self) -> bool: ...
@@ -69,7 +68,7 @@ class _Zlib(Protocol):
 
 
 class _Zstd(Protocol):
-    """What we use of zstandard's decompressor, whose type is there for checkers only."""
+    """The part of zstandard's decompressor that we use. Its type exists for type checkers only."""
 
     @property
     def eof(self) -> bool: ...
@@ -78,18 +77,14 @@ class _Zstd(Protocol):
     def decompress(self, data: bytes, /) -> bytes: ...
 
 
-_brotli = cast("Callable[[], _Brotli]", brotli.Decompressor)
-_BrotliError = cast("type[Exception]", brotli.error)
-
-
-def _wrong(name: str, error: Exception | None = None) -> UpstreamGarbled:
+def _garbled(name: str, error: Exception | None = None) -> UpstreamGarbled:
     failure = UpstreamGarbled(f"the body is not {name}, though its header says so")
     failure.__cause__ = error
     return failure
 
 
 class GzipDecoder:
-    """gzip: one member or several."""
+    """gzip, of one member or several."""
 
     __slots__ = ("_full", "_inflate", "_pending")
     _name = "gzip"
@@ -108,18 +103,18 @@ class GzipDecoder:
         while self._pending or self._full:
             inflate = self._inflate
             if inflate is None:
-                inflate = self._inflate = self._begin(self._pending)
+                inflate = self._inflate = self._decompressor(self._pending)
                 if inflate is None:
                     return b""
             try:
                 piece = inflate.decompress(self._pending, PIECE)
             except zlib.error as error:
-                raise _wrong(self._name, error) from error
+                raise _garbled(self._name, error) from error
             self._pending = inflate.unconsumed_tail
-            # zlib may hold output of input that it has taken already: one more call, even with nothing, gives it.
+            # zlib may have more output for input that it has consumed. The next call returns it, even without input.
             self._full = len(piece) == PIECE and not inflate.eof
             if inflate.eof:
-                self._pending = self._after(inflate)
+                self._pending = self._next_member(inflate)
             if piece:
                 return piece
         return b""
@@ -129,46 +124,49 @@ class GzipDecoder:
         if self._pending or (self._inflate is not None and not self._inflate.eof):
             raise UpstreamTruncated(f"the {self._name} body ended early")
 
-    def _begin(self, data: bytes) -> _Zlib | None:
-        """A decompressor for a body that begins with *data*; None where that is too little to tell."""
+    def _decompressor(self, data: bytes) -> _Zlib | None:
+        """Return a decompressor for a body that begins with *data*; None where *data* is too short to choose one."""
         return zlib.decompressobj(wbits=31)
 
-    def _after(self, inflate: _Zlib) -> bytes:
-        """What is left for the next member."""
+    def _next_member(self, inflate: _Zlib) -> bytes:
+        """Return the bytes after the member that *inflate* has decoded."""
         if inflate.unused_data:
             self._inflate = None
         return inflate.unused_data
 
 
 class DeflateDecoder(GzipDecoder):
-    """deflate: with zlib's wrapper, as the standard says, or raw, as some servers send it."""
+    """deflate, with zlib's wrapper as in the standard, or raw as some servers send it."""
 
     __slots__ = ()
     _name = "deflate"
 
-    def _begin(self, data: bytes) -> _Zlib | None:
+    def _decompressor(self, data: bytes) -> _Zlib | None:
         if len(data) < 2:
             return None
         # RFC 1950 §2.2: method 8, and the first two bytes a multiple of 31.
         wrapped = data[0] & 0x0F == 8 and int.from_bytes(data[:2], "big") % 31 == 0
         return zlib.decompressobj(wbits=15 if wrapped else -15)
 
-    def _after(self, inflate: _Zlib) -> bytes:
+    def _next_member(self, inflate: _Zlib) -> bytes:
         if inflate.unused_data:
-            raise _wrong(self._name)
+            raise _garbled(self._name)
         return b""
 
 
 class BrotliDecoder:
     """br."""
 
-    __slots__ = ("_brotli", "_more", "_pending", "_used")
+    __slots__ = ("_brotli", "_error", "_more", "_pending", "_used")
 
     def __init__(self) -> None:
         self._pending = b""
         self._more = False
         self._used = False
-        self._brotli = _brotli()
+        import brotli  # type: ignore[import-untyped]
+
+        self._brotli: _Brotli = brotli.Decompressor()
+        self._error = cast("type[Exception]", brotli.error)
 
     def feed(self, data: bytes) -> None:
         """As `Decoder.feed`."""
@@ -178,7 +176,7 @@ class BrotliDecoder:
         """As `Decoder.read`."""
         decoder = self._brotli
         try:
-            # What it has taken but not given yet comes first, and it does not say whether there is any.
+            # Output for consumed input comes first. The library does not tell whether there is any.
             if self._more or not decoder.can_accept_more_data():
                 piece = decoder.process(b"", output_buffer_limit=PIECE)
                 self._more = bool(piece) and not decoder.is_finished()
@@ -190,8 +188,8 @@ class BrotliDecoder:
             piece = decoder.process(data, output_buffer_limit=PIECE)
             self._more = not decoder.is_finished()
             return piece
-        except _BrotliError as error:
-            raise _wrong("br", error) from error
+        except self._error as error:
+            raise _garbled("br", error) from error
 
     def close(self) -> None:
         """As `Decoder.close`."""
@@ -200,11 +198,23 @@ class BrotliDecoder:
 
 
 class ZstdDecoder:
-    """zstd: one frame or several."""
+    """zstd, of one frame or several."""
 
-    __slots__ = ("_inside", "_offset", "_pending", "_zstd")
+    __slots__ = ("_inside", "_library", "_offset", "_pending", "_zstd")
 
     def __init__(self) -> None:
+        """A decoder.
+
+        Raises:
+            UpstreamGarbled: the library is not installed.
+        """
+        try:
+            import zstandard
+        except ImportError:
+            raise UpstreamGarbled(
+                "the body is encoded as zstd, which needs a library: pip install 'trunkline[zstd]'"
+            ) from None
+        self._library: Any = zstandard
         self._pending = b""
         self._offset = 0
         self._inside = False
@@ -216,7 +226,7 @@ class ZstdDecoder:
         self._offset = 0
 
     def read(self) -> bytes:
-        """As `Decoder.read`. Several slices make up one piece."""
+        """As `Decoder.read`. One piece is the output of several slices."""
         pieces: list[bytes] = []
         size = 0
         try:
@@ -229,8 +239,8 @@ class ZstdDecoder:
                 self._inside = not self._zstd.eof
                 pieces.append(piece)
                 size += len(piece)
-        except zstandard.ZstdError as error:
-            raise _wrong("zstd", error) from error
+        except self._library.ZstdError as error:
+            raise _garbled("zstd", error) from error
         return b"".join(pieces)
 
     def close(self) -> None:
@@ -238,13 +248,13 @@ class ZstdDecoder:
         if self._inside:
             raise UpstreamTruncated("the zstd body ended early")
 
-    @staticmethod
-    def _frame() -> _Zstd:
-        return zstandard.ZstdDecompressor(max_window_size=ZSTD_WINDOW).decompressobj()
+    def _frame(self) -> _Zstd:
+        decompressor: _Zstd = self._library.ZstdDecompressor(max_window_size=ZSTD_WINDOW).decompressobj()
+        return decompressor
 
 
 class StackedDecoder:
-    """Two encodings, *outer* applied last and so undone first."""
+    """Decodes two encodings: first *outer*, which was applied last, then *inner*."""
 
     __slots__ = ("_inner", "_outer")
 
@@ -274,16 +284,19 @@ class StackedDecoder:
 
 
 class GuardedDecoder:
-    """*decoder*, until it gives more than *max_bytes*, or *free_bytes* and *max_ratio* times what it was fed."""
+    """Bounds the output of *decoder*.
 
-    __slots__ = ("_decoder", "_fed", "_free_bytes", "_given", "_max_bytes", "_max_ratio")
+    More than *max_bytes* are an error, and more than *free_bytes* that are also more than *max_ratio* times the input.
+    """
+
+    __slots__ = ("_decoded", "_decoder", "_fed", "_free_bytes", "_max_bytes", "_max_ratio")
 
     def __init__(self, decoder: Decoder, *, max_bytes: int, free_bytes: int, max_ratio: int) -> None:
         self._decoder = decoder
         self._max_bytes = max_bytes
         self._free_bytes = free_bytes
         self._max_ratio = max_ratio
-        self._fed = self._given = 0
+        self._fed = self._decoded = 0
 
     def feed(self, data: bytes) -> None:
         """As `Decoder.feed`."""
@@ -293,10 +306,10 @@ class GuardedDecoder:
     def read(self) -> bytes:
         """As `Decoder.read`."""
         piece = self._decoder.read()
-        self._given += len(piece)
-        if self._given > self._max_bytes:
+        self._decoded += len(piece)
+        if self._decoded > self._max_bytes:
             raise UpstreamGarbled(f"the body decodes to more than {self._max_bytes} bytes")
-        if self._given > self._free_bytes and self._given > self._max_ratio * self._fed:
+        if self._decoded > self._free_bytes and self._decoded > self._max_ratio * self._fed:
             raise UpstreamGarbled(f"the body decodes to more than {self._max_ratio} times its size")
         return piece
 
@@ -315,10 +328,11 @@ DECODERS: dict[str, Callable[[], Decoder]] = {
 
 
 def decoder_for(content_encoding: str, *, max_bytes: int, free_bytes: int, max_ratio: int) -> Decoder | None:
-    """What undoes *content_encoding*, a header's value; None where there is nothing to undo.
+    """Return a decoder for *content_encoding*, the header's value; None where the body is not encoded.
 
     Raises:
-        UpstreamGarbled: an encoding that we did not ask for and do not know, or too many of them.
+        UpstreamGarbled: an encoding is not supported or needs a library that is not installed, or there are more than
+            `MAX_STACKED`.
     """
     names = [name for item in content_encoding.lower().split(",") if (name := item.strip()) not in ("", "identity")]
     if not names:

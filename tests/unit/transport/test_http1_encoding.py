@@ -3,6 +3,8 @@
 import asyncio
 import gzip
 import resource
+import subprocess
+import sys
 import zlib
 from collections.abc import Callable
 from functools import cache, partial
@@ -170,6 +172,28 @@ def test_windows_of_zstd_are_bounded() -> None:
     packer = zstandard.ZstdCompressor(compression_params=parameters).compressobj()
     with pytest.raises(UpstreamGarbled):
         decoded(decoder("zstd"), [packer.compress(TEXT) + packer.flush()])
+
+
+def test_zstd_without_its_library(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "zstandard", None)
+    with pytest.raises(UpstreamGarbled, match=r"pip install 'trunkline\[zstd\]'"):
+        decoder("zstd")
+
+
+async def test_a_zstd_body_without_the_library(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The error comes with the head, and the connection is closed."""
+    wire = zstandard.compress(TEXT)
+    monkeypatch.setitem(sys.modules, "zstandard", None)
+    async with pair(Status(200, {"content-encoding": "zstd"}, wire)) as (ours, upstream):
+        with pytest.raises(UpstreamGarbled, match="zstd"):
+            await ours.send(request(upstream.origin))
+        await until(lambda: upstream.open == 0)
+
+
+def test_libraries_of_encodings_are_imported_when_needed() -> None:
+    code = "import sys, trunkline.app; print([name for name in ('brotli', 'zstandard') if name in sys.modules])"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "[]"
 
 
 @pytest.mark.parametrize("label", ["gzip, gzip, gzip", "rot13", "gzip, rot13", "*"])
