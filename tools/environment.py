@@ -38,9 +38,8 @@ def main(folder: Path, requirements: Path) -> int:
         if not outside:
             venv.create(temporary, symlinks=os.name != "nt", with_pip=True)
             pip = str(Path(temporary, python.relative_to(folder)))
-        done = subprocess.run(
-            [pip, "-m", "pip", "--python", str(python), *INSTALL, *LOCKED, str(requirements)], check=False
-        )
+        command = [pip, "-m", "pip", "--python", str(python), *INSTALL, *LOCKED, str(requirements)]
+        done = subprocess.run(command, check=False)
     if done.returncode:
         return done.returncode
     link(python)
