@@ -212,6 +212,8 @@ class Client(Protocol):
     name: str
     keep_alive: bytes
     """What is sent while nothing flows."""
+    fields: frozenset[str]
+    """The names of the fields of a request body."""
 
     def parse(self, body: bytes) -> Call:
         """Check *body* and take out what routing needs.

@@ -1,32 +1,29 @@
-"""Which dialects there are, by the names the configuration uses."""
+"""The dialects, by the names that the configuration uses."""
 
-from trunkline.dialects.anthropic_messages.dialect import MessagesClient, MessagesRelay, MessagesUpstream
-from trunkline.dialects.anthropic_messages.token_count import MessagesCounter
-from trunkline.dialects.bedrock_converse.dialect import ConverseUpstream
-from trunkline.dialects.google_genai.dialect import GeminiUpstream
-from trunkline.dialects.google_genai.token_count import GeminiCounter
+from trunkline.dialects import anthropic_messages, bedrock_converse, google_genai, openai_chat, openai_responses
 from trunkline.dialects.interfaces import Client, Counter, Relay, Upstream
-from trunkline.dialects.openai_chat.dialect import ChatClient, ChatRelay, ChatUpstream
-from trunkline.dialects.openai_responses.dialect import ResponsesClient, ResponsesRelay, ResponsesUpstream
-from trunkline.dialects.openai_responses.token_count import ResponsesCounter
 
-CLIENTS: dict[str, Client] = {"chat": ChatClient(), "messages": MessagesClient(), "responses": ResponsesClient()}
+CLIENTS: dict[str, Client] = {
+    "chat": openai_chat.CLIENT,
+    "messages": anthropic_messages.CLIENT,
+    "responses": openai_responses.CLIENT,
+}
 UPSTREAMS: dict[str, Upstream] = {
-    "converse": ConverseUpstream(),
-    "chat": ChatUpstream(),
-    "messages": MessagesUpstream(),
-    "responses": ResponsesUpstream(),
-    "gemini": GeminiUpstream(),
+    "chat": openai_chat.UPSTREAM,
+    "messages": anthropic_messages.UPSTREAM,
+    "responses": openai_responses.UPSTREAM,
+    "gemini": google_genai.UPSTREAM,
+    "converse": bedrock_converse.UPSTREAM,
 }
 RELAYS: dict[tuple[str, str], Relay] = {
-    ("chat", "chat"): ChatRelay(),
-    ("messages", "messages"): MessagesRelay(),
-    ("responses", "responses"): ResponsesRelay(),
+    ("chat", "chat"): openai_chat.RELAY,
+    ("messages", "messages"): anthropic_messages.RELAY,
+    ("responses", "responses"): openai_responses.RELAY,
 }
-"""(client's dialect, upstream's dialect) → the way past translation, where there is one."""
+"""(client dialect, upstream dialect) → the relay that passes bytes without translation, where there is one."""
 COUNTERS: dict[str, Counter] = {
-    "messages": MessagesCounter(),
-    "responses": ResponsesCounter(),
-    "gemini": GeminiCounter(),
+    "messages": anthropic_messages.COUNTER,
+    "responses": openai_responses.COUNTER,
+    "gemini": google_genai.COUNTER,
 }
-"""An upstream's dialect → how it counts tokens, where it does."""
+"""Upstream dialect → how its providers count tokens, where they do."""

@@ -5,9 +5,7 @@ from typing import Any, TypeAlias
 import msgspec
 from msgspec import Raw
 
-from trunkline.dialects.anthropic_messages.request_schema import MessagesBody
-from trunkline.dialects.openai_chat.request_schema import ChatBody
-from trunkline.dialects.openai_responses.request_schema import ResponsesBody
+from trunkline.dialects.registry import CLIENTS
 
 Json: TypeAlias = dict[str, Any]
 
@@ -22,11 +20,7 @@ CACHE_ENABLED, CACHE_TTL = "cache_enabled", "cache_ttl_seconds"
 GATEWAY_FIELDS = frozenset({CACHE_ENABLED, CACHE_TTL})
 """Fields of a preset that are not request fields."""
 
-DIALECT_FIELDS: dict[str, frozenset[str]] = {
-    "chat": frozenset(ChatBody.__struct_fields__) | {"prompt_cache_retention"},
-    "messages": frozenset(MessagesBody.__struct_fields__),
-    "responses": frozenset(ResponsesBody.__struct_fields__) | {"prompt_cache_retention"},
-}
+DIALECT_FIELDS: dict[str, frozenset[str]] = {name: client.fields for name, client in CLIENTS.items()}
 """A client dialect → its fields. A field that no dialect has is specific to a provider and is sent in every dialect."""
 ALL_DIALECT_FIELDS = frozenset[str]().union(*DIALECT_FIELDS.values())
 

@@ -10,7 +10,7 @@ from faults_upstream import BODY, DONE, HELLO, JSON, ROLE, STOP, TEXT, THERE, US
 from faults_wire import Answer
 from msgspec import Struct
 
-from trunkline.dialects.bedrock_converse.event_stream import write
+from trunkline.dialects.bedrock_converse.response_event_stream import write
 
 SECRET = "SECRET words about 127.0.0.1"
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from trunkline.dialects.bedrock_converse import event_stream
+from trunkline.dialects.bedrock_converse import response_event_stream as event_stream
 from trunkline.model.endpoint import Endpoint
 from trunkline.model.response import Part as Answered
 from trunkline.model.response import Response

@@ -9,7 +9,7 @@ from converse_help import frames
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from trunkline.dialects.bedrock_converse import event_stream
+from trunkline.dialects.bedrock_converse import response_event_stream as event_stream
 from trunkline.dialects.bedrock_converse.response_decoder import FINISH, BodyDecoder, StreamDecoder
 from trunkline.dialects.bedrock_converse.usage import decode as usage_of
 from trunkline.dialects.common.reasoning import ANTHROPIC

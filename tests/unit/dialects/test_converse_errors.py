@@ -6,7 +6,7 @@ import msgspec
 import pytest
 from converse_help import frames
 
-from trunkline.dialects.bedrock_converse import event_stream
+from trunkline.dialects.bedrock_converse import response_event_stream as event_stream
 from trunkline.dialects.bedrock_converse.response_decoder import BodyDecoder, StreamDecoder
 from trunkline.dialects.registry import UPSTREAMS
 from trunkline.model.errors import (

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trunkline.dialects.bedrock_converse.event_stream import (
+from trunkline.dialects.bedrock_converse.response_event_stream import (
     MAX_FRAME_BYTES,
     Frame,
     FrameReader,

@@ -15,7 +15,7 @@ from converse_help import endpoint
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from trunkline.dialects.bedrock_converse import event_stream
+from trunkline.dialects.bedrock_converse import response_event_stream as event_stream
 from trunkline.dialects.bedrock_converse.response_decoder import BodyDecoder, StreamDecoder
 from trunkline.dialects.interfaces import Quirks
 from trunkline.dialects.registry import CLIENTS, UPSTREAMS

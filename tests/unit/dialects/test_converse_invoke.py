@@ -10,8 +10,8 @@ import pytest
 from chat_help import Shared
 from converse_help import frames
 
-from trunkline.dialects.bedrock_converse import event_stream
-from trunkline.dialects.bedrock_converse.invoke_stream import InvokeDecoder
+from trunkline.dialects.bedrock_converse import response_event_stream as event_stream
+from trunkline.dialects.bedrock_converse.response_invoke_stream import InvokeDecoder
 from trunkline.dialects.common.sse import FrameReader
 from trunkline.dialects.openai_chat.response_decoder import StreamDecoder
 from trunkline.model.errors import UpstreamGarbled, UpstreamLimited

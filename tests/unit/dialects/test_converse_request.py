@@ -9,8 +9,8 @@ from converse_help import CLAUDE, endpoint
 from hypothesis import given
 from hypothesis import strategies as st
 
+from trunkline.dialects.bedrock_converse.request_normalization import NO_RESULT, NOTHING
 from trunkline.dialects.bedrock_converse.request_thinking import WORDS
-from trunkline.dialects.bedrock_converse.request_turns import NO_RESULT, NOTHING
 from trunkline.dialects.common.reasoning import ANTHROPIC, GEMINI
 from trunkline.dialects.interfaces import Quirks
 from trunkline.dialects.registry import UPSTREAMS

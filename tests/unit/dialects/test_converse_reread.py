@@ -9,7 +9,7 @@ from converse_help import endpoint
 from converse_reader import read
 from reread import Absent, Form, Instead, Json, Respaced, at_model, compare
 
-from trunkline.dialects.bedrock_converse.request_turns import NOTHING
+from trunkline.dialects.bedrock_converse.request_normalization import NOTHING
 from trunkline.dialects.interfaces import Quirks
 from trunkline.dialects.registry import CLIENTS, UPSTREAMS
 

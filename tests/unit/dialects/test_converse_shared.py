@@ -11,8 +11,8 @@ from converse_help import body_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from trunkline.dialects.bedrock_converse.event_stream import FrameReader, write
 from trunkline.dialects.bedrock_converse.response_decoder import BodyDecoder, StreamDecoder
+from trunkline.dialects.bedrock_converse.response_event_stream import FrameReader, write
 from trunkline.dialects.registry import UPSTREAMS
 from trunkline.model.errors import ContextTooLong, UpstreamDenied, UpstreamLimited, UpstreamTruncated
 from trunkline.model.events import Delta, Event, check

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from trunkline.dialects.google_genai.citations import Places
 from trunkline.dialects.google_genai.errors import STATUSES
+from trunkline.dialects.google_genai.response_arguments import MAX_INDEX, put, steps
 from trunkline.dialects.google_genai.response_decoder import FINISH, BodyDecoder, StreamDecoder
-from trunkline.dialects.google_genai.response_partial_args import MAX_INDEX, put, steps
 from trunkline.dialects.interfaces import Call
 from trunkline.dialects.registry import CLIENTS
 from trunkline.dialects.translation import Translation

@@ -6,8 +6,8 @@ import msgspec
 import pytest
 from gemini_help import GEMINI, candidate, read
 
+from trunkline.dialects.google_genai.response_arguments import put
 from trunkline.dialects.google_genai.response_decoder import FINISH, BodyDecoder, StreamDecoder
-from trunkline.dialects.google_genai.response_partial_args import put
 from trunkline.dialects.google_genai.usage import decode as usage_of
 from trunkline.model.errors import (
     ContextTooLong,

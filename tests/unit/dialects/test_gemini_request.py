@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from trunkline.dialects.common.reasoning import ANTHROPIC
 from trunkline.dialects.common.reasoning import GEMINI as OURS
 from trunkline.dialects.common.tool_pairing import NO_RESULT, NOTHING
-from trunkline.dialects.google_genai.request_encoder import MAX_STOPS, RUNS, SAMPLING, UNSAID
+from trunkline.dialects.google_genai.request_encoder import MAX_STOPS, SAMPLING, UNSAID
 from trunkline.dialects.google_genai.request_messages import NAME, NO_SIGNATURE, STAND_IN, joined
+from trunkline.dialects.google_genai.request_tools import RUNS
 from trunkline.dialects.google_genai.token_count import GeminiCounter
 from trunkline.dialects.interfaces import Quirks
 from trunkline.families import gemini

@@ -7,7 +7,7 @@ import msgspec
 from chat_help import Shared
 
 from trunkline.dialects.anthropic_messages.response_decoder import BodyDecoder, StreamDecoder
-from trunkline.dialects.bedrock_converse.invoke_stream import InvokeDecoder
+from trunkline.dialects.bedrock_converse.response_invoke_stream import InvokeDecoder
 from trunkline.dialects.interfaces import Decoder
 from trunkline.model.events import check
 from trunkline.model.response import fold

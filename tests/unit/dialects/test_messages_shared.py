@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from messages_help import CLIENT, ENDPOINT, IDENTITY, RELAY, UPSTREAM, WAYS, Way, carry, read, wire
 from msgspec.structs import replace
 
-from trunkline.dialects.anthropic_messages.response_blocks import arguments, promised
 from trunkline.dialects.anthropic_messages.response_decoder import BodyDecoder, StreamDecoder
 from trunkline.dialects.anthropic_messages.response_encoder import BodyEncoder, StreamEncoder
+from trunkline.dialects.anthropic_messages.response_parts import arguments, promised
 from trunkline.dialects.interfaces import Quirks
 from trunkline.dialects.registry import CLIENTS, UPSTREAMS
 from trunkline.model.errors import TrunklineError, UpstreamTruncated

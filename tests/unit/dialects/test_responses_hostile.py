@@ -13,7 +13,7 @@ from responses_help import CLIENT, ENDPOINT, RELAY, UPSTREAM, WAYS, Way, carry, 
 from test_responses_request import EVERYTHING
 
 from trunkline.dialects.interfaces import Quirks
-from trunkline.dialects.openai_responses.request_encoder import to_wire
+from trunkline.dialects.openai_responses.request_native import to_wire
 from trunkline.model.errors import InvalidRequest
 
 STREAMS = cases("streams/responses/*.sse")

@@ -9,7 +9,7 @@ from responses_help import CLIENT, ENDPOINT, RELAY, UPSTREAM, Wire, call_of
 
 from trunkline.dialects.common.reasoning import ANTHROPIC, GEMINI, OPENAI, pack
 from trunkline.dialects.interfaces import Quirks
-from trunkline.dialects.openai_responses.request_encoder import to_wire
+from trunkline.dialects.openai_responses.request_native import to_wire
 from trunkline.dialects.registry import CLIENTS, COUNTERS
 from trunkline.families.lookup import family_of
 from trunkline.model.citation import Citation

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from responses_help import CLIENT, ENDPOINT, IDENTITY, RELAY, UPSTREAM, WAYS, Way, carry, read, wire
 
 from trunkline.dialects.interfaces import Quirks
-from trunkline.dialects.openai_responses.request_encoder import to_wire
+from trunkline.dialects.openai_responses.request_native import to_wire
 from trunkline.dialects.openai_responses.response_decoder import BodyDecoder, StreamDecoder
 from trunkline.dialects.openai_responses.response_encoder import BodyEncoder
 from trunkline.dialects.registry import CLIENTS

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from trunkline.dialects.anthropic_messages import errors, relay, request_encoder
 from trunkline.dialects.anthropic_messages import request_decoder as requests
 from trunkline.dialects.anthropic_messages.replay import replay
+from trunkline.dialects.anthropic_messages.request_schema import MessagesBody
 from trunkline.dialects.anthropic_messages.response_decoder import NAME, BodyDecoder, StreamDecoder
 from trunkline.dialects.anthropic_messages.response_encoder import BodyEncoder, StreamEncoder, frame
 from trunkline.dialects.anthropic_messages.token_count import counted
@@ -20,6 +21,7 @@ class MessagesClient:
 
     name = NAME
     keep_alive = frame("ping", {})
+    fields = frozenset(MessagesBody.__struct_fields__)
 
     def parse(self, body: bytes) -> Call:
         """As `Client.parse`."""

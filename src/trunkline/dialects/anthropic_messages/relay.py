@@ -12,7 +12,6 @@ from msgspec import Raw, Struct
 
 from trunkline.dialects.anthropic_messages.citations import promised as promised_citation
 from trunkline.dialects.anthropic_messages.errors import envelope, from_object
-from trunkline.dialects.anthropic_messages.response_blocks import promised
 from trunkline.dialects.anthropic_messages.response_decoder import (
     BEGINNINGS,
     DELTAS,
@@ -23,6 +22,7 @@ from trunkline.dialects.anthropic_messages.response_decoder import (
     whole,
 )
 from trunkline.dialects.anthropic_messages.response_encoder import BodyEncoder, StreamEncoder, frame
+from trunkline.dialects.anthropic_messages.response_parts import promised
 from trunkline.dialects.anthropic_messages.usage import decode as decode_usage
 from trunkline.dialects.anthropic_messages.usage import encode as encode_usage
 from trunkline.dialects.anthropic_messages.usage import in_delta

@@ -1,1 +1,6 @@
-"""AWS Bedrock's Converse and ConverseStream: the far side of the dialect `converse`."""
+"""Amazon Bedrock's Converse. Other packages import these objects alone."""
+
+from trunkline.dialects.bedrock_converse.dialect import ConverseUpstream
+from trunkline.dialects.interfaces import Upstream
+
+UPSTREAM: Upstream = ConverseUpstream()

@@ -5,8 +5,8 @@ from urllib.parse import quote
 
 from trunkline.dialects.bedrock_converse import request_encoder as requests
 from trunkline.dialects.bedrock_converse.errors import from_answer
-from trunkline.dialects.bedrock_converse.event_stream import FRAMED
 from trunkline.dialects.bedrock_converse.response_decoder import BodyDecoder, StreamDecoder
+from trunkline.dialects.bedrock_converse.response_event_stream import FRAMED
 from trunkline.dialects.common.sse import is_stream
 from trunkline.dialects.interfaces import Decoder, Encoded, Quirks
 from trunkline.model.endpoint import Endpoint

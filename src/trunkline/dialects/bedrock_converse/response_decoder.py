@@ -21,8 +21,8 @@ from msgspec import Struct
 
 from trunkline.dialects.bedrock_converse.citations import decode as decode_citation
 from trunkline.dialects.bedrock_converse.errors import from_frame, named
-from trunkline.dialects.bedrock_converse.event_stream import Frame, FrameReader
 from trunkline.dialects.bedrock_converse.redacted_reasoning import opened
+from trunkline.dialects.bedrock_converse.response_event_stream import Frame, FrameReader
 from trunkline.dialects.bedrock_converse.usage import decode as decode_usage
 from trunkline.dialects.common.lenient_json import BodyReader, load, text
 from trunkline.dialects.common.reasoning import ANTHROPIC

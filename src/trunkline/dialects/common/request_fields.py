@@ -35,3 +35,18 @@ class Taker:
         if found is not None:
             del self._fields[key]
         return found
+
+
+def some(**fields: Any) -> dict[str, Any]:
+    """Those of *fields* that are not None."""
+    return {key: value for key, value in fields.items() if value is not None}
+
+
+def within(body: dict[str, Any], extra: dict[str, Any], key: str) -> dict[str, Any]:
+    """*body* with *extra* put back, of which the entry *key* goes inside the object of that name."""
+    for name, value in extra.items():
+        if name == key and isinstance(value, dict) and isinstance(body.get(key), dict):
+            body[key] = {**body[key], **value}
+        else:
+            body[name] = value
+    return body

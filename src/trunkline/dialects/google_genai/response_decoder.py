@@ -25,7 +25,7 @@ from trunkline.dialects.common.reasoning import GEMINI
 from trunkline.dialects.common.sse import BOM, BlockReader, parse_block
 from trunkline.dialects.google_genai.citations import Places, cited, grounded
 from trunkline.dialects.google_genai.errors import from_object
-from trunkline.dialects.google_genai.response_partial_args import Pending, put
+from trunkline.dialects.google_genai.response_arguments import Pending, put
 from trunkline.dialects.google_genai.usage import decode as decode_usage
 from trunkline.dialects.google_genai.usage import tier
 from trunkline.model.errors import UpstreamFailed, UpstreamGarbled, UpstreamTruncated

@@ -1,1 +1,8 @@
-"""OpenAI Chat Completions, as OpenRouter extends it. Sources: wire-chat and wire-common, read 2026-11-21."""
+"""OpenAI's Chat Completions. Other packages import these objects alone."""
+
+from trunkline.dialects.interfaces import Client, Relay, Upstream
+from trunkline.dialects.openai_chat.dialect import ChatClient, ChatRelay, ChatUpstream
+
+CLIENT: Client = ChatClient()
+UPSTREAM: Upstream = ChatUpstream()
+RELAY: Relay = ChatRelay()

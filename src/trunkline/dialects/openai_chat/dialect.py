@@ -8,6 +8,7 @@ from trunkline.dialects.interfaces import Call, Converter, Decoder, Encoded, Enc
 from trunkline.dialects.openai_chat import relay, request_decoder
 from trunkline.dialects.openai_chat import request_encoder as requests
 from trunkline.dialects.openai_chat.replay import replay
+from trunkline.dialects.openai_chat.request_schema import ChatBody
 from trunkline.dialects.openai_chat.response_decoder import BodyDecoder, StreamDecoder
 from trunkline.dialects.openai_chat.response_encoder import BodyEncoder, StreamEncoder
 from trunkline.model.endpoint import Endpoint
@@ -20,10 +21,11 @@ class ChatClient:
 
     name = "chat"
     keep_alive = KEEP_ALIVE
+    fields = frozenset(ChatBody.__struct_fields__) | {"prompt_cache_retention"}
 
     def parse(self, body: bytes) -> Call:
         """As `Client.parse`."""
-        return requests.parse(body)
+        return request_decoder.parse(body)
 
     def decode(self, call: Call) -> Request:
         """As `Client.decode`."""

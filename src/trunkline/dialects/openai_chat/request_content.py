@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from trunkline.dialects.common import cache_control
+from trunkline.dialects.common.request_fields import some
 from trunkline.dialects.interfaces import Quirks
-from trunkline.dialects.openai_chat.request_native import some
 from trunkline.model.loss import Losses
 from trunkline.model.request import (
     AudioPart,

@@ -8,14 +8,19 @@ content, the refusal, the images, the transcript, and the function call of old.
 from collections.abc import Callable
 from typing import Any, cast
 
+import msgspec
 from msgspec.structs import replace
 
 from trunkline.dialects.common import cache_control
+from trunkline.dialects.common.custom_tools import grammar
+from trunkline.dialects.common.json_input import envelope
 from trunkline.dialects.common.request_fields import Taker, value
 from trunkline.dialects.interfaces import Call
 from trunkline.dialects.openai_chat.citations import decode as decode_citation
+from trunkline.dialects.openai_chat.request_schema import ToolShape, check
 from trunkline.dialects.openai_chat.response_decoder import FORMS
 from trunkline.model.citation import Citation
+from trunkline.model.preferences import NO_PREFERENCES
 from trunkline.model.request import (
     AudioPart,
     CacheMark,
@@ -49,6 +54,45 @@ THOUGHTS = ("reasoning", "reasoning_content")
 """Fields of a message that hold its reasoning as a string."""
 PLACES = frozenset({"refusal", "images", "transcript"})
 """Places beside the content; a part of the content that has a field of such a name is left alone."""
+ONCE = (b'"model"', b'"messages"', b'"provider"')
+
+_json = msgspec.json.Encoder()
+
+
+def parse(body: bytes) -> Call:
+    """As `Client.parse`."""
+    fields = envelope(body, ONCE)
+    shape = check(body)
+    options = shape.stream_options
+    if shape.tools is not None and any(tool.flat for tool in shape.tools):
+        fields["tools"] = _nested(value(fields["tools"]), shape.tools)
+    return Call(
+        envelope=fields,
+        model=shape.model,
+        models=tuple(shape.models or ()),
+        stream=bool(shape.stream),
+        max_output=shape.max_tokens if shape.max_completion_tokens is None else shape.max_completion_tokens,
+        choices=shape.n or 1,
+        wants_usage=options is not None and bool(options.include_usage),
+        preferences=shape.provider or NO_PREFERENCES,
+        session_id=shape.session_id,
+        user=shape.user,
+    )
+
+
+def _nested(tools: list[dict[str, Any]], shapes: list[ToolShape]) -> msgspec.Raw:
+    """*tools* with those that are flat, as Cursor's are, as chat has them."""
+    inside = ("name", "description", "parameters", "strict", "format")
+    found: list[dict[str, Any]] = []
+    for tool, shape in zip(tools, shapes, strict=True):
+        if shape.flat:
+            inner = {key: tool[key] for key in inside if key in tool}
+            if shape.type == "custom" and "format" in inner:
+                inner["format"] = grammar(inner["format"])
+            rest = {key: said for key, said in tool.items() if key not in inner and key not in ("type", shape.type)}
+            tool = {"type": shape.type, shape.type: inner, **rest}
+        found.append(tool)
+    return msgspec.Raw(_json.encode(found))
 
 
 def decode(call: Call) -> Request:

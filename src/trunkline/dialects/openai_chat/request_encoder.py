@@ -1,26 +1,20 @@
-"""A chat request on its way: checked as it comes, and as it leaves.
+"""A chat request for a provider.
 
-`leave` is the last step of both ways through: relayed or translated, the same fields are ours and stay here. `read`
-makes a request of it in our words, `write` a client's own body again, `foreign` the body of another dialect's request.
+`leave` is the last step of both ways, relayed and translated: it removes the fields that are for the gateway.
+`request_native` writes a chat client's own request again, `request_translated` a request of another dialect.
 """
 
 from typing import Any
 
 import msgspec
 
-from trunkline.dialects.common.custom_tools import grammar
-from trunkline.dialects.common.json_input import envelope
 from trunkline.dialects.common.request_fields import value
 from trunkline.dialects.interfaces import Call, Encoded, Quirks
 from trunkline.dialects.openai_chat import request_native, request_thinking, request_translated
 from trunkline.dialects.openai_chat.request_decoder import REASONING, SAMPLING
-from trunkline.dialects.openai_chat.request_schema import ToolShape, check
 from trunkline.model.endpoint import Endpoint
 from trunkline.model.loss import Losses
-from trunkline.model.preferences import NO_PREFERENCES
 from trunkline.model.request import Reasoning, Request
-
-ONCE = (b'"model"', b'"messages"', b'"provider"')
 
 OURS = frozenset(
     {"models", "route", "provider", "plugins", "preset", "session_id", "trace", "debug", "transforms", "usage",
@@ -33,42 +27,6 @@ DROPPABLE = frozenset(SAMPLING) - {"n"}
 """Left out for an endpoint whose `parameters` do not name them: an answer without is better than none."""
 
 _json = msgspec.json.Encoder()
-
-
-def parse(body: bytes) -> Call:
-    """As `Client.parse`."""
-    fields = envelope(body, ONCE)
-    shape = check(body)
-    options = shape.stream_options
-    if shape.tools is not None and any(tool.flat for tool in shape.tools):
-        fields["tools"] = _nested(value(fields["tools"]), shape.tools)
-    return Call(
-        envelope=fields,
-        model=shape.model,
-        models=tuple(shape.models or ()),
-        stream=bool(shape.stream),
-        max_output=shape.max_tokens if shape.max_completion_tokens is None else shape.max_completion_tokens,
-        choices=shape.n or 1,
-        wants_usage=options is not None and bool(options.include_usage),
-        preferences=shape.provider or NO_PREFERENCES,
-        session_id=shape.session_id,
-        user=shape.user,
-    )
-
-
-def _nested(tools: list[dict[str, Any]], shapes: list[ToolShape]) -> msgspec.Raw:
-    """*tools* with those that are flat, as Cursor's are, as chat has them."""
-    inside = ("name", "description", "parameters", "strict", "format")
-    found: list[dict[str, Any]] = []
-    for tool, shape in zip(tools, shapes, strict=True):
-        if shape.flat:
-            inner = {key: tool[key] for key in inside if key in tool}
-            if shape.type == "custom" and "format" in inner:
-                inner["format"] = grammar(inner["format"])
-            rest = {key: said for key, said in tool.items() if key not in inner and key not in ("type", shape.type)}
-            tool = {"type": shape.type, shape.type: inner, **rest}
-        found.append(tool)
-    return msgspec.Raw(_json.encode(found))
 
 
 def relay(call: Call, endpoint: Endpoint, quirks: Quirks) -> Encoded:

@@ -17,10 +17,11 @@ import msgspec
 from msgspec import Struct
 
 from trunkline.dialects.common.reasoning import GEMINI
+from trunkline.dialects.common.request_fields import some
 from trunkline.dialects.common.tool_names import Names
 from trunkline.dialects.interfaces import Quirks
 from trunkline.dialects.openai_chat.request_content import UNKNOWN, Content
-from trunkline.dialects.openai_chat.request_native import DETAILS, some
+from trunkline.dialects.openai_chat.request_native import DETAILS
 from trunkline.dialects.openai_chat.request_thinking import SIGNED, signed
 from trunkline.model.loss import Losses
 from trunkline.model.request import (

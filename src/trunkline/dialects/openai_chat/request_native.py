@@ -3,7 +3,8 @@
 from typing import Any
 
 from trunkline.dialects.common import cache_control
-from trunkline.dialects.common.custom_tools import grammar
+from trunkline.dialects.common.request_fields import some, within
+from trunkline.dialects.openai_chat import request_tools
 from trunkline.dialects.openai_chat.request_decoder import REASONING, SAME, SAMPLING, THOUGHTS
 from trunkline.dialects.openai_chat.response_decoder import FORMS
 from trunkline.model.request import (
@@ -19,9 +20,7 @@ from trunkline.model.request import (
     Request,
     ResponseFormat,
     TextPart,
-    Tool,
     ToolCallPart,
-    ToolChoice,
     VideoPart,
 )
 
@@ -48,28 +47,12 @@ def to_wire(request: Request) -> dict[str, Any]:
         body["modalities"] = list(request.modalities)
     if request.cache is not None:
         body = {**cache_control.put(request.cache), **body}
-    _offered(body, request)
+    request_tools.put_native(body, request)
     if request.response_format is not None:
         body["response_format"] = shape(request.response_format)
     if request.reasoning is not None:
         _thinking(body, request.reasoning, spelling.get("reasoning"))
     return body
-
-
-def some(**fields: Any) -> dict[str, Any]:
-    """Those of *fields* that are not None."""
-    return {key: value for key, value in fields.items() if value is not None}
-
-
-def _offered(body: dict[str, Any], request: Request) -> None:
-    old = request.spelling.get("tools") == "functions"
-    if request.tools is not None:
-        tools = [_tool(tool) for tool in request.tools]
-        body["functions" if old else "tools"] = [tool["function"] for tool in tools] if old else tools
-    if request.tool_choice is not None:
-        old = request.spelling.get("tool_choice") == "function_call"
-        said = _choice(request.tool_choice)
-        body["function_call" if old else "tool_choice"] = said["function"] if old and isinstance(said, dict) else said
 
 
 def _message(message: Message) -> dict[str, Any]:
@@ -121,16 +104,6 @@ def _reasoning(part: ReasoningPart, whole: str, body: dict[str, Any], details: l
     body.update(dict.fromkeys(places, whole))
 
 
-def _within(body: dict[str, Any], extra: dict[str, Any], key: str) -> dict[str, Any]:
-    """*body* with *extra* put back, of which the entry *key* goes inside the object of that name."""
-    for name, value in extra.items():
-        if name == key and isinstance(value, dict) and isinstance(body.get(key), dict):
-            body[key] = {**body[key], **value}
-        else:
-            body[name] = value
-    return body
-
-
 def _part(part: Part) -> dict[str, Any]:
     match part:
         case TextPart(text=text, cache=cache, extra=extra):
@@ -139,17 +112,15 @@ def _part(part: Part) -> dict[str, Any]:
             return {"type": "refusal", "refusal": text, **extra}
         case ImagePart(cache=cache, extra=extra):
             body = {"type": "image_url", "image_url": _image_url(part), **cache_control.put(cache)}
-            return _within(body, extra, "image_url")
+            return within(body, extra, "image_url")
         case AudioPart(data=data, format=format_, cache=cache, extra=extra):
             body = {"type": "input_audio", "input_audio": {"data": data, "format": format_}, **cache_control.put(cache)}
-            return _within(body, extra, "input_audio")
+            return within(body, extra, "input_audio")
         case VideoPart(url=url, spelling=spelling, cache=cache, extra=extra):
-            return _within(
-                {"type": spelling, "video_url": {"url": url}, **cache_control.put(cache)}, extra, "video_url"
-            )
+            return within({"type": spelling, "video_url": {"url": url}, **cache_control.put(cache)}, extra, "video_url")
         case FilePart(data=data, file_id=file_id, filename=filename, cache=cache, extra=extra):
             file = some(filename=filename, file_data=data, file_id=file_id)
-            return _within({"type": "file", "file": file, **cache_control.put(cache)}, extra, "file")
+            return within({"type": "file", "file": file, **cache_control.put(cache)}, extra, "file")
         case OpaquePart(body=body):
             return body
         case _:
@@ -163,7 +134,7 @@ def _image_url(part: ImagePart) -> dict[str, Any]:
 def _said_image(part: ImagePart) -> dict[str, Any]:
     """An image that an assistant made."""
     extra = {key: value for key, value in part.extra.items() if key != "images"}
-    body = _within(
+    body = within(
         {"type": "image_url", "image_url": _image_url(part), **cache_control.put(part.cache)}, extra, "image_url"
     )
     if "type" in extra and extra["type"] is None:
@@ -183,38 +154,10 @@ def _detail(part: ReasoningPart, extra: dict[str, Any]) -> dict[str, Any]:
 def _call(part: ToolCallPart) -> dict[str, Any]:
     kind = "custom" if part.custom else "function"
     said = {"name": part.name, "input" if part.custom else "arguments": part.arguments}
-    body = _within({"id": part.id, "type": kind, kind: said}, part.extra, kind)
+    body = within({"id": part.id, "type": kind, kind: said}, part.extra, kind)
     if body["type"] is None:
         del body["type"]
     return body
-
-
-def _tool(tool: Tool) -> dict[str, Any]:
-    if not tool.name:
-        return {"type": tool.kind, **cache_control.put(tool.cache), **tool.extra}
-    inner = some(name=tool.name, description=tool.description)
-    if tool.kind == "custom":
-        inner |= some(format=grammar(tool.format))
-    else:
-        inner |= some(parameters=tool.parameters, strict=tool.strict)
-    body = _within({"type": tool.kind, tool.kind: inner, **cache_control.put(tool.cache)}, tool.extra, tool.kind)
-    if body["type"] is None:
-        del body["type"]
-    return body
-
-
-def _choice(choice: ToolChoice) -> Any:
-    match choice.mode:
-        case "opaque":
-            return {"type": choice.kind, **choice.extra}
-        case "tool":
-            return _within({"type": choice.kind, choice.kind: {"name": choice.name}}, choice.extra, choice.kind)
-        case "allowed":
-            tools = [{"type": "function", "function": {"name": name}} for name in choice.names]
-            inner = {"mode": "required" if choice.required else "auto", "tools": tools}
-            return {"type": "allowed_tools", "allowed_tools": inner, **choice.extra}
-        case mode:
-            return mode
 
 
 def shape(found: ResponseFormat) -> dict[str, Any]:
@@ -222,7 +165,7 @@ def shape(found: ResponseFormat) -> dict[str, Any]:
     if found.kind != "json_schema" or found.name is None:
         return {"type": found.kind, **found.extra}
     inner = some(name=found.name, description=found.description, schema=found.schema, strict=found.strict)
-    return _within({"type": "json_schema", "json_schema": inner}, found.extra, "json_schema")
+    return within({"type": "json_schema", "json_schema": inner}, found.extra, "json_schema")
 
 
 def _thinking(body: dict[str, Any], reasoning: Reasoning, spelling: str | None) -> None:

@@ -3,26 +3,23 @@
 The messages are `turns`' matter. Where a provider takes less than chat can say, its quirks tell.
 """
 
-from collections.abc import Callable
 from typing import Any
 
 from trunkline.dialects.common import cache_control
-from trunkline.dialects.common.custom_tools import INPUT_SCHEMA, grammar
 from trunkline.dialects.common.ids import pseudonym
-from trunkline.dialects.common.json_schema import subset
+from trunkline.dialects.common.request_fields import some
 from trunkline.dialects.common.tool_names import Names, fit
 from trunkline.dialects.interfaces import Quirks
-from trunkline.dialects.openai_chat import request_thinking
+from trunkline.dialects.openai_chat import request_thinking, request_tools
 from trunkline.dialects.openai_chat.request_content import NO_MARK
 from trunkline.dialects.openai_chat.request_decoder import SAMPLING
 from trunkline.dialects.openai_chat.request_messages import Writer
-from trunkline.dialects.openai_chat.request_native import some
+from trunkline.dialects.openai_chat.request_tools import NO_WORD
 from trunkline.model.endpoint import Endpoint
 from trunkline.model.loss import Losses
-from trunkline.model.request import Request, ResponseFormat, Tool
+from trunkline.model.request import Request, ResponseFormat
 
 MAX_STOPS = 4
-NO_WORD = "chat has no word for it"
 
 TIERS = {"standard": "default", "standard_only": "default", "fast": "priority"}
 """Service tiers that chat spells otherwise. Source: openrouter-semantics §8."""
@@ -53,7 +50,7 @@ def to_wire(request: Request, endpoint: Endpoint, quirks: Quirks, losses: Losses
     body.update(some(metadata=request.metadata, service_tier=_tier(request.service_tier, losses)))
     if request.modalities:
         body["modalities"] = list(request.modalities)
-    body.update(_offered(request, names, quirks, losses))
+    body.update(request_tools.offered(request, names, quirks, losses))
     if request.response_format is not None:
         body.update(_shape(request.response_format, quirks, losses))
     if request.reasoning is not None:
@@ -103,98 +100,6 @@ def _rest(body: dict[str, Any], request: Request, quirks: Quirks, losses: Losses
     losses.extra("", request.extra, NO_WORD, but=NOT_THEIRS.union(shared))
 
 
-def _offered(request: Request, names: Names, quirks: Quirks, losses: Losses) -> dict[str, Any]:
-    """The tools, and which of them is wanted."""
-    if not request.tools:
-        return {}
-    choice = request.tool_choice
-    allowed = choice.names if choice is not None and choice.mode == "allowed" else None
-    tools = [
-        body
-        for at, tool in enumerate(request.tools)
-        if allowed is None or tool.name in allowed
-        if (body := _tool(tool, f"tools[{at}]", names, quirks, losses)) is not None
-    ]
-    if not tools:
-        if choice is not None and choice.mode not in ("none", "auto"):
-            losses.add("tool_choice", "none of the tools could be offered")
-        return {}
-    said: dict[str, Any] = {"tools": tools}
-    if choice is not None:
-        said.update(_choice(request, names, quirks, losses))
-    return {**said, **some(parallel_tool_calls=request.parallel_tool_calls)}
-
-
-def _choice(request: Request, names: Names, quirks: Quirks, losses: Losses) -> dict[str, Any]:
-    choice = request.tool_choice
-    assert choice is not None
-    losses.extra("tool_choice", {} if choice.mode == "opaque" else choice.extra, NO_WORD)
-    match choice.mode:
-        case "opaque":
-            losses.add("tool_choice", "a choice that only its own dialect knows")
-            return {}
-        case "allowed":  # the others are not offered
-            return {"tool_choice": "required" if choice.required else "auto"}
-        case "tool":
-            space = next((tool.namespace for tool in request.tools or () if tool.name == choice.name), None)
-            kind = "custom" if choice.kind == "custom" and quirks.custom_tools else "function"
-            if not any(tool.name == choice.name for tool in request.tools or () if tool.kind in TOOLS):
-                losses.add("tool_choice", "a tool that could not be offered")
-                return {}
-            return {"tool_choice": {"type": kind, kind: {"name": names.of(space, choice.name or "")}}}
-        case mode:
-            return {"tool_choice": mode}
-
-
-def _tool(tool: Tool, path: str, names: Names, quirks: Quirks, losses: Losses) -> dict[str, Any] | None:
-    writer = TOOLS.get(tool.kind)
-    if writer is None or not tool.name:
-        losses.add(path, "a tool that only its own dialect knows")
-        return None
-    losses.extra(path, tool.extra, NO_WORD)
-    body = writer(tool, path, names.of(tool.namespace, tool.name), quirks, losses)
-    if tool.cache is not None:
-        if quirks.cache_marks == "cache_control":
-            body["cache_control"] = cache_control.body(tool.cache, "cache_control")
-        else:
-            losses.add(f"{path}.{tool.cache.spelling}", NO_MARK)
-    return body
-
-
-def _function(tool: Tool, path: str, name: str, quirks: Quirks, losses: Losses) -> dict[str, Any]:
-    parameters = tool.parameters
-    if parameters is not None:
-        parameters = _schema(parameters, f"{path}.parameters", tool.strict, quirks, losses)
-    inner = some(name=name, description=tool.description, parameters=parameters, strict=tool.strict)
-    return {"type": "function", "function": inner}
-
-
-def _custom(tool: Tool, path: str, name: str, quirks: Quirks, losses: Losses) -> dict[str, Any]:
-    if quirks.custom_tools:
-        inner = some(name=name, description=tool.description, format=grammar(tool.format))
-        return {"type": "custom", "custom": inner}
-    if tool.format is not None and tool.format.get("type") != "text":
-        losses.add(f"{path}.format", "the provider knows functions alone, whose input has no grammar")
-    return {"type": "function", "function": some(name=name, description=tool.description, parameters=INPUT_SCHEMA)}
-
-
-TOOLS: dict[str, Callable[[Tool, str, str, Quirks, Losses], dict[str, Any]]] = {
-    "function": _function,
-    "custom": _custom,
-}
-"""A tool's kind → what writes it. Others are run by a provider of their own dialect."""
-
-
-def _schema(schema: dict[str, Any], path: str, strict: bool | None, quirks: Quirks, losses: Losses) -> dict[str, Any]:
-    """*schema* as the provider takes it; OpenAI is strict only where it is told to be."""
-    if quirks.schema == "openai_strict" and not strict:
-        return schema
-    taken, left_out = subset(schema, quirks.schema)
-    for place in left_out:
-        losses.add(f"{path}.{place}", "the provider's subset of JSON Schema has no word for it")
-    return taken
-
-
 def _shape(found: ResponseFormat, quirks: Quirks, losses: Losses) -> dict[str, Any]:
     losses.extra("response_format", found.extra, NO_WORD)
     if found.kind in ("text", "json_object"):
@@ -204,7 +109,7 @@ def _shape(found: ResponseFormat, quirks: Quirks, losses: Losses) -> dict[str, A
         return {}
     schema = None
     if found.schema is not None:
-        schema = _schema(found.schema, "response_format.schema", found.strict, quirks, losses)
+        schema = request_tools.schema(found.schema, "response_format.schema", found.strict, quirks, losses)
     name = fit(found.name or "response")
     inner = some(name=name, description=found.description, schema=schema, strict=found.strict)
     return {"response_format": {"type": "json_schema", "json_schema": inner}}

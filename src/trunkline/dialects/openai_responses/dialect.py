@@ -8,6 +8,7 @@ from trunkline.dialects.interfaces import Call, Converter, Decoder, Encoded, Enc
 from trunkline.dialects.openai_responses import relay, request_encoder
 from trunkline.dialects.openai_responses import request_decoder as requests
 from trunkline.dialects.openai_responses.replay import replay
+from trunkline.dialects.openai_responses.request_schema import ResponsesBody
 from trunkline.dialects.openai_responses.response_decoder import BodyDecoder, StreamDecoder
 from trunkline.dialects.openai_responses.response_encoder import BodyEncoder, StreamEncoder
 from trunkline.dialects.openai_responses.token_count import counted
@@ -21,6 +22,7 @@ class ResponsesClient:
 
     name = "responses"
     keep_alive = KEEP_ALIVE
+    fields = frozenset(ResponsesBody.__struct_fields__) | {"prompt_cache_retention"}
 
     def parse(self, body: bytes) -> Call:
         """As `Client.parse`."""

@@ -1,10 +1,10 @@
 """Pieces of a Responses request as the wire spells them. Source: wire-responses §2, §4."""
 
 from collections.abc import Iterable
-from itertools import groupby
 from typing import Any
 
 from trunkline.dialects.common import cache_control
+from trunkline.model.loss import Losses
 from trunkline.model.request import (
     AudioPart,
     FilePart,
@@ -14,59 +14,17 @@ from trunkline.model.request import (
     ReasoningPart,
     RefusalPart,
     TextPart,
-    Tool,
     ToolCallPart,
-    ToolChoice,
     VideoPart,
 )
 
 Body = dict[str, Any]
+NO_FIELD = "the Responses dialect has no word for it"
 
 
 def some(fields: Body) -> Body:
     """*fields* without those that are None."""
     return {key: said for key, said in fields.items() if said is not None}
-
-
-def tools(found: Iterable[Tool]) -> list[Body]:
-    """Tools on the wire, those of one namespace together."""
-    out: list[Body] = []
-    for space, group in groupby(found, key=lambda tool: (tool.namespace, tool.namespace_description)):
-        one = list(group)
-        if space[0] is None:
-            out += [_tool(tool) for tool in one]
-        else:
-            told = one[0].extra.get("~item")
-            head = {"type": "namespace", "name": space[0], **some({"description": space[1]})}
-            out.append({**head, **(told if isinstance(told, dict) else {}), "tools": [_tool(tool) for tool in one]})
-    return out
-
-
-def _tool(tool: Tool) -> Body:
-    extra = {key: said for key, said in tool.extra.items() if key[:1] != "~"}
-    if tool.kind not in ("function", "custom"):
-        return {"type": tool.kind, **extra}
-    named = {"name": tool.name, "description": tool.description, "parameters": tool.parameters}
-    told = some({**named, "strict": tool.strict, "format": tool.format})
-    body = {"type": tool.kind, **told, **cache_control.put(tool.cache), **extra}
-    if tool.kind == "function" and tool.namespace is None:
-        body.setdefault("parameters", None)
-    return body
-
-
-def choice(found: ToolChoice) -> Any:
-    """`tool_choice` on the wire."""
-    match found.mode:
-        case "opaque":
-            return {"type": found.kind, **found.extra}
-        case "tool":
-            return {"type": found.kind, "name": found.name, **found.extra}
-        case "allowed":
-            mode = "required" if found.required else "auto"
-            listed = [{"type": "function", "name": name} for name in found.names]
-            return {"type": "allowed_tools", "mode": mode, "tools": listed, **found.extra.get("~item", {})}
-        case _:
-            return found.mode
 
 
 def call(part: ToolCallPart, known: Body) -> Body:
@@ -132,3 +90,10 @@ def bare(part: Part, text_type: str) -> Body:
             return {"type": "input_video", "video_url": url}
         case _:
             raise AssertionError(part)
+
+
+def lost(losses: Losses, where: str, extra: Body) -> None:
+    """Every field of *extra* is lost; a null says nothing, nor does what is no field of the wire."""
+    for key, said in extra.items():
+        if said is not None and key[:1] != "~":
+            losses.add(f"{where}{key}", NO_FIELD)
