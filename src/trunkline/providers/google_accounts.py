@@ -1,9 +1,9 @@
-"""Google's service accounts: from the JSON file to an access token, as functions of their arguments.
+"""Google service accounts: from the JSON file to an access token. Pure functions.
 
-A service account signs a JWT with its RSA key and exchanges it at the token endpoint for an access token of an hour
-(RFC 7523). The file that `gcloud auth application-default login` writes holds a refresh token in its place; it is
-taken too. Other kinds (workload identity federation) are named and refused. Signing needs the package `cryptography`,
-which the extra `trunkline[vertex]` brings.
+A service account signs a JWT with its RSA key and exchanges it at the token endpoint for an access token that is valid
+for one hour (RFC 7523). The file written by `gcloud auth application-default login` contains a refresh token instead;
+it is supported too. Other kinds (workload identity federation) are refused with an error. Signing requires the package
+`cryptography`, which the extra `trunkline[vertex]` installs.
 
 Sources: developers.google.com "Using OAuth 2.0 for Server to Server Applications", "Using OAuth 2.0 for Web Server
 Applications" (refreshing), the code of google-auth; read 2026-11-26.
@@ -27,7 +27,7 @@ _LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
 class GoogleAccount(Struct, frozen=True, kw_only=True):
-    """What the file says, as far as it is needed. `kind` names the fields that are filled."""
+    """The account in the file. `kind` determines which fields are set."""
 
     kind: Literal["service_account", "authorized_user"]
     token_uri: str = TOKEN_URI
@@ -38,11 +38,11 @@ class GoogleAccount(Struct, frozen=True, kw_only=True):
     client_secret: str = ""
     refresh_token: str = ""
     project: str = ""
-    """The project that the file names; empty where it names none."""
+    """The project in the file; empty where it has none."""
 
     @property
     def secrets(self) -> tuple[str, ...]:
-        """What must never be shown."""
+        """All values that must never be shown."""
         return tuple(one for one in (self.private_key, self.client_secret, self.refresh_token) if one)
 
     def __repr__(self) -> str:
@@ -64,14 +64,14 @@ class _AccountFile(Struct, frozen=True, kw_only=True):
 
 
 class AccountUnusable(ValueError):
-    """A service account cannot be used; the message says why and shows nothing of it."""
+    """A service account cannot be used. The message states the reason and contains no secret."""
 
 
 def load_account(said: str) -> GoogleAccount:
-    """The account that *said* is: the JSON text itself, or the path of the file that holds it.
+    """Load the account from *said*: the JSON text itself, or the path of its file.
 
     Raises:
-        AccountUnusable: it cannot be read, or is of a kind that is not supported.
+        AccountUnusable: it cannot be read, or its kind is not supported.
     """
     text = said.strip()
     if text.startswith("{"):
@@ -84,10 +84,10 @@ def load_account(said: str) -> GoogleAccount:
 
 
 def parse_account(text: bytes) -> GoogleAccount:
-    """The account of a file's content.
+    """Parse the content of an account file.
 
     Raises:
-        AccountUnusable: as `load`.
+        AccountUnusable: as `load_account`.
     """
     try:
         said = msgspec.json.decode(text, type=_AccountFile)
@@ -122,7 +122,7 @@ def parse_account(text: bytes) -> GoogleAccount:
 
 
 def _is_safe_token_uri(url: str) -> bool:
-    """Whether the key's assertion may be sent there: over TLS, or to this machine."""
+    """Whether the assertion may be sent to *url*: over TLS, or to this machine."""
     try:
         parts = urlsplit(url)
     except ValueError:
@@ -133,10 +133,10 @@ def _is_safe_token_uri(url: str) -> bool:
 
 
 def token_request_body(account: GoogleAccount, now: float) -> bytes:
-    """The body of the POST that asks for a token, `application/x-www-form-urlencoded`. *now* is Unix seconds.
+    """The body of the token request, `application/x-www-form-urlencoded`. *now* is Unix seconds.
 
     Raises:
-        AccountUnusable: its private key is none that can sign.
+        AccountUnusable: the private key cannot sign.
     """
     if account.kind == "authorized_user":
         fields = {
@@ -151,10 +151,10 @@ def token_request_body(account: GoogleAccount, now: float) -> bytes:
 
 
 def signed_assertion(account: GoogleAccount, now: float) -> str:
-    """The signed JWT of a service account.
+    """The signed JWT of a service account. *now* is Unix seconds.
 
     Raises:
-        AccountUnusable: its private key is none that can sign.
+        AccountUnusable: the private key cannot sign.
     """
     issued = int(now)
     header = {"alg": "RS256", "typ": "JWT"} | ({"kid": account.key_id} if account.key_id else {})
@@ -197,10 +197,10 @@ class _TokenResponse(Struct, frozen=True, kw_only=True):
 
 
 def parse_token_response(body: bytes) -> tuple[str, float]:
-    """The access token that the endpoint answered with, and for how many seconds it holds.
+    """The access token in the token endpoint's response, and its lifetime in seconds.
 
     Raises:
-        ValueError: there is none in it.
+        ValueError: the response contains no valid token.
     """
     try:
         said = msgspec.json.decode(body, type=_TokenResponse)
@@ -212,7 +212,7 @@ def parse_token_response(body: bytes) -> tuple[str, float]:
 
 
 def vertex_host(region: str) -> str:
-    """Where Vertex serves *region*: `us-central1`, the multi-regions `us` and `eu`, or `global`.
+    """The host of Vertex for *region*: `us-central1`, the multi-regions `us` and `eu`, or `global`.
 
     Source: docs.cloud.google.com, "Deployments and endpoints", read 2026-11-26.
     """
