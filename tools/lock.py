@@ -1,4 +1,4 @@
-"""Write requirements/*.txt: every package that is installed, with its hashes, and no name of a registry's host."""
+"""Write requirements/*.txt: every installed package with its hashes, without registry host names."""
 
 import subprocess
 import sys

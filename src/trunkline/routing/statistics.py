@@ -10,8 +10,8 @@ When that time is over, or a recovery probe succeeds, a **trial** is offered: on
 avoid the endpoint until its outcome is known. Since a call to a dead endpoint can take long to fail, the next trial is
 offered after 5 seconds, then 10, doubling to 60. A success closes the circuit and clears the recent failures; a failure
 opens it again. A probe is weak evidence: a model list may be served where inference fails. It therefore does not help
-an endpoint that fails some calls, and after a wrong probe further ones are ignored for a while. Sources:
-openrouter-semantics §5.2, §5.3; reliability §3; docs/routing-simulation.md.
+an endpoint that fails some calls, and after a wrong probe further ones are ignored for a while.
+Sources: openrouter-semantics §5.2, §5.3; reliability §3; docs/routing-simulation.md.
 
 Times are monotonic seconds and are passed in. Events of other replicas are added by the same methods.
 """
