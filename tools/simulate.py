@@ -1,4 +1,4 @@
-"""Simulates how routing handles a day of outages, slowdowns, 429s and price changes at twelve endpoints of one model.
+"""Simulates how routing handles a day of outages, slowdowns, 429s and price changes at twelve endpoints.
 
 `python tools/simulate.py [--seed N] [--hours H] [--svg FILE] [--page FILE]` prints the figures, draws the plot and
 writes the tables of docs/routing-simulation.md. `--json FILE` stores the figures, so that a later page can compare them

@@ -109,7 +109,7 @@ class Authenticator:
                 state.error, state.failed_at = error, self._clock.monotonic()
                 raise
             state.error = None
-            # A life shorter than the margin is used to its half.
+            # A token with a lifetime shorter than the margin is used for half of it.
             state.until = self._clock.monotonic() + max(life - EXPIRY_MARGIN_S, life / 2)
             return state.token
 
@@ -126,11 +126,11 @@ class Authenticator:
         if response.status in (400, 401, 403):
             raw = answer[:1000].decode("utf-8", "replace")
             raise UpstreamDenied(
-                "the provider's token endpoint refuses our account", raw=raw, upstream_status=response.status
+                "the provider's token endpoint refuses the account", raw=raw, upstream_status=response.status
             )
         if response.status != 200:
             raise UpstreamFailed(
-                f"the provider's token endpoint answered with status {response.status}",
+                f"the provider's token endpoint returned status {response.status}",
                 upstream_status=response.status,
             )
         try:

@@ -203,7 +203,7 @@ def find_faults(slug: str, settings: ProviderSettings, environ: Mapping[str, str
     yield from _place_faults(resolver, resolver.places(credentials))
     for dialect in settings.also or {}:
         if dialect not in SUPPORTED_DIALECTS:
-            yield ("also", dialect), f"no dialect, expected one of {', '.join(SUPPORTED_DIALECTS)}"
+            yield ("also", dialect), f"not a dialect, expected one of {', '.join(SUPPORTED_DIALECTS)}"
         elif dialect == resolver.dialect:
             yield ("also", dialect), "is the provider's dialect already"
 
@@ -235,7 +235,7 @@ def _place_faults(resolver: _ProviderResolver, places: Mapping[str, str]) -> Ite
         needed.append("region")
     for name in PLACES:
         if places[name] and not PLACE_VALUE.fullmatch(places[name]):
-            yield (name,), "is lower-case letters, digits, '-', '.' and ':' alone"
+            yield (name,), "may contain only lower-case letters, digits, '-', '.' and ':'"
         elif name in needed and not places[name]:
             variables = known.places.get(name, ()) if known else ()
             hint = f", and the environment variable {' or '.join(variables)} is not set" if variables else ""

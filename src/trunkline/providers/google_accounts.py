@@ -92,13 +92,13 @@ def parse_account(text: bytes) -> GoogleAccount:
     try:
         said = msgspec.json.decode(text, type=_AccountFile)
     except msgspec.MsgspecError:
-        raise AccountUnusable("it is not the JSON of a service account") from None
+        raise AccountUnusable("it is not valid service account JSON") from None
     if not _is_safe_token_uri(said.token_uri):
-        raise AccountUnusable("its token_uri is no https address")
+        raise AccountUnusable("its token_uri is not an https address")
     project = said.project_id or said.quota_project_id
     if said.type == "service_account" and said.client_email and said.private_key:
         if find_spec("cryptography") is None:
-            raise AccountUnusable("signing for it needs a package: pip install 'trunkline[vertex]'")
+            raise AccountUnusable("signing requires a package: pip install 'trunkline[vertex]'")
         return GoogleAccount(
             kind="service_account",
             token_uri=said.token_uri,
@@ -117,7 +117,7 @@ def parse_account(text: bytes) -> GoogleAccount:
             project=project,
         )
     if said.type in ("service_account", "authorized_user"):
-        raise AccountUnusable("a field of it is missing")
+        raise AccountUnusable("a required field is missing")
     raise AccountUnusable("it is neither a service account nor a user's application-default credentials")
 
 
@@ -175,7 +175,7 @@ def _base64url(data: bytes) -> str:
 
 
 def _signature(private_key: str, data: bytes) -> bytes:
-    # Not at the top: an extra, and of use to one provider alone.
+    # Imported here because it is an extra that only one provider needs.
     from cryptography.exceptions import UnsupportedAlgorithm
     from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
     from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
@@ -205,7 +205,7 @@ def parse_token_response(body: bytes) -> tuple[str, float]:
     try:
         said = msgspec.json.decode(body, type=_TokenResponse)
     except msgspec.MsgspecError:
-        raise ValueError("the token endpoint's answer holds no token") from None
+        raise ValueError("the token endpoint's response contains no token") from None
     if not said.access_token.isascii() or not said.access_token.isprintable() or " " in said.access_token:
         raise ValueError("the token endpoint's token cannot be sent in a header")
     return said.access_token, float(said.expires_in)

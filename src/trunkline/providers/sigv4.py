@@ -55,5 +55,5 @@ def sign(
 def _query(query: str) -> str:
     """The query with its fields sorted; a field without a value gets an empty one."""
     fields = (field.partition("=") for field in query.split("&") if field)
-    # By name first: `a-b=1` is less than `a=2` as text, and comes behind it.
+    # Sorted by name first: as text `a-b=1` is less than `a=2`, but it must follow it.
     return "&".join(f"{name}={value}" for name, value in sorted((name, value) for name, _, value in fields))

@@ -143,7 +143,7 @@ def _required_filters(
         yield from _policy_filters(pool, policy)
     preferences = criteria.preferences
     if preferences is not NO_PREFERENCES:
-        if preferences.only:  # an empty list says nothing, as no list does
+        if preferences.only:  # an empty list is treated as not sent
             yield "only", pool.by_names(preferences.only)
         if preferences.ignore:
             yield "ignore", ~pool.by_names(preferences.ignore)

@@ -90,7 +90,7 @@ def input_modalities(messages: Iterable[Message]) -> frozenset[str]:
 def _collect_modalities(parts: Iterable[Part], found: set[str]) -> None:
     for part in parts:
         if isinstance(part, FilePart):
-            if part.text is None and part.content is None:  # text is text, whatever it came in
+            if part.text is None and part.content is None:  # a text document is text
                 found.add("file")
             _collect_modalities(part.content or (), found)
         elif isinstance(part, SearchResultPart):

@@ -237,7 +237,7 @@ class Statistics:
         number: int | None = None
         slots = self._at(answers[0][0])
         for now, latency_s, tokens, seconds, tools in answers:
-            if int(now / SHORTEST_SLOT_S) != number:  # a slot of any ring is a whole number of these
+            if int(now / SHORTEST_SLOT_S) != number:  # the slots of all rings are multiples of it
                 number, slots = int(now / SHORTEST_SLOT_S), self._at(now)
             for slot in slots:
                 slot.served += 1
@@ -253,7 +253,7 @@ class Statistics:
                     day.tools_good += 1
                 else:
                     day.tools_bad += 1
-            if self._opened and now - seconds >= self.open_until:  # else of a call that began before
+            if self._opened and now - seconds >= self.open_until:  # otherwise the call began before the circuit opened
                 self._opened, self._failed_by_share, self._probed, self.trial_offered = 0, False, False, False
                 self._last_outcomes.clear()
                 self._half_minute.clear()
@@ -269,7 +269,7 @@ class Statistics:
         self._add_outcome(False)
         self.last_tried_at = max(self.last_tried_at, now)
         if now < self.open_until:
-            return  # of a call that began before
+            return  # the call began before the circuit opened
         if self._opened:
             if self._probed:
                 self._probes_ignored_until = now + WRONG_PROBE_S

@@ -109,7 +109,7 @@ def _detect_client(exchange: Exchange, body: bytes) -> Client:
     try:
         fields = msgspec.json.decode(body, type=dict[str, msgspec.Raw])
     except msgspec.DecodeError:
-        return CLIENTS["chat"]  # which says what is wrong with it
+        return CLIENTS["chat"]  # its parser reports the error
     if "input" in fields and "messages" not in fields:
         return CLIENTS["responses"]
     if b"anthropic-version" in exchange.fields or any(name in fields for name in _MESSAGES_FIELDS):

@@ -74,7 +74,7 @@ def _direct_handlers(state: State) -> Iterator[tuple[bytes, Handler]]:
 
 def starlette(state: State) -> Starlette:
     """The routes other than inference."""
-    # POST of these never comes here; with them, other methods are answered with 405.
+    # POST of these paths never reaches Starlette; the routes make it answer other methods with 405.
     inference = [Route(path, _root, methods=["POST"]) for path in (*INFERENCE.values(), *TOKEN_COUNT.values(), PATH)]
     api = [*account.ROUTES, *catalog.ROUTES, *generations.ROUTES, *presets.ROUTES, *inference]
     cors = Middleware(CORSMiddleware, allow_origins=["*"], allow_methods=["*"], allow_headers=["*"])

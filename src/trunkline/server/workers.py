@@ -93,7 +93,7 @@ class Workers:
         for at, process in enumerate(self._processes):
             if process.exitcode is None:
                 continue
-            logger.error("worker %s ended with %s and is started again", process.pid, process.exitcode)
+            logger.error("worker %s ended with exit code %s and is restarted", process.pid, process.exitcode)
             time.sleep(max(0.0, self._started_at.pop(process) + RESTART_S - time.monotonic()))
             process.close()
             self._processes[at] = self._start()
@@ -112,7 +112,7 @@ class Workers:
                 break
             if signal.SIGINT in self._wait_for_signals(woken, [process.sentinel for process in left], rest):
                 self._signal_all(signal.SIGINT)
-        # A worker that was about to start knows no better end than the signal's.
+        # A worker that was still starting is ended by the signal itself.
         return 0 if all(process.exitcode in (0, -signal.SIGTERM) for process in self._processes) else 1
 
 

@@ -444,8 +444,8 @@ async def test_who_fails_keeps_what_was_known(caplog: pytest.LogCaptureFixture) 
     }
     said = [record.getMessage() for record in caplog.records]
     assert said == [
-        "provider gone: could not be asked for its models: no route to gone",
-        "provider odd: could not be asked for its models: the model list is not JSON",
+        "provider gone: could not fetch its model list: no route to gone",
+        "provider odd: could not fetch its model list: the model list is not JSON",
     ]
 
 

@@ -93,7 +93,7 @@ def generation_object(done: GenerationRecord) -> dict[str, Any]:
             ),
             *([_served(done)] if done.provider is not None and done.status in ("completed", "cancelled") else []),
         ],
-        # Ours, beyond the documented object.
+        # Extensions of this gateway, beyond the documented object.
         "status": done.status,
         "way": done.way,
         "translation": [{"direction": loss.direction, "path": loss.path, "why": loss.why} for loss in done.losses],

@@ -46,18 +46,19 @@ async def create_version(client: Client, request: Request) -> Response:
     slug = request.path_params["slug"]
     if not SLUG.fullmatch(slug):
         raise InvalidRequest(
-            f"slug: {printable(slug)!r} is none; it has 1 to 64 letters, digits, or . _ - after the first", param="slug"
+            f"slug: {printable(slug)!r} is not valid; expected 1 to 64 letters, digits, or . _ - after the first",
+            param="slug",
         )
     try:
         body = await request.body()
-    except ClientDisconnect:  # or the body is too large, and that has been said
+    except ClientDisconnect:  # or the body is too large, and the error has been sent
         return Response(status_code=413)
     content = parse_content(client, body)
     try:
         made = await state.presets.put(slug, content.config, content.system, key.name)
     except SQLAlchemyError as error:
-        logger.warning("a preset cannot be kept: %s", type(error).__name__)
-        raise Overloaded("the server cannot keep presets now", retry_after_s=5.0) from error
+        logger.warning("a preset could not be stored: %s", type(error).__name__)
+        raise Overloaded("presets cannot be stored at the moment", retry_after_s=5.0) from error
     return json({"data": preset_object(made) | {"designated_version": version_object(made.version)}})
 
 

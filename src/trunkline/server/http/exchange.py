@@ -41,7 +41,7 @@ class Exchange:
     client has disconnected are dropped. `listener` is notified of the client's state meanwhile.
     """
 
-    # What most exchanges never change stands in the class: making one costs the few fields that differ.
+    # Defaults are class attributes, so that creating an exchange sets only the fields that differ.
     head: RequestHead = NO_HEAD
     keep_alive = True
     """Whether the connection accepts another request after the response."""
@@ -202,7 +202,7 @@ class Exchange:
         assert not self.started
         self.started = self.finished = True
         if not self.body_complete:
-            self.keep_alive = False  # what is left of the body cannot be told from a next request
+            self.keep_alive = False  # the rest of the body cannot be distinguished from a next request
         self._connection.send(
             b"%s%scontent-type: %s\r\ncontent-length: %d\r\n%s%s%s\r\n%s"
             % (
@@ -233,13 +233,13 @@ class Exchange:
             self.listener.client_gone()
         self.task = None
 
-    # ASGI, for what Starlette serves.
+    # ASGI, for the routes that Starlette serves.
 
     def scope(self) -> dict[str, Any]:
         """The ASGI scope of this request."""
         connection, head = self._connection, self.head
         headers = head.headers
-        if self.body_size and not head.chunked and b"content-length" not in head.fields:  # a repeated head has none
+        if self.body_size and not head.chunked and b"content-length" not in head.fields:  # a cached head has none
             headers = [*headers, (b"content-length", b"%d" % self.body_size)]
         return {
             "type": "http",

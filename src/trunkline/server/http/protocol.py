@@ -106,7 +106,7 @@ class Connection(asyncio.Protocol):
         self._out: list[bytes] = []
         """Data to send at the end of the event loop's turn."""
 
-    # The loop's callbacks.
+    # Callbacks of the event loop.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """A client has connected."""
@@ -162,7 +162,7 @@ class Connection(asyncio.Protocol):
         elif current.listener is not None:
             current.listener.client_ready()
 
-    # The reader's callbacks.
+    # Callbacks of the request reader.
 
     def exchange(self) -> Exchange:
         """As `Receiver.exchange`."""
@@ -207,7 +207,7 @@ class Connection(asyncio.Protocol):
                 self._deferred = None
                 self._refuse(exchange, refused)
 
-    # Answers.
+    # Responses.
 
     def _begin(self, exchange: Exchange) -> None:
         """Answer *exchange*, now or at the end of the event loop's turn."""
@@ -264,7 +264,7 @@ class Connection(asyncio.Protocol):
         if not exchange.body_complete:
             exchange.keep_alive = False
         self._current = None
-        exchange.task = None  # the two hold each other
+        exchange.task = None  # break the reference cycle
         self._idle_since = self.clock()
         if not exchange.keep_alive or self._stopping:
             self._reader.close()
@@ -272,7 +272,7 @@ class Connection(asyncio.Protocol):
             if exchange.body_complete:
                 self.transport.close()
             else:
-                # Closed with bytes unread, the kernel would reset the connection, and the answer be lost on its way.
+                # Closing with unread bytes makes the kernel reset the connection, and the response could be lost.
                 self._lingering_since = self.clock()
                 if not self._reading:
                     self._reading = True

@@ -82,7 +82,7 @@ def read_head(parser: Parser, url: bytes, headers: list[tuple[bytes, bytes]]) ->
     """
     version = parser.get_http_version()
     if version not in ("1.1", "1.0"):
-        raise RequestRefused(505, "only HTTP/1.1 is spoken here")
+        raise RequestRefused(505, "only HTTP/1.1 is supported")
     if len(headers) > MAX_HEADERS:
         raise RequestRefused(431, f"more than {MAX_HEADERS} headers")
     if len(url) + sum(len(name) + len(value) + 4 for name, value in headers) > MAX_HEAD_BYTES:
@@ -94,7 +94,7 @@ def read_head(parser: Parser, url: bytes, headers: list[tuple[bytes, bytes]]) ->
         _check_transfer_encoding(coding, headers, http_1_0=version == "1.0")
     upgrades = parser.should_upgrade()
     if method == b"CONNECT" or (upgrades and coding is not None):
-        raise RequestRefused(400, "upgrades and tunnels are not served here")
+        raise RequestRefused(400, "upgrades and tunnels are not supported")
     length = fields.get(b"content-length")
     path, _, query = _parse_target(url).partition(b"?")
     return RequestHead(
@@ -120,10 +120,10 @@ def head_too_long() -> RequestRefused:
 def _check_transfer_encoding(coding: bytes, headers: list[tuple[bytes, bytes]], *, http_1_0: bool) -> None:
     """Allow only a single `chunked` in HTTP/1.1; other values are ambiguous. Source: RFC 9112 §6.1."""
     if http_1_0:
-        raise RequestRefused(400, "a request of HTTP/1.0 has no transfer-encoding")
+        raise RequestRefused(400, "transfer-encoding is not allowed in HTTP/1.0")
     several = sum(name == b"transfer-encoding" for name, _ in headers) > 1
     if several or coding.lower() != b"chunked":
-        raise RequestRefused(400, "the only transfer-encoding that is taken is chunked")
+        raise RequestRefused(400, "the only supported transfer-encoding is chunked")
 
 
 def _parse_length(value: bytes) -> int:

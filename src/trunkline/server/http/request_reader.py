@@ -1,8 +1,8 @@
 """Parses the bytes of a client connection into requests: a state machine over httptools.
 
-    BETWEEN_REQUESTS ── a message begins ──▶ HEAD ── the head is complete ──▶ BODY ── the message is complete ──▶ (start)
+    BETWEEN_REQUESTS ── a message begins ──▶ HEAD ── the head is complete ──▶ BODY ── the body is complete ──▶ (start)
        │                                       │
-       │                                       └── it asks for an upgrade ──▶ UPGRADE_BODY ── its end is read ──▶ (start)
+       │                                       └── it asks for an upgrade ──▶ UPGRADE_BODY ── it was read ──▶ (start)
        └── the cached head again: one complete request in one read; the state remains BETWEEN_REQUESTS
 
 Any state changes to CLOSED, where bytes are dropped, after a refused request and after a request that the client marked
@@ -134,7 +134,7 @@ class RequestReader:
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade as upgrade:
-            # The parser stops behind such a head and has no way on: Java's client asks for h2c with every POST.
+            # The parser stops after such a head and cannot continue. Java's client asks for h2c with every POST.
             self._parser = httptools.HttpRequestParser(self)
             return self._read_counted_body(data[upgrade.args[0] :], now) if self.state == UPGRADE_BODY else b""
         except httptools.HttpParserCallbackError as error:
@@ -153,9 +153,7 @@ class RequestReader:
         if state != HEAD or self._messages_begun:
             self.since = now
         if state == HEAD:
-            if self._messages_begun == (
-                began == BETWEEN_REQUESTS
-            ):  # else the head began somewhere inside what was read
+            if self._messages_begun == (began == BETWEEN_REQUESTS):  # otherwise the head began inside the data
                 self._head_bytes += len(data)
             if self._head_bytes > MAX_HEAD_BYTES:
                 self.refuse(head_too_long())
@@ -186,7 +184,7 @@ class RequestReader:
         self.close()
         receiver.on_refused(exchange, path, refused)
 
-    # httptools' callbacks.
+    # Callbacks of httptools.
 
     def on_message_begin(self) -> None:
         """The first byte of a request."""
