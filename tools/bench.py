@@ -1,8 +1,10 @@
-"""What the gateway adds, on this machine: `make bench`. Under a minute, on loopback alone, with bounded counts.
+"""Benchmark of the gateway's overhead on this machine: `make bench`.
 
-Starts a mock provider and a gateway with a temporary database, asks both the same, and prints how they compare. Client,
-provider and gateway are all Python and share the machine's cores, so throughput is a lower bound; the processor time
-per request is what compares best between runs. docs/performance.md tells of the method that compares with nginx.
+It takes under a minute and uses loopback only, with bounded counts.
+
+Starts a mock provider and a gateway with a temporary database, sends both the same requests and prints a comparison.
+Client, provider and gateway are Python and share the machine's cores, so throughput is a lower bound; CPU time per
+request is the most comparable figure between runs. docs/performance.md describes the method that compares with nginx.
 """
 
 import argparse
@@ -21,12 +23,12 @@ from pathlib import Path
 from statistics import quantiles
 
 PIECES = 200
-"""Of a burst."""
+"""Number of pieces of a burst."""
 PACED_PIECES = 50
 PACE_S = 0.02
 CONNECTIONS = 32
 PHASE_S = 6.0
-"""The most that one measurement may take; a slow machine makes fewer requests."""
+"""The maximum duration of one measurement; a slow machine makes fewer requests."""
 START_S = 20.0
 SECRET = "sk-bench-0123456789abcdef0123456789"  # noqa: S105 - of a gateway that lives for a minute
 PROMPT = "Say how a gateway for language models should behave when one of its providers fails. " * 22
@@ -50,14 +52,14 @@ KINDS = ("json", "burst", "paced")
 
 
 def frame(text: str, reason: str | None = None) -> bytes:
-    """One piece of a stream, as a chunk of HTTP."""
+    """One piece of a stream as an HTTP chunk."""
     choice = {"index": 0, "delta": {"content": text} if text else {}, "finish_reason": reason}
     head = {"id": "mock-1", "object": "chat.completion.chunk", "created": 1, "model": "mock", "choices": [choice]}
     return chunk(b"data: %s\n\n" % json.dumps(head, separators=(",", ":")).encode())
 
 
 def chunk(data: bytes) -> bytes:
-    """*data* as a chunk of HTTP."""
+    """*data* as an HTTP chunk."""
     return b"%x\r\n%s\r\n" % (len(data), data)
 
 
@@ -86,7 +88,7 @@ _LENGTH = re.compile(rb"content-length: *([0-9]+)", re.IGNORECASE)
 
 
 class Provider(asyncio.Protocol):
-    """Answers by the model's name: `json`, `burst`, `paced`. Reads HTTP as far as its two clients write it."""
+    """A mock provider that selects the response by the model's name: `json`, `burst`, `paced`."""
 
     def __init__(self) -> None:
         self._buffer = b""
@@ -136,14 +138,14 @@ async def provide() -> None:
 
 
 class Failed(Exception):
-    """An answer is not what was asked for."""
+    """A response is not the expected one."""
 
 
 _SENT = re.compile(rb"t=([0-9]+);")
 
 
 class Client(asyncio.Protocol):
-    """One connection, one request at a time. `late_s` collects how long pieces of paced streams were under way."""
+    """One connection with one request at a time. `late_s` collects the transit times of pieces of paced streams."""
 
     def __init__(self) -> None:
         self._transport: asyncio.WriteTransport | None = None
@@ -194,7 +196,7 @@ class Client(asyncio.Protocol):
 
 @dataclass(frozen=True)
 class Side:
-    """Who is asked: the provider itself, or the gateway before it."""
+    """The target of requests: the provider itself, or the gateway in front of it."""
 
     name: str
     port: int
@@ -220,7 +222,7 @@ class Side:
         return [(await loop.create_connection(Client, "127.0.0.1", self.port))[1] for _ in range(count)]
 
     def cpu_s(self) -> float | None:
-        """Processor time of its process so far; None where the system does not say."""
+        """CPU time of its process so far; None where the system does not report it."""
         try:
             fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
         except OSError:
@@ -230,7 +232,7 @@ class Side:
 
 @dataclass
 class Run:
-    """What one measurement came to. Times in seconds."""
+    """The result of one measurement. Times are in seconds."""
 
     done: int = 0
     took_s: float = 0.0
@@ -246,7 +248,7 @@ class Run:
 
 
 async def in_turn(sides: list[Side], count: int) -> dict[str, list[float]]:
-    """One connection to each of *sides*; they are asked in turn, so that both see the same machine."""
+    """One connection to each of *sides*, with alternating requests, so that both see the same machine."""
     clients = [(side, (await side.connect(1))[0], side.request("json")) for side in sides]
     times: dict[str, list[float]] = {side.name: [] for side in sides}
     end = time.perf_counter() + PHASE_S
@@ -264,7 +266,7 @@ async def in_turn(sides: list[Side], count: int) -> dict[str, list[float]]:
 
 
 async def at_once(side: Side, kind: str, connections: int, count: int) -> Run:
-    """*count* requests over *connections*, each asking again when it has its answer."""
+    """*count* requests over *connections*, each sending the next after its response."""
     clients = await side.connect(connections)
     request = side.request(kind)
     await asyncio.gather(*(client.ask(request) for client in clients))
@@ -295,7 +297,7 @@ async def at_once(side: Side, kind: str, connections: int, count: int) -> Run:
 
 @contextmanager
 def process(arguments: list[str], folder: Path, ready: Callable[[str], int | None]) -> Generator[tuple[int, int]]:
-    """A process of ours, ended at the block's end: its id and its port, which *ready* reads off a line it prints."""
+    """Start a process and end it with the block: its id and its port, which *ready* parses from its output."""
     environment = {name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")}
     errors = folder / "errors.txt"
     with errors.open("ab") as log:
@@ -333,7 +335,7 @@ def process(arguments: list[str], folder: Path, ready: Callable[[str], int | Non
 
 
 def listens(line: str) -> int | None:
-    """The port in the gateway's first line."""
+    """The port in the gateway's first line of output."""
     found = re.search(r"listens on http://127\.0\.0\.1:([0-9]+)", line)
     return None if found is None else int(found[1])
 
@@ -349,7 +351,7 @@ def row(what: str, *cells: str) -> None:
 
 
 async def measure(bare: Side, gateway: Side, scale: float) -> None:
-    """All of it, one measurement after another; prints the table."""
+    """Run all measurements in order and print the table."""
 
     def count(full: int) -> int:
         return max(CONNECTIONS, int(full * scale))

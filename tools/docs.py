@@ -1,7 +1,7 @@
-"""Writes what is generated under docs/: `make docs`. With `--check`, says which file is stale and exits with 1.
+"""Writes the generated files under docs/: `make docs`. With `--check`, names stale files and exits with status 1.
 
-Each generated file is a row of `FILES`: its path below the root, and the function that gives its text. `section` makes
-a part of a hand-written page out of one: what stands between `<!-- generated: NAME -->` and `<!-- end -->`.
+Each generated file is a row of `FILES`: its path below the root, and the function that returns its text. `section`
+generates a part of a hand-written page, between `<!-- generated: NAME -->` and `<!-- end -->`.
 """
 
 import ast
@@ -114,7 +114,7 @@ def _rows(path: str, kind: Type) -> "list[tuple[str, str, str, str]]":
 
 
 def _words(kind: Type) -> str:
-    """A type for people."""
+    """A readable name of a type."""
     inner = _bare(kind)
     match inner:
         case BoolType():
@@ -149,7 +149,7 @@ def _default(field: msgspec.inspect.Field) -> str:
 
 
 def _bare(kind: Type) -> Type:
-    """Without limits, and without null."""
+    """The type without limits and without null."""
     while isinstance(kind, (Metadata, UnionType)):
         kind = kind.type if isinstance(kind, Metadata) else next(one for one in kind.types if not _null(one))
     return kind
@@ -160,7 +160,7 @@ def _null(kind: Type) -> bool:
 
 
 def _struct(kind: Type) -> StructType | None:
-    """The Struct that *kind* is, or is a list or mapping of."""
+    """The Struct that *kind* is, or that it is a list or mapping of."""
     bare = _bare(kind)
     if isinstance(bare, VarTupleType):
         return _struct(bare.item_type)
@@ -176,7 +176,7 @@ def _first(cls: type) -> str:
 
 
 def _docstrings(cls: type) -> dict[str, str]:
-    """The strings below the fields of *cls*, by field."""
+    """The docstrings of the fields of *cls*, by field."""
     tree = ast.parse(textwrap.dedent(inspect.getsource(cls))).body[0]
     assert isinstance(tree, ast.ClassDef)
     said: dict[str, str] = {}
@@ -216,7 +216,7 @@ def _classes(kind: Type) -> dict[str, type]:
 
 
 def _with_variables(node: Any) -> Any:
-    """*node* with a variable allowed wherever a number, a truth value or one of a few words is."""
+    """*node* extended to allow a variable in place of a number, a boolean or an enum value."""
     if isinstance(node, list):
         return [_with_variables(item) for item in node]
     if isinstance(node, Decimal):
@@ -236,7 +236,7 @@ def _with_variables(node: Any) -> Any:
 
 
 def providers() -> str:
-    """`docs/reference/providers.md`: the providers that need no address."""
+    """`docs/reference/providers.md`: the providers with a known address."""
     rows = [
         f"| {entry.name} | `{slug}` | {_ways(entry)} | {_variables(entry)} | {entry.base_url} | "
         f"{_models(entry)} | {_quirks(entry.quirks)} | [{entry.checked}]({entry.source}) |"
@@ -308,21 +308,21 @@ def _ways(entry: Compatible) -> str:
 
 
 def _variables(entry: Compatible) -> str:
-    """The variables of the environment that it looks at."""
+    """The environment variables that it reads."""
     kinds = {"sigv4": ["AWS_ACCESS_KEY_ID", "…"], "google": ["GOOGLE_APPLICATION_CREDENTIALS"], "header": []}
     names = [*filter(None, [entry.env]), *kinds[entry.auth], *(name for some in entry.places.values() for name in some)]
     return ", ".join(f"`{name}`" if name != "…" else name for name in names) or "none"
 
 
 def _models(entry: Compatible) -> str:
-    """Where its models come from."""
+    """The source of its models."""
     if entry.models:
         return "a list of ours"
     return "its list" if entry.lists else "yours"
 
 
 def _quirks(quirks: msgspec.Struct) -> str:
-    """What departs from the dialect, in its own words."""
+    """The quirks that differ from the default."""
     fields = msgspec.structs.fields(type(quirks))
     usual = type(quirks)()
     said = {field.name: getattr(quirks, field.name) for field in fields}
@@ -331,7 +331,7 @@ def _quirks(quirks: msgspec.Struct) -> str:
 
 
 def section(path: str, name: str, make: Callable[[], str]) -> Callable[[], str]:
-    """Gives the page at *path* with its part *name* made new, for a row of `FILES`."""
+    """Returns a function that regenerates the part *name* of the page at *path*, for a row of `FILES`."""
 
     def page() -> str:
         text = (ROOT / path).read_text("utf-8")
@@ -365,7 +365,7 @@ def error_classes(root: type[TrunklineError]) -> "list[type[TrunklineError]]":
 
 
 def metrics() -> str:
-    """The table of `docs/reference/metrics.md`: every metric, with its labels."""
+    """The table of `docs/reference/metrics.md`: every metric with its labels."""
     counted = Metrics()
     done = GenerationRecord(
         id="", created=0, key_id="", status="completed", api_type="chat", model="", requested="", first_token_ms=1
@@ -391,7 +391,7 @@ FILES: "dict[str, Callable[[], str]]" = {
 
 
 def main(arguments: list[str]) -> int:
-    """Write what is stale, or with `--check` only name it."""
+    """Write stale files, or only name them with `--check`."""
     stale = 0
     for path, make in FILES.items():
         file, text = ROOT / path, make()

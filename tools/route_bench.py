@@ -1,8 +1,7 @@
-"""How long the gateway takes to decide who is asked: `python tools/route_bench.py`. Some ten seconds, no network.
+"""Benchmark of routing decisions: `python tools/route_bench.py`. Takes some ten seconds and uses no network.
 
-Prints the median of `Router.route` in microseconds over 20,000 calls of each kind, parsed before, and below which the
-fastest tenth is, which says more on a machine that has other things to do. Nothing is asserted: a figure is worth
-something beside another one of the same machine.
+Prints the median of `Router.route` in microseconds over 20,000 calls of each kind, parsed beforehand, and the fastest
+decile, which is more reliable on a busy machine. Nothing is asserted: compare figures of the same machine only.
 """
 
 import random
@@ -42,7 +41,7 @@ NO_ORDER = {name: said for name, said in PREFERENCES.items() if name != "order"}
 
 
 def model(id_: str, *, caching: bool) -> Model:
-    """A model with `ENDPOINTS` endpoints, each at a provider of its own."""
+    """A model with `ENDPOINTS` endpoints, each at its own provider."""
     endpoints = tuple(
         Endpoint(
             model=id_,
@@ -66,7 +65,7 @@ def model(id_: str, *, caching: bool) -> Model:
 
 
 def router(models: int, *, caching: bool = False) -> Router:
-    """Over so many models, all endpoints of which have served some calls."""
+    """A router over *models* models whose endpoints have all served some calls."""
     providers = {
         f"p{number}": Provider(
             slug=f"p{number}", name=f"Provider {number}", base_url="https://p.example/v1", dialect="chat"
@@ -92,14 +91,14 @@ def router(models: int, *, caching: bool = False) -> Router:
 
 
 def call(number: int, **fields: Any) -> tuple[Call, int]:
-    """A chat request for the model of that number, parsed, and its length."""
+    """A parsed chat request for the model of that number, and its length."""
     said = {"model": f"bench/m{number}", "messages": [{"role": "user", "content": "Why is the sky blue?"}], **fields}
     body = msgspec.json.encode(said)
     return CLIENTS["chat"].parse(body), len(body)
 
 
 def measured(decider: Router, calls: list[tuple[Call, int]]) -> tuple[float, float]:
-    """The median of a decision on one of *calls*, and the tenth that is fastest, in microseconds."""
+    """The median time of a routing decision on *calls*, and the fastest decile, in microseconds."""
     client = CLIENTS["chat"]
     tick: Callable[[], int] = time.perf_counter_ns
     taken: list[int] = []

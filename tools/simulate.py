@@ -1,12 +1,13 @@
-"""A simulated day of one model at twelve endpoints: what routing makes of outages, slowdowns, 429s and price changes.
+"""Simulates how routing handles a day of outages, slowdowns, 429s and price changes at twelve endpoints.
 
 `python tools/simulate.py [--seed N] [--hours H] [--svg FILE] [--page FILE]` prints the figures, draws the plot and
-writes the tables of docs/routing-simulation.md. `--json FILE` keeps the figures, so that a later page can have them as
-`--before FILE`. Discrete events on a clock of its own and seeded randomness: the same seed, the same day.
+writes the tables of docs/routing-simulation.md. `--json FILE` stores the figures, so that a later page can compare them
+with `--before FILE`. It simulates discrete events with its own clock and seeded randomness: the same seed gives the
+same day.
 
-What decides is the gateway's own code: catalog, `Router`, statistics, rests of credentials, all with default settings.
-Made up are the endpoints (`World`) and, in a few lines, what the network and `Generation` do (`Run`). The day is lived
-four times, for each of `POLICIES` with its troubles and without, with the same requests at the same prices.
+Decisions are made by the gateway's own code: catalog, `Router`, statistics, credential rests, all with default
+settings. The endpoints (`World`) and, in a few lines, the network and `Generation` (`Run`) are simulated. The day is
+run four times: for each of `POLICIES` with and without troubles, with the same requests at the same prices.
 """
 
 import argparse
@@ -44,25 +45,25 @@ from trunkline.routing.statistics import DOWN, STABLE
 
 MODEL = "acme/large"
 POLICIES: dict[str, Preferences] = {"draw": NO_PREFERENCES, "price": Preferences(sort="price")}
-"""What requests say: nothing, which is the draw by 1/price², or `sort: price`."""
+"""The request's preferences: none, which is the draw by 1/price², or `sort: price`."""
 
 MOMENTS = ("three cheap ones gone", "blackout", "any other time")
 
 Kind = Literal["down", "half", "slow", "limited"]
 HOUR = 3600.0
 BUCKET_S = 600.0
-"""Of the plot."""
+"""The resolution of the plot."""
 HALF = 0.3
-"""The share of failures of an endpoint that is half dead."""
+"""The failure rate of an endpoint that fails partially (`half`)."""
 NOISE = 0.001
-"""The share of failures of every endpoint at its best."""
+"""The failure rate of every healthy endpoint."""
 SLOWER = 6.0
 REFUSED_S, CONNECT_S, FIRST_BYTE_S = 0.05, 10.0, 120.0
-"""After which a call to a dead endpoint fails: refused, no connection, no answer. The defaults of `timeouts`."""
+"""When a call to a dead endpoint fails: refused, no connection, no response. The defaults of `timeouts`."""
 
 
 class Site(NamedTuple):
-    """An endpoint at its best: USD per million tokens, seconds to the first token, tokens a second."""
+    """A healthy endpoint: USD per million tokens, seconds to the first token, tokens per second."""
 
     name: str
     prompt: str
@@ -85,25 +86,26 @@ SITES = (
     Site("larch", "0.88", "0.88", 0.5, 90),
     Site("maple", "1.20", "1.60", 0.4, 75),
 )
-"""One open model of 70 billion parameters as it is sold: a few cheap ones close together, dear ones far off."""
+"""Market prices of one open model of 70 billion parameters: a few cheap endpoints close together, expensive ones
+apart."""
 CHEAP = 4
-"""The first of `SITES`: where most requests go, so where most goes wrong."""
+"""The number of cheap endpoints at the head of `SITES`, which get most requests and therefore most troubles."""
 A_DAY: dict[Kind, float] = {"down": 2.0, "half": 2.0, "slow": 3.0, "limited": 6.0}
-"""How often each happens to an endpoint; to a cheap one, twice as often."""
+"""How often each trouble occurs per endpoint and day; twice as often for cheap ones."""
 LENGTH_S: dict[Kind, tuple[float, float]] = {
     "down": (60, 2400), "half": (300, 3600), "slow": (600, 3600), "limited": (30, 300),
 }  # fmt: skip
 CALM_S = 240.0
-"""Between two troubles of one endpoint."""
+"""The minimum time between two troubles of one endpoint."""
 SETTLE_S = 180.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trouble:
-    """Something wrong at one endpoint for a while.
+    """A trouble of one endpoint for a while.
 
-    `fails_after_s` is for calls to one that is down. `hollow`: the provider's list of models is answered all the same,
-    so that a probe is misled; for one that is half dead, it always is.
+    `fails_after_s` applies to calls to an endpoint that is down. `hollow`: the model list of the provider is served
+    during the trouble, so that a recovery probe is misled; for partial failures it always is.
     """
 
     site: int
@@ -116,7 +118,7 @@ class Trouble:
 
 
 class Change(NamedTuple):
-    """A new price: *factor* times the old one."""
+    """A new price: *factor* times the previous one."""
 
     at: float
     site: int
@@ -124,10 +126,10 @@ class Change(NamedTuple):
 
 
 class World:
-    """What happens to `SITES` in so many *hours*; *density* times as much as on a usual day.
+    """The events at `SITES` in *hours* hours; *density* times as many as on a usual day.
 
-    Beside the troubles of each, with *disasters* three fourths of the cheap ones lose their connection at the same time
-    for ten minutes (a data centre), and once all are down at the same time for a minute or two.
+    In addition to the troubles of each endpoint, *disasters* disconnects three of the four cheap ones at the same time
+    for ten minutes (a data centre), and once all of them for one to two minutes.
     """
 
     def __init__(self, seed: int, hours: float, density: float = 1.0, *, disasters: bool = True) -> None:
@@ -136,7 +138,7 @@ class World:
         self.seconds = hours * HOUR
         self.troubles: list[Trouble] = []
         self.moments: dict[str, tuple[float, float]] = {}
-        """The disasters: when they begin, and when they are over for certain."""
+        """The disasters: when each begins and when it is certainly over."""
         if disasters:
             self._disasters(random)
         for site in range(len(SITES)):
@@ -190,17 +192,17 @@ class World:
         )
 
     def calm(self) -> "World":
-        """The same without any trouble: the same requests, at the same prices."""
+        """The same world without troubles: the same requests at the same prices."""
         calm = copy(self)
         calm.troubles, calm.moments = [], {}
         return calm
 
     def moment(self, when: float) -> str:
-        """Which disaster *when* belongs to."""
+        """The disaster that *when* belongs to."""
         return next((name for name, (begins, over) in self.moments.items() if begins <= when < over), "any other time")
 
     def requests(self) -> Iterator[tuple[float, Usage]]:
-        """When they come, two to five a second by the time of day, and what they use."""
+        """Arrival times, two to five per second depending on the time of day, and usage."""
         random = Random(f"requests {self.seed}")  # noqa: S311
         now = 0.0
         while True:
@@ -213,11 +215,11 @@ class World:
 
 @dataclass(slots=True)
 class Bucket:
-    """Ten minutes. Money is in pico-dollars; `asked` and `served` count while an endpoint was up.
+    """Ten minutes. Money is in pico-dollars; `asked` and `served` count requests while an endpoint was up.
 
-    `oracle` is the cheapest endpoint's that was neither down nor half dead nor limited. An answer that was cheaper,
-    from one half dead, counts as what the oracle pays, so that it makes up for nothing. `law` is what a draw by
-    1/price² among the endpoints that the oracle chooses from costs on the average.
+    `oracle` is the cost at the cheapest endpoint that was neither down, partially failing nor limited. A response that
+    was cheaper, from a partially failing endpoint, counts as the oracle's cost. `law` is the expected cost of a draw by
+    1/price² among the endpoints that the oracle chooses from.
     """
 
     by_site: list[int] = field(default_factory=lambda: [0] * len(SITES))
@@ -229,39 +231,39 @@ class Bucket:
 
 
 def expectation(costs: Sequence[int], slots: Sequence[Slot]) -> float:
-    """What a draw among *slots* by their weights costs on the average, of those *costs*."""
+    """The expected cost of a draw among *slots* by their weights, with *costs* per slot."""
     return sum(slot.weight * one for slot, one in zip(slots, costs, strict=True)) / sum(slot.weight for slot in slots)
 
 
 def percentile(values: list[float], share: float) -> float:
-    """0 where there are none."""
+    """The percentile of *values*; 0 where there are none."""
     return sorted(values)[max(0, ceil(share * len(values)) - 1)] if values else 0.0
 
 
 @dataclass(slots=True)
 class Result:
-    """What came of the day. `recoveries` are seconds, each with the trouble it ended."""
+    """The result of the day. `recoveries` are seconds, each with the trouble that ended."""
 
     buckets: list[Bucket]
     attempts: int = 0
     requests: int = 0
     served: int = 0
     in_blackout: int = 0
-    """Requests that came when nothing was up: they count for nothing."""
+    """Requests that arrived while nothing was up; they are not counted elsewhere."""
     first_failed: int = 0
-    """Requests whose first attempt failed, of those that count."""
+    """Counted requests whose first attempt failed."""
     half_first: int = 0
     dead_first: int = 0
-    """Requests that were sent first to an endpoint that was half dead, or down while another was up."""
+    """Requests sent first to a partially failing endpoint, or to one that was down while another was up."""
     waited_s: float = 0.0
-    """In failed attempts, of those that count."""
+    """Seconds spent in failed attempts, of counted requests."""
     recoveries: list[tuple[float, Trouble]] = field(default_factory=list)
     settled: list[float] = field(default_factory=list)
-    """Seconds after an outage's end at which the endpoint was last not to be used, within `SETTLE_S`."""
+    """Seconds after an outage's end at which the endpoint was last avoided, within `SETTLE_S`."""
     overtaken: int = 0
-    """Outages of which it cannot be said, because the next trouble came first."""
+    """Outages without a figure, because the next trouble came first."""
     failed_in: Counter[str] = field(default_factory=Counter)
-    """Requests that failed while an endpoint was up, by the moment in which they came."""
+    """Requests that failed while an endpoint was up, by the moment in which they arrived."""
 
     @property
     def success(self) -> float:
@@ -273,11 +275,11 @@ class Result:
 
     @property
     def law_ratio(self) -> float:
-        """What the law costs by itself, times the oracle's: of what was served, whoever served it."""
+        """The cost of the law by itself, relative to the oracle's, of all served requests."""
         return sum(one.law for one in self.buckets) / max(1, sum(one.oracle for one in self.buckets))
 
     def recovery(self, share: float) -> float:
-        """The percentile of the times that recoveries took, in seconds."""
+        """A percentile of the recovery times, in seconds."""
         return percentile([seconds for seconds, _ in self.recoveries], share)
 
     def figures(self) -> dict[str, float]:
@@ -308,7 +310,7 @@ class Result:
 
 @dataclass(slots=True)
 class Asked:
-    """A request under way."""
+    """A running request."""
 
     route: Route
     usage: Usage
@@ -324,7 +326,7 @@ Action: TypeAlias = Callable[[], None]
 
 
 class Run:
-    """The day, lived by one policy. `result` is there when `live` has been called."""
+    """One day with one policy. `result` is complete after `live`."""
 
     def __init__(self, world: World, policy: str) -> None:
         self.world = world
@@ -341,9 +343,9 @@ class Run:
         self._order = count()
         self._troubles: list[Trouble | None] = [None] * len(SITES)
         self._healing: dict[int, tuple[float, Trouble]] = {}
-        """Sites whose outage is over, and since when they are not back."""
+        """Sites whose outage is over, and since when they are not used again."""
         self._settling: dict[int, tuple[float, float]] = {}
-        """The same, since when, and when each was last seen as not to be used."""
+        """The same sites, with the start and the last time at which each was avoided."""
         self._prices = [(Decimal(site.prompt), Decimal(site.completion)) for site in SITES]
         self._load()
         self.result = Result([Bucket() for _ in range(ceil(world.seconds / BUCKET_S))])
@@ -352,7 +354,7 @@ class Run:
         return self.now
 
     def _load(self) -> None:
-        """Make catalog and router, as a reload does."""
+        """Build catalog and router, as a reload does."""
         providers = {
             site.name: Provider(
                 slug=site.name,
@@ -388,7 +390,7 @@ class Run:
         heappush(self._agenda, (when, next(self._order), action))
 
     def live(self) -> Result:
-        """Live through the day."""
+        """Run the day."""
         for trouble in self.world.troubles:
             self._at(trouble.begins, lambda trouble=trouble: self._begin(trouble))  # type: ignore[misc]
             self._at(trouble.ends, lambda trouble=trouble: self._end(trouble))  # type: ignore[misc]
@@ -426,7 +428,7 @@ class Run:
         self._load()
 
     def _probe(self) -> None:
-        """Ask the providers in trouble for their lists of models."""
+        """Request the model lists of failing providers."""
         for endpoint in self.router.troubled():
             trouble = self._troubles[self._index[endpoint.name]]
             if trouble is None or trouble.kind != "down" or trouble.hollow:
@@ -466,7 +468,7 @@ class Run:
         self._attempt(Asked(route, usage, bucket, counts, best, law, self.now))
 
     def _attempt(self, asked: Asked) -> None:
-        """What `Generation._carry_out` and `_attempt` do."""
+        """Simulates an attempt of the engine."""
         endpoint = asked.route.plan.candidates[0].endpoints[asked.tried]
         asked.tried += 1
         self.result.attempts += 1
@@ -531,7 +533,7 @@ class Run:
             bucket.paid += max(asked.oracle, cost(asked.usage, endpoint.price).total)
 
     def _watch(self, plan: Plan, best: int | None) -> None:
-        """Note which endpoints are back. By price: first again, from when it should be. By draw: stable again."""
+        """Record which endpoints are used again. By price: when it is first again. By draw: when it is stable again."""
         for index, (since, last) in list(self._settling.items()):
             if self.now > since + SETTLE_S:
                 self.result.settled.append(last - since)
@@ -551,7 +553,7 @@ class Run:
 
 
 def live(world: World) -> dict[str, Result]:
-    """What each policy makes of *world*."""
+    """The result of each policy in *world*."""
     return {policy: Run(world, policy).live() for policy in POLICIES}
 
 
@@ -560,7 +562,7 @@ Figures: TypeAlias = dict[str, dict[str, dict[str, float]]]
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """In Markdown."""
+    """A Markdown table."""
     lines = [f"| {' | '.join(cells)} |" for cells in (head, *rows)]
     lines.insert(1, "|" + "---|" * len(head))
     return "\n".join(lines)
@@ -583,17 +585,17 @@ ROWS: tuple[tuple[str, str, str, str], ...] = (
     ("requests sent first to one that was half dead", "sent first to the half dead", "{:.0f}", ""),
     ("requests sent first to one that was down", "sent first to the dead", "{:.0f}", ""),
 )
-"""What is in the table, the figure, how it is written, and what it should be."""
+"""The table's row, the figure, its format, and its goal."""
 COMPARED = frozenset({
     "failed while one was up", "failed: three cheap ones gone", "failed: blackout", "cost / oracle", "recovery p95 s",
     "recovery max s", "settled p95 s", "first attempt failed", "waited in failed attempts, s / request",
     "sent first to the half dead", "sent first to the dead",
 })  # fmt: skip
-"""The figures that are set beside those of before."""
+"""The figures that are compared with earlier ones."""
 
 
 def sections(found: Figures, before: Figures | None) -> dict[str, str]:
-    """The tables of the page by name; `before` only where there is something to compare with."""
+    """The tables of the page by name; `before` only where there are earlier figures."""
     day, calm = found["day"], found["calm"]
     head = ["", "the draw", "`sort: price`"]
     made = {
@@ -644,10 +646,10 @@ def _written(form: str, figure: float) -> str:
 
 
 def filled(page: str, made: Mapping[str, str]) -> str:
-    """*page* with what stands between `<!-- simulated: NAME -->` and `<!-- end -->` replaced.
+    """*page* with the text between `<!-- simulated: NAME -->` and `<!-- end -->` replaced.
 
     Raises:
-        ValueError: it has no such place.
+        ValueError: the page has no such place.
     """
     for name, text in made.items():
         marks = re.compile(rf"(<!-- simulated: {name} -->\n).*?(<!-- end -->)", re.DOTALL)
@@ -671,7 +673,7 @@ LINES = {"draw": ("#0969da", "the draw"), "price": ("#bc4c00", "sort: price")}
 
 
 class Plot:
-    """An SVG, from top to bottom: what happened, who served it, what it cost, how much of it was served."""
+    """An SVG with, from top to bottom: the events, who served, the cost, the share of served requests."""
 
     def __init__(self, world: World, results: dict[str, Result]) -> None:
         self.world = world
@@ -723,7 +725,7 @@ class Plot:
             x += 26 + 7 * len(label)
 
     def _hours(self, height: float) -> None:
-        """The axis below what is *height* high."""
+        """The axis below a chart of this *height*."""
         hours = self.world.seconds / HOUR
         step = 2 if hours > 6 else 0.25
         self._top += height

@@ -149,7 +149,7 @@ class _Builder:
                 aliases=(alias,) if alias != name else (),
             )
         elif any(endpoint.tag == provider.slug for endpoint in model.endpoints):
-            return  # two ids of a provider that come to the same: the first one stands
+            return  # two upstream ids with the same model id: the first one is used
         endpoint = self._listed_endpoint(model, provider, said)
         self.models[name] = msgspec.structs.replace(
             model,
@@ -162,7 +162,7 @@ class _Builder:
         said = self._listed.get((provider.slug, settings.upstream_model))
         if provider.slug == DEMO.slug:
             said = _DEMO
-        if provider.slug != DEMO.slug:  # which is always there, under its own name too
+        if provider.slug != DEMO.slug:  # it is also listed under its own name
             self._configured.add((provider.slug, settings.upstream_model))
         price = settings.price.to_price() if settings.price else self._price(provider, settings.upstream_model, said)
         listed = settings.parameters

@@ -53,7 +53,7 @@ def fetch_with(transport: Transport, timeouts: Timeouts = LIST_TIMEOUTS) -> Fetc
         response = await transport.send(request)
         if response.status != 200:
             response.abort()
-            raise UpstreamFailed(f"answered {response.status} to the question for its models", provider=parts.netloc)
+            raise UpstreamFailed(f"returned status {response.status} for its model list", provider=parts.netloc)
         return await response.read(MAX_LIST_BYTES)
 
     return fetch
@@ -103,7 +103,7 @@ async def _fetch_or_none(provider: Provider, fetch: Fetch, authority: Authentica
     try:
         return await fetch_model_list(provider, fetch, authority)
     except (TrunklineError, ValueError) as error:
-        _log.warning("provider %s: could not be asked for its models: %s", provider.slug, error)
+        _log.warning("provider %s: could not fetch its model list: %s", provider.slug, error)
         return None
 
 

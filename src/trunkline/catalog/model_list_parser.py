@@ -95,7 +95,7 @@ def _parse_id(entry: dict[str, Any]) -> str | None:
     name = next((entry[key] for key in _ID_KEYS if key in entry), None)
     if not isinstance(name, str) or len(name) > MAX_ID_CHARS or _PRINTABLE_ID.fullmatch(name) is None:
         return None
-    # Gemini's names are paths; its calls are made by what follows.
+    # Gemini's names are paths; the model id is the rest of the path.
     return name if "id" in entry else name.removeprefix("models/") or None
 
 
@@ -197,7 +197,7 @@ def _parse_amount(said: Any, unit: ListPrices) -> int | None:
         usd = Decimal(str(said))
         if unit == "per_million":
             usd = usd.scaleb(-6)
-        if not 0 <= usd <= MAX_PER_MILLION:  # one bound for tokens, requests and images: it stops nonsense
+        if not 0 <= usd <= MAX_PER_MILLION:  # one limit for tokens, requests and images: it rejects absurd values
             return None
         return from_usd(usd)
     except (InvalidOperation, ValueError):

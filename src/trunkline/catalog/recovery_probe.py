@@ -31,6 +31,6 @@ async def _responds(provider: Provider, fetch: Fetch, authority: Authenticator) 
     try:
         await fetch_model_list(provider, fetch, authority)
     except (TrunklineError, ValueError) as error:
-        _log.debug("provider %s: still does not answer: %s", provider.slug, error)
+        _log.debug("provider %s: does not respond yet: %s", provider.slug, error)
         return False
     return True

@@ -53,6 +53,7 @@ class InnerClient:
 
     name = "inner"
     keep_alive = b""
+    fields: frozenset[str] = frozenset()
 
     def __init__(self) -> None:
         self.folder = Folder()

@@ -67,7 +67,7 @@ def _encode_tool_choice(fields: Config, dialect: str, losses: Losses) -> None:
         fields["tool_choice"] = encode_raw(choice)
 
 
-# Each dialect's own.
+# Conversion to each dialect.
 
 
 def _to_chat(fields: Config, losses: Losses) -> None:
@@ -138,10 +138,10 @@ def _limit_stops(fields: Config, losses: Losses) -> None:
     stop = value(fields["stop"]) if "stop" in fields else ""
     if isinstance(stop, list) and len(stop) > MAX_STOPS:
         fields["stop"] = encode_raw(stop[:MAX_STOPS])
-        losses.add(f"stop[{MAX_STOPS}]", f"no more than {MAX_STOPS} are taken")
+        losses.add(f"stop[{MAX_STOPS}]", f"no more than {MAX_STOPS} are supported")
 
 
-# The shape of the answer.
+# Response formats.
 
 
 def _messages_format(form: Json, losses: Losses) -> Json:
@@ -161,7 +161,7 @@ def _responses_format(form: Json) -> Json:
     return {"type": "json_schema", "schema": {}, **without_none(**inner), **rest}
 
 
-# How much to think. Chat and Responses have `reasoning`, Messages `thinking` and `output_config.effort`.
+# Reasoning. Chat and Responses have `reasoning`, Messages `thinking` and `output_config.effort`.
 
 
 def _merged_reasoning(fields: Config) -> Json:
@@ -183,7 +183,7 @@ def _thinking_to_reasoning(fields: Config, losses: Losses) -> None:
     elif kind == "enabled":
         reasoning = {"max_tokens": thinking["budget_tokens"]}
         if effort is not None:
-            losses.add("output_config.effort", "it cannot stand beside a budget")
+            losses.add("output_config.effort", "it cannot be combined with a budget")
     elif effort is not None:
         reasoning = {"effort": effort}
     elif kind == "adaptive":

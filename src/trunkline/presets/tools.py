@@ -59,7 +59,7 @@ def tool_to_chat(tool: Any, dialect: str) -> Any:
         return tool
     inner = {key: tool[key] for key in NESTED_FIELDS if tool.get(key) is not None}
     if kind == "function":
-        inner.setdefault("strict", None)  # as strict as may be, which is not what chat means by nothing
+        inner.setdefault("strict", None)  # Responses' default is strict where possible; chat's default is not strict
     if kind == "custom" and "format" in inner:
         inner["format"] = grammar(inner["format"])
     return {

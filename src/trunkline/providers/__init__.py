@@ -1,1 +1,1 @@
-"""Who serves models: address, authentication, policy and quirks. Data where possible."""
+"""Providers: address, authentication, data policy and quirks. Data where possible."""

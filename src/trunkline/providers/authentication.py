@@ -1,8 +1,8 @@
-"""How a credential becomes the headers of a request: as it is, as a signature, or as an access token.
+"""Authentication to providers: turns a credential into request headers (a key, a signature, or an access token).
 
-Tokens are the only state. One is fetched when it is first wanted, kept until shortly before its end, and fetched once
-however many calls wait for it; where the fetch fails, those that waited fail with it. A token that the provider refuses
-before its end is forgotten, if nobody has done so yet, and fetched anew (reliability §5, U45).
+Access tokens are the only state. A token is fetched on first use, cached until shortly before it expires, and fetched
+once for all concurrent callers. Where the fetch fails, all waiting callers fail. A token that the provider refuses
+before it expires is discarded, unless another caller has replaced it, and fetched again (reliability §5, U45).
 """
 
 import asyncio
@@ -18,7 +18,8 @@ from trunkline.providers.provider import Credential, Provider
 from trunkline.providers.sigv4 import sign
 
 EXPIRY_MARGIN_S = 225.0
-"""A token is not used in the last seconds of its life: a long call may look at it late. As google-auth does."""
+"""A token is not used in the last seconds before it expires: a long call may present it late. The value of
+google-auth."""
 MAX_TOKEN_BYTES = 64 * 1024
 SIGNED_SERVICE = "bedrock"
 TOKEN_TIMEOUTS = Timeouts(
@@ -27,7 +28,7 @@ TOKEN_TIMEOUTS = Timeouts(
 
 
 class _TokenState:
-    """The token of one account, and who waits for it."""
+    """The token of one account and the lock of its fetch."""
 
     __slots__ = ("error", "failed_at", "lock", "token", "until")
 
@@ -40,7 +41,7 @@ class _TokenState:
 
 
 class Authenticator:
-    """Makes headers of credentials. One for the whole process: it outlives a reload of the configuration."""
+    """Creates authentication headers. One per process; it outlives reloads of the configuration."""
 
     def __init__(self, clock: Clock, transport: Transport) -> None:
         self._clock = clock
@@ -50,10 +51,10 @@ class Authenticator:
     async def headers(
         self, provider: Provider, credential: Credential, url: str, dialect: str
     ) -> tuple[tuple[str, str], ...]:
-        """The headers that let a GET of *url* through.
+        """The authentication headers for a GET of *url*.
 
         Raises:
-            TrunklineError: there is no token to be had.
+            TrunklineError: no access token could be obtained.
         """
         if credential.auth == "sigv4":
             parts = urlsplit(url)
@@ -65,7 +66,7 @@ class Authenticator:
     def signature_headers(
         self, provider: Provider, credential: Credential, method: str, host: str, path: str, body: bytes
     ) -> tuple[tuple[str, str], ...]:
-        """The headers that sign a request for *path*, its query included, as AWS wants it."""
+        """The headers that sign a request for *path* (including its query) with AWS SigV4."""
         path, _, query = path.partition("?")
         return sign(
             method=method,
@@ -83,11 +84,11 @@ class Authenticator:
         )
 
     async def token(self, credential: Credential, *, refused: str = "") -> str:
-        """An access token for *credential*, which is one of an account; another than *refused*.
+        """An access token for *credential*, which must have an account; never the token *refused*.
 
         Raises:
-            UpstreamDenied: the account is refused, or cannot sign.
-            TrunklineError: the token endpoint cannot be reached, or makes no sense.
+            UpstreamDenied: the account is refused or cannot sign.
+            TrunklineError: the token endpoint is unreachable or its response is invalid.
         """
         account = credential.account
         assert account is not None, "only a credential with an account is asked for a token"
@@ -108,7 +109,7 @@ class Authenticator:
                 state.error, state.failed_at = _copy_error(error), self._clock.monotonic()
                 raise
             state.error = None
-            # A life shorter than the margin is used to its half.
+            # A token with a lifetime shorter than the margin is used for half of it.
             state.until = self._clock.monotonic() + max(life - EXPIRY_MARGIN_S, life / 2)
             return state.token
 
@@ -125,11 +126,11 @@ class Authenticator:
         if response.status in (400, 401, 403):
             raw = answer[:1000].decode("utf-8", "replace")
             raise UpstreamDenied(
-                "the provider's token endpoint refuses our account", raw=raw, upstream_status=response.status
+                "the provider's token endpoint refuses the account", raw=raw, upstream_status=response.status
             )
         if response.status != 200:
             raise UpstreamFailed(
-                f"the provider's token endpoint answered with status {response.status}",
+                f"the provider's token endpoint returned status {response.status}",
                 upstream_status=response.status,
             )
         try:
@@ -139,7 +140,7 @@ class Authenticator:
 
 
 def _copy_error(error: TrunklineError) -> TrunklineError:
-    """*error* for another caller: each is told of its own attempt."""
+    """A copy of *error* for another caller, because each caller adds its own attempt to its error."""
     return type(error)(error.message, raw=error.raw, upstream_status=error.upstream_status)
 
 

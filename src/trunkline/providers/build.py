@@ -1,4 +1,4 @@
-"""From the configuration and the environment to providers that are ready to be called."""
+"""Build providers from the configuration and the environment."""
 
 from collections.abc import Iterator, Mapping
 from typing import TypeAlias
@@ -15,15 +15,15 @@ GOOGLE_FILE = "GOOGLE_APPLICATION_CREDENTIALS"
 PLACES: tuple[Place, ...] = ("region", "project", "resource")
 
 Fault: TypeAlias = tuple[tuple[str | int, ...], str]
-"""Keys below the provider's slug, and what is wrong there."""
+"""Keys below the provider's slug, and the error message."""
 
 
 class _ProviderResolver:
-    """What is known of a provider of the configuration, as far as it holds there.
+    """Resolves the values of one configured provider from its settings, `compatible.toml` and the environment.
 
-    How it is spoken to (the dialect, the quirks, the header of the key) holds wherever the provider is. What
-    `compatible.toml` says of its own address (the variable of the key, prices, the model list, further dialects) holds
-    there alone: a key is bound to its host. For a program that anybody runs, all of it holds at any address.
+    The dialect, quirks and key header of the file's entry apply at any address. The entry's environment variable,
+    prices, model list and further dialects apply only at its own address, because a key belongs to a host. For programs
+    that anybody can run, the whole entry applies at any address.
     """
 
     def __init__(self, slug: str, settings: ProviderSettings, environ: Mapping[str, str]) -> None:
@@ -42,7 +42,7 @@ class _ProviderResolver:
         self.dialect: Dialect = settings.dialect or (known.dialect if known else "chat")
 
     def place(self, name: Place) -> str:
-        """What is put into the address for *name*; empty where nobody says."""
+        """The value of the placeholder *name*; empty where none is set."""
         said: str | None = getattr(self.settings, name)
         if said is None and self.entry:
             said = next(filter(None, (self._variable(one) for one in self.entry.places.get(name, ()))), None)
@@ -51,7 +51,7 @@ class _ProviderResolver:
         return said or ""
 
     def places(self, credentials: tuple[Credential, ...]) -> dict[str, str]:
-        """All that an address can have room for. A service account's project is the last resort."""
+        """The values of all placeholders. The project falls back to that of a service account."""
         found: dict[str, str] = {name: self.place(name) for name in PLACES}
         if not found["project"]:
             projects = (one.account.project for one in credentials if one.account)
@@ -59,7 +59,7 @@ class _ProviderResolver:
         return found
 
     def base_url(self, places: Mapping[str, str]) -> str:
-        """Where it is, without a slash at the end."""
+        """The base URL, without a trailing slash."""
         if self.settings.base_url is not None:
             return self.settings.base_url.rstrip("/")
         return self.entry.fill_template(self.entry.base_url, places) if self.entry else ""
@@ -75,13 +75,13 @@ class _ProviderResolver:
         return {dialect: url for dialect, url in said.items() if dialect != self.dialect}
 
     def also_auth(self) -> dict[str, tuple[str, str]]:
-        """The headers of keys that further dialects have of their own; the configuration's word holds for all."""
+        """Key headers of further dialects. A configured header applies to all dialects."""
         if self.entry_at_address is None or self.settings.auth_header is not None:
             return {}
         return {dialect: (header, "") for dialect, header in self.entry_at_address.also_auth.items()}
 
     def key_header(self) -> tuple[str, str]:
-        """The header that carries a key, and what stands before the key in it."""
+        """The header that carries a key, and the prefix of its value."""
         header, scheme = AUTH_HEADERS.get(self.dialect, BEARER) if self.auth == "header" else BEARER
         if self.entry and self.dialect == self.entry.dialect:
             header, scheme = self.entry.key_header()
@@ -94,10 +94,10 @@ class _ProviderResolver:
         return header, scheme
 
     def credentials(self) -> tuple[Credential, ...]:
-        """Those of the configuration; where it has none, that of the environment, at the provider's own address.
+        """The configured credentials; without any, that of the environment, at the provider's own address only.
 
         Raises:
-            AccountUnusable: a service account's file cannot be used.
+            AccountUnusable: the file of a service account cannot be used.
         """
         if self.settings.credentials:
             return tuple(_credential(f"{self.slug}#{i}", one) for i, one in enumerate(self.settings.credentials, 1))
@@ -115,7 +115,7 @@ class _ProviderResolver:
         return ()
 
     def credential_variables(self) -> tuple[str, ...]:
-        """The variables that could hold a credential."""
+        """The environment variables that can hold a credential."""
         kinds = {"sigv4": (AWS_KEY_ID,), "google": (GOOGLE_FILE,)}
         env = (self.entry_at_own_address.env,) if self.entry_at_own_address and self.entry_at_own_address.env else ()
         return (*env, *kinds.get(self.auth, ()))
@@ -139,12 +139,12 @@ def _credential(id_: str, said: CredentialSettings) -> Credential:
 
 
 def build_provider(slug: str, settings: ProviderSettings, environ: Mapping[str, str], *, listed: bool) -> Provider:
-    """The provider that *settings* describe; *listed* says whether a model of it is configured.
+    """Build the provider of *settings*. *listed* says whether one of its models is configured.
 
-    What `compatible.toml` knows fills the gaps. `faults` has found nothing wrong with them.
+    Values that the settings omit come from `compatible.toml`. `find_faults` must have found no fault.
 
     Raises:
-        AccountUnusable: a service account's file cannot be used.
+        AccountUnusable: the file of a service account cannot be used.
     """
     resolver = _ProviderResolver(slug, settings, environ)
     known, own, there = resolver.entry, resolver.entry_at_own_address, resolver.entry_at_address
@@ -184,7 +184,7 @@ def build_provider(slug: str, settings: ProviderSettings, environ: Mapping[str, 
 
 
 def find_faults(slug: str, settings: ProviderSettings, environ: Mapping[str, str]) -> Iterator[Fault]:
-    """What is wrong with a provider's authentication and address that its types cannot say."""
+    """Errors in a provider's authentication and address that the types do not exclude."""
     resolver = _ProviderResolver(slug, settings, environ)
     for index, one in enumerate(settings.credentials):
         fault = _credential_fault(one, resolver.auth)
@@ -203,13 +203,13 @@ def find_faults(slug: str, settings: ProviderSettings, environ: Mapping[str, str
     yield from _place_faults(resolver, resolver.places(credentials))
     for dialect in settings.also or {}:
         if dialect not in SUPPORTED_DIALECTS:
-            yield ("also", dialect), f"no dialect, expected one of {', '.join(SUPPORTED_DIALECTS)}"
+            yield ("also", dialect), f"not a dialect, expected one of {', '.join(SUPPORTED_DIALECTS)}"
         elif dialect == resolver.dialect:
             yield ("also", dialect), "is the provider's dialect already"
 
 
 def _credential_fault(said: CredentialSettings, auth: Auth) -> tuple[tuple[str, ...], str] | None:
-    """Why *said* is no credential of the kind *auth*, or of the plain kind, which all take."""
+    """Why *said* is not a credential of the kind *auth* or `header`; None where it is one."""
     given = [name for name in said.__struct_fields__ if getattr(said, name) is not None]
     kinds: dict[Auth, set[str]] = {
         "header": {"api_key"},
@@ -228,14 +228,14 @@ def _credential_fault(said: CredentialSettings, auth: Auth) -> tuple[tuple[str, 
 
 
 def _place_faults(resolver: _ProviderResolver, places: Mapping[str, str]) -> Iterator[Fault]:
-    """What the address has room for and nobody says, or what cannot be in it."""
+    """Placeholders of the address without a value or with an invalid value."""
     known, settings = resolver.entry, resolver.settings
     needed = [name for name in PLACES if known and settings.base_url is None and f"{{{name}}}" in known.base_url]
     if resolver.auth == "sigv4" and "region" not in needed:
         needed.append("region")
     for name in PLACES:
         if places[name] and not PLACE_VALUE.fullmatch(places[name]):
-            yield (name,), "is lower-case letters, digits, '-', '.' and ':' alone"
+            yield (name,), "may contain only lower-case letters, digits, '-', '.' and ':'"
         elif name in needed and not places[name]:
             variables = known.places.get(name, ()) if known else ()
             hint = f", and the environment variable {' or '.join(variables)} is not set" if variables else ""
@@ -257,10 +257,10 @@ def variables() -> frozenset[str]:
 
 
 def from_environment(environ: Mapping[str, str]) -> dict[str, Provider]:
-    """The providers whose key variable is set and not empty, by slug, each asked for its models.
+    """The providers whose key variable is set and not empty, by slug. Their model lists are fetched.
 
-    One whose address needs more than the environment says is left out. Credentials that are about for other reasons
-    (`AWS_ACCESS_KEY_ID`, `GOOGLE_APPLICATION_CREDENTIALS`) are used where the configuration names the provider, only.
+    A provider whose address needs further values is omitted. General credentials (`AWS_ACCESS_KEY_ID`,
+    `GOOGLE_APPLICATION_CREDENTIALS`) are used only where the configuration names the provider.
     """
     return {
         slug: build_provider(slug, ProviderSettings(), environ, listed=False)
@@ -270,10 +270,10 @@ def from_environment(environ: Mapping[str, str]) -> dict[str, Provider]:
 
 
 def ollama_candidate(environ: Mapping[str, str]) -> Provider:
-    """An Ollama where `OLLAMA_HOST` says, or at its usual place; `discover_local_servers` finds out whether it runs.
+    """An Ollama server at `OLLAMA_HOST` or its default address. `discover_local_servers` checks whether it runs.
 
-    The variable's forms, after Ollama's own reading: `host`, `host:port`, `:port`, `scheme://host:port`. The address
-    to listen on, `0.0.0.0`, is no address to connect to.
+    The variable's forms, as Ollama parses them: `host`, `host:port`, `:port`, `scheme://host:port`. The listening
+    address `0.0.0.0` is replaced by the loopback address.
     """
     said = environ.get("OLLAMA_HOST", "").strip().strip("\"'").rstrip("/")
     scheme, mark, rest = said.partition("://")
@@ -292,7 +292,7 @@ def ollama_candidate(environ: Mapping[str, str]) -> Provider:
 
 
 def _split(netloc: str) -> tuple[str, str]:
-    """Host without brackets and port, each as far as it is there."""
+    """Split into the host without brackets and the port; empty where missing."""
     if netloc.startswith("["):
         host, _, rest = netloc[1:].partition("]")
         return host, rest.removeprefix(":")

@@ -1,4 +1,4 @@
-"""The providers of `compatible.toml`."""
+"""The providers in `compatible.toml`."""
 
 import re
 import tomllib
@@ -17,10 +17,10 @@ from trunkline.providers.provider import AUTH_HEADERS, BEARER, Auth, ListPrices
 
 Dialect = Literal["chat", "responses", "messages", "gemini", "converse"]
 Place = Literal["region", "project", "resource"]
-"""What an address has room for."""
+"""The placeholders of an address."""
 
 PLACE_VALUE = re.compile(r"[a-z0-9](?:[a-z0-9.:-]{0,61}[a-z0-9])?", re.ASCII)
-"""What fills it: a region, a project's id (old ones have a domain in them), a resource's name."""
+"""The valid values of a placeholder: a region, a project id (old ones contain a domain), a resource name."""
 _PLACE_PATTERNS = {
     "region": r"[a-z0-9-]+",
     "project": r"[a-z0-9.:-]+",
@@ -30,7 +30,7 @@ _PLACE_PATTERNS = {
 
 
 class Compatible(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One table of the file; its head says what each key is."""
+    """One table of the file. The comment at the head of the file documents each key."""
 
     name: str
     base_url: str
@@ -56,27 +56,27 @@ class Compatible(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     @property
     def has_list(self) -> bool:
-        """Whether the provider can be asked for its models."""
+        """Whether the provider has a model list that can be fetched."""
         return bool(self.lists) and not self.models
 
     @property
     def is_local(self) -> bool:
-        """Whether it is a program that anybody runs: what is said of it holds wherever it runs."""
+        """Whether it is a program that anybody can run. Its facts then hold at any address."""
         return self.base_url.startswith("http://")
 
     def key_header(self) -> tuple[str, str]:
-        """The header that carries a key, and what stands before the key in it."""
+        """The header that carries a key, and the prefix of its value."""
         if self.auth_header is not None:
             return self.auth_header, "Bearer " if self.auth_header == "authorization" else ""
         return BEARER if self.auth != "header" else AUTH_HEADERS.get(self.dialect, BEARER)
 
     def fill_template(self, template: str, places: Mapping[str, str], base_url: str = "") -> str:
-        """An address with *places* put in; `{vertex}` is the host of its region."""
+        """An address with *places* filled in; `{vertex}` is the host of the region."""
         vertex = google_accounts.vertex_host(places["region"]) if "region" in places else ""
         return template.format_map({**places, "vertex": vertex, "base_url": base_url})
 
     def is_own_address(self, url: str) -> bool:
-        """Whether *url* is the provider's own address, whatever is put in."""
+        """Whether *url* is the provider's own address, with any placeholder values."""
         pieces = re.split(r"\{(\w+)\}", self.base_url)
         pattern = "".join(
             _PLACE_PATTERNS[piece] if index % 2 else re.escape(piece) for index, piece in enumerate(pieces)

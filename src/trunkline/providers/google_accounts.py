@@ -1,9 +1,9 @@
-"""Google's service accounts: from the JSON file to an access token, as functions of their arguments.
+"""Google service accounts: from the JSON file to an access token. Pure functions.
 
-A service account signs a JWT with its RSA key and exchanges it at the token endpoint for an access token of an hour
-(RFC 7523). The file that `gcloud auth application-default login` writes holds a refresh token in its place; it is
-taken too. Other kinds (workload identity federation) are named and refused. Signing needs the package `cryptography`,
-which the extra `trunkline[vertex]` brings.
+A service account signs a JWT with its RSA key and exchanges it at the token endpoint for an access token that is valid
+for one hour (RFC 7523). The file written by `gcloud auth application-default login` contains a refresh token instead;
+it is supported too. Other kinds (workload identity federation) are refused with an error. Signing requires the package
+`cryptography`, which the extra `trunkline[vertex]` installs.
 
 Sources: developers.google.com "Using OAuth 2.0 for Server to Server Applications", "Using OAuth 2.0 for Web Server
 Applications" (refreshing), the code of google-auth; read 2026-11-26.
@@ -27,7 +27,7 @@ _LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
 class GoogleAccount(Struct, frozen=True, kw_only=True):
-    """What the file says, as far as it is needed. `kind` names the fields that are filled."""
+    """The account in the file. `kind` determines which fields are set."""
 
     kind: Literal["service_account", "authorized_user"]
     token_uri: str = TOKEN_URI
@@ -38,11 +38,11 @@ class GoogleAccount(Struct, frozen=True, kw_only=True):
     client_secret: str = ""
     refresh_token: str = ""
     project: str = ""
-    """The project that the file names; empty where it names none."""
+    """The project in the file; empty where it has none."""
 
     @property
     def secrets(self) -> tuple[str, ...]:
-        """What must never be shown."""
+        """All values that must never be shown."""
         return tuple(one for one in (self.private_key, self.client_secret, self.refresh_token) if one)
 
     def __repr__(self) -> str:
@@ -64,14 +64,14 @@ class _AccountFile(Struct, frozen=True, kw_only=True):
 
 
 class AccountUnusable(ValueError):
-    """A service account cannot be used; the message says why and shows nothing of it."""
+    """A service account cannot be used. The message states the reason and contains no secret."""
 
 
 def load_account(said: str) -> GoogleAccount:
-    """The account that *said* is: the JSON text itself, or the path of the file that holds it.
+    """Load the account from *said*: the JSON text itself, or the path of its file.
 
     Raises:
-        AccountUnusable: it cannot be read, or is of a kind that is not supported.
+        AccountUnusable: it cannot be read, or its kind is not supported.
     """
     text = said.strip()
     if text.startswith("{"):
@@ -84,21 +84,21 @@ def load_account(said: str) -> GoogleAccount:
 
 
 def parse_account(text: bytes) -> GoogleAccount:
-    """The account of a file's content.
+    """Parse the content of an account file.
 
     Raises:
-        AccountUnusable: as `load`.
+        AccountUnusable: as `load_account`.
     """
     try:
         said = msgspec.json.decode(text, type=_AccountFile)
     except msgspec.MsgspecError:
-        raise AccountUnusable("it is not the JSON of a service account") from None
+        raise AccountUnusable("it is not valid service account JSON") from None
     if not _is_safe_token_uri(said.token_uri):
-        raise AccountUnusable("its token_uri is no https address")
+        raise AccountUnusable("its token_uri is not an https address")
     project = said.project_id or said.quota_project_id
     if said.type == "service_account" and said.client_email and said.private_key:
         if find_spec("cryptography") is None:
-            raise AccountUnusable("signing for it needs a package: pip install 'trunkline[vertex]'")
+            raise AccountUnusable("signing requires a package: pip install 'trunkline[vertex]'")
         return GoogleAccount(
             kind="service_account",
             token_uri=said.token_uri,
@@ -117,12 +117,12 @@ def parse_account(text: bytes) -> GoogleAccount:
             project=project,
         )
     if said.type in ("service_account", "authorized_user"):
-        raise AccountUnusable("a field of it is missing")
+        raise AccountUnusable("a required field is missing")
     raise AccountUnusable("it is neither a service account nor a user's application-default credentials")
 
 
 def _is_safe_token_uri(url: str) -> bool:
-    """Whether the key's assertion may be sent there: over TLS, or to this machine."""
+    """Whether the assertion may be sent to *url*: over TLS, or to this machine."""
     try:
         parts = urlsplit(url)
     except ValueError:
@@ -133,10 +133,10 @@ def _is_safe_token_uri(url: str) -> bool:
 
 
 def token_request_body(account: GoogleAccount, now: float) -> bytes:
-    """The body of the POST that asks for a token, `application/x-www-form-urlencoded`. *now* is Unix seconds.
+    """The body of the token request, `application/x-www-form-urlencoded`. *now* is Unix seconds.
 
     Raises:
-        AccountUnusable: its private key is none that can sign.
+        AccountUnusable: the private key cannot sign.
     """
     if account.kind == "authorized_user":
         fields = {
@@ -151,10 +151,10 @@ def token_request_body(account: GoogleAccount, now: float) -> bytes:
 
 
 def signed_assertion(account: GoogleAccount, now: float) -> str:
-    """The signed JWT of a service account.
+    """The signed JWT of a service account. *now* is Unix seconds.
 
     Raises:
-        AccountUnusable: its private key is none that can sign.
+        AccountUnusable: the private key cannot sign.
     """
     issued = int(now)
     header = {"alg": "RS256", "typ": "JWT"} | ({"kid": account.key_id} if account.key_id else {})
@@ -175,7 +175,7 @@ def _base64url(data: bytes) -> str:
 
 
 def _signature(private_key: str, data: bytes) -> bytes:
-    # Not at the top: an extra, and of use to one provider alone.
+    # Imported here because it is an extra that only one provider needs.
     from cryptography.exceptions import UnsupportedAlgorithm
     from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
     from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
@@ -197,22 +197,22 @@ class _TokenResponse(Struct, frozen=True, kw_only=True):
 
 
 def parse_token_response(body: bytes) -> tuple[str, float]:
-    """The access token that the endpoint answered with, and for how many seconds it holds.
+    """The access token in the token endpoint's response, and its lifetime in seconds.
 
     Raises:
-        ValueError: there is none in it.
+        ValueError: the response contains no valid token.
     """
     try:
         said = msgspec.json.decode(body, type=_TokenResponse)
     except msgspec.MsgspecError:
-        raise ValueError("the token endpoint's answer holds no token") from None
+        raise ValueError("the token endpoint's response contains no token") from None
     if not said.access_token.isascii() or not said.access_token.isprintable() or " " in said.access_token:
         raise ValueError("the token endpoint's token cannot be sent in a header")
     return said.access_token, float(said.expires_in)
 
 
 def vertex_host(region: str) -> str:
-    """Where Vertex serves *region*: `us-central1`, the multi-regions `us` and `eu`, or `global`.
+    """The host of Vertex for *region*: `us-central1`, the multi-regions `us` and `eu`, or `global`.
 
     Source: docs.cloud.google.com, "Deployments and endpoints", read 2026-11-26.
     """

@@ -1,7 +1,7 @@
-"""AWS Signature Version 4, as a function of its arguments.
+"""AWS Signature Version 4 as a pure function.
 
-Source: docs.aws.amazon.com, "Create a signed AWS API request" (IAM User Guide), read 2026-11-26. Every service but S3
-wants the path's segments encoded once more than they are sent.
+Source: docs.aws.amazon.com, "Create a signed AWS API request" (IAM User Guide), read 2026-11-26. All services except S3
+require the path's segments to be encoded once more than they are sent.
 """
 
 import hashlib
@@ -28,10 +28,10 @@ def sign(
     service: str,
     now: float,
 ) -> tuple[tuple[str, str], ...]:
-    """The headers to send besides *headers*, which are signed with them; names are lower-case.
+    """The headers to add to *headers*, which are signed too; names are lower-case.
 
-    *path* is as it is sent, percent-encoded once; *query* is without its question mark, `a=1&b=2`; *host* is what the
-    `host` header says; *now* is Unix seconds.
+    *path* is as sent, percent-encoded once. *query* is without its question mark, `a=1&b=2`. *host* is the value of the
+    `host` header. *now* is Unix seconds.
     """
     moment = datetime.fromtimestamp(now, UTC).strftime("%Y%m%dT%H%M%SZ")
     digest = hashlib.sha256(body).hexdigest()
@@ -53,7 +53,7 @@ def sign(
 
 
 def _query(query: str) -> str:
-    """The query with its fields in order; a field without a value has an empty one."""
+    """The query with its fields sorted; a field without a value gets an empty one."""
     fields = (field.partition("=") for field in query.split("&") if field)
-    # By name first: `a-b=1` is less than `a=2` as text, and comes behind it.
+    # Sorted by name first: as text `a-b=1` is less than `a=2`, but it must follow it.
     return "&".join(f"{name}={value}" for name, value in sorted((name, value) for name, _, value in fields))

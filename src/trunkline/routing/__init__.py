@@ -1,1 +1,1 @@
-"""Request + catalog + health → ordered endpoints. Pure."""
+"""Routing: the endpoints for a request, in the order in which they are tried. Pure."""

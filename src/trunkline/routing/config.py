@@ -1,4 +1,4 @@
-"""The configuration's `routing` block, and what keys may say of the same."""
+"""Settings: the configuration's `routing` block, and the policy of a key."""
 
 from typing import Annotated, Literal
 
@@ -10,23 +10,23 @@ Names = tuple[Annotated[str, Meta(min_length=1, max_length=256)], ...]
 
 
 class PolicySettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A ceiling on who may serve requests: what a request asks for narrows it and never widens it."""
+    """A restriction of the endpoints that may serve requests. Requests can narrow it but not widen it."""
 
     only: Names | None = None
-    """Providers or endpoints (slugs, names, tags) that alone may be used."""
+    """Only these providers or endpoints (slugs, names, tags) may be used."""
     ignore: Names = ()
-    """Providers or endpoints that may not be used."""
+    """These providers or endpoints may not be used."""
     regions: Names | None = None
-    """Regions in which prompts may be processed; an endpoint whose region is not known is in none."""
+    """Prompts may be processed only in these regions. Endpoints of unknown region are excluded."""
     models: Names | None = None
-    """Models that alone may be used: ids, or patterns such as `acme/*`."""
+    """Only these models may be used: ids, or patterns such as `acme/*`."""
     zdr: bool = False
-    """Endpoints alone that keep nothing."""
+    """Only endpoints with zero data retention."""
     data_collection: Literal["allow", "deny"] = "allow"
-    """`deny`: endpoints alone that are known not to train on prompts."""
+    """`deny`: only endpoints that are known not to train on prompts."""
 
     def policy(self, whose: str) -> Policy | None:
-        """For routing; None where it says nothing."""
+        """Convert to a routing policy; None where nothing is restricted."""
         if self == PolicySettings():
             return None
         return Policy(
@@ -45,22 +45,23 @@ def _lower(names: tuple[str, ...]) -> frozenset[str]:
 
 
 class RoutingSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How endpoints are chosen, where a request does not say."""
+    """How endpoints are selected where a request has no preference."""
 
     default_model: Annotated[str, Meta(min_length=1, max_length=256)] | None = None
-    """The model of requests that name none; without it they are refused."""
+    """The model of requests without a model; without it, they are refused."""
     default_sort: Literal["price", "throughput", "latency", "exacto", "configured"] | None = None
-    """What endpoints are sorted by; `configured` is the order of this file. Default: those without recent trouble by a
-    draw in which a price twice as high is a quarter as likely, then the rest by price."""
+    """The sort key of endpoints; `configured` is the order of this file. Default: first the endpoints without recent
+    failures, by a weighted random draw in which twice the price means a quarter of the probability, then the others by
+    price."""
     policy: PolicySettings = PolicySettings()
-    """For the requests of all keys."""
+    """The policy for requests of all keys."""
     max_attempts: Annotated[int, Meta(ge=1, le=20)] = 3
-    """Endpoints of one model that are asked before the next model is."""
+    """The maximum number of endpoints of one model that are tried before the next model."""
     sticky: bool = True
-    """Whether a conversation stays where its prompt cache is."""
+    """Whether a conversation is routed to the endpoint that has its prompt cache."""
     probe_s: Annotated[float, Meta(ge=0)] = 10.0
-    """How often a provider in trouble is asked for its model list, which costs nothing, to see whether it answers
-    again, in seconds; 0 is never."""
+    """The interval in seconds in which the model list of a failing provider is requested, which is free, to detect its
+    recovery; 0 disables it."""
     hedge_after_s: Annotated[float, Meta(gt=0)] | None = None
-    """After so many seconds without the beginning of an answer the next endpoint is asked too, and the first that
-    begins answers. The other call may be billed all the same. Default: never."""
+    """After this many seconds without the start of a response, the next endpoint is called too, and the response that
+    starts first is used. The other call may still be billed. Default: never."""

@@ -1,8 +1,8 @@
-"""A model's endpoints, prepared for choosing among them: done once, when the catalog is made.
+"""The endpoints of one model, indexed for routing when the catalog is built.
 
-Each filter is a set of endpoints, and a set is the bits of an integer: one for what a name stands for, one for each
-quantization, parameter, modality. So a filter costs a look-up and an `&`, and what it removed is a `&~`, named only if
-somebody asks.
+Each filter is a set of endpoints, stored as the bits of an integer: one set per name, quantization, parameter and
+modality. Applying a filter costs one look-up and one `&`; the excluded endpoints are a `&~` and are listed only on
+demand.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -12,31 +12,32 @@ from trunkline.model.endpoint import Endpoint, Model, Price
 from trunkline.routing.statistics import Statistics
 
 PREFERRED_PARAMETERS = ("tools", "structured_outputs", "response_format", "verbosity")
-"""Parameters for which endpoints that take them are preferred. Source: openrouter-semantics §4 (13)."""
+"""Parameters for which endpoints that support them are preferred. Source: openrouter-semantics §4 (13)."""
 REFRESH_S = 1.0
-"""How old the vitals of a pool may be; a failure is seen at once."""
+"""The maximum age of a pool's vitals; a failure refreshes them at once."""
 PROMPT_SHARE = 0.75
-"""Of a call's tokens: three to one, as OpenRouter's blended price has it."""
+"""The share of prompt tokens in a call: three to one, as in OpenRouter's blended price."""
 MIN_DRAW_PRICE = 1e3
-"""Pico-dollars a token, a tenth of a cent for a million: what is free, or nearly, is not drawn without bound."""
+"""The minimum price for the draw, in pico-dollars per token (a tenth of a cent per million): it bounds the weight of
+free endpoints."""
 _REQUEST_TOKENS = 1000
-"""Over which a price for each request is spread."""
+"""The number of tokens over which a price per request is spread."""
 
 
 _SPELLINGS = {"amazon-bedrock": "bedrock", "google-vertex": "vertex", "together": "togetherai"}
 SPELLINGS = {**_SPELLINGS, **{other: slug for slug, other in _SPELLINGS.items()}}
-"""A provider's slug → what another gateway calls it. Source: llmrouter-semantics §11."""
+"""A provider's slug → its name in other gateways. Source: llmrouter-semantics §11."""
 
 
 def blended_price(price: Price) -> float:
-    """Pico-dollars a token of a usual call; infinite where the price is not known."""
+    """The price of a typical call in pico-dollars per token; infinite where unknown."""
     if price.prompt is None or price.completion is None:
         return inf
     return PROMPT_SHARE * price.prompt + (1 - PROMPT_SHARE) * price.completion + price.request / _REQUEST_TOKENS
 
 
 class Slot:
-    """An endpoint and what choosing needs of it. `bit` is its place in the pool's sets."""
+    """An endpoint of a pool with the values that routing needs. `bit` is its bit in the pool's sets."""
 
     __slots__ = ("bit", "endpoint", "has_cache_discount", "model", "name", "pool", "price", "statistics", "weight")
 
@@ -50,11 +51,11 @@ class Slot:
         self.has_cache_discount = has_cache_discount(endpoint)
         self.price = blended_price(endpoint.price)
         self.weight = 0.0 if self.price == inf else max(self.price, MIN_DRAW_PRICE) ** -2
-        """Of the draw: `1/price²`; none where the price is not known."""
+        """The weight in the draw: `1/price²`; 0 where the price is unknown."""
 
 
 class EndpointPool:
-    """The endpoints of *model*; *statistics* gives those of each."""
+    """The endpoints of *model*; *statistics* returns the statistics of each."""
 
     def __init__(self, model: Model, statistics: Callable[[Endpoint], Statistics]) -> None:
         self.model = model
@@ -63,21 +64,21 @@ class EndpointPool:
         )
         self.all = (1 << len(self.slots)) - 1
         self.tiers: dict[str, int] = self._group_by(_special_tiers)
-        """By service tier; endpoints of none are `untiered`."""
+        """By service tier. Endpoints without a special tier are in `untiered`."""
         self.untiered = self.all & ~self._union(self.tiers.values())
         self.owners = _with_other_spellings(
             self._group_by(lambda one: {one.provider.lower(), one.provider_name.lower()})
         )
-        """By the provider's slug and display name, those of service tiers among them."""
+        """By the provider's slug and display name, endpoints of service tiers included."""
         self.names = self._group_by_name()
         self.quantizations = self._group_by(_quantizations)
         self.regions = self._group_by(lambda one: (one.region.lower(),) if one.region else ())
         self.zdr = self.matching(lambda one: one.data_policy.zdr is True)
         self.no_training = self.matching(lambda one: one.data_policy.training is False)
-        """Those that are known not to train on prompts."""
+        """Endpoints that are known not to train on prompts."""
         self.parameters = self._group_by(lambda one: one.parameters)
         self.any_parameters = self.matching(lambda one: not one.parameters)
-        """Those that name no parameters: they take all."""
+        """Endpoints that do not list parameters: they support all."""
         self.inputs = self._group_by(lambda one: one.input or ())
         self.any_input = self.matching(lambda one: one.input is None)
         self.outputs = self._group_by(lambda one: one.output)
@@ -86,13 +87,13 @@ class EndpointPool:
         self.smallest_context = min((one.context_length or inf for one in model.endpoints), default=inf)
         self.smallest_max_output = min((one.max_output or inf for one in model.endpoints), default=inf)
         self.has_cache_discount = any(slot.has_cache_discount for slot in self.slots)
-        """Whether it may pay to send a conversation where it was before."""
+        """Whether sticky routing can save cost."""
         self.ranks: dict[Slot, int] | None = None
-        """The quality of each, by `order.quality`; None where that is to be found out."""
+        """The quality ranks of `order.quality_ranks`; None where they must be computed."""
         self._fresh_until = -inf
 
     def matching(self, true_of: Callable[[Endpoint], bool]) -> int:
-        """The endpoints of which that is true."""
+        """The endpoints for which *true_of* is true, as a set."""
         return sum(slot.bit for slot in self.slots if true_of(slot.endpoint))
 
     def _group_by(self, words: Callable[[Endpoint], Iterable[str]]) -> dict[str, int]:
@@ -110,7 +111,7 @@ class EndpointPool:
         return union
 
     def _group_by_name(self) -> dict[str, int]:
-        """What a name stands for, in lower case: a tag; or a provider's slug or display name, all but its tiers'."""
+        """Sets by lower-case name: a tag, or a provider's slug or display name without its service tiers' endpoints."""
         names = self._group_by(
             lambda one: () if _special_tiers(one) else (one.provider.lower(), one.provider_name.lower())
         )
@@ -120,16 +121,18 @@ class EndpointPool:
         return _with_other_spellings(names)
 
     def by_names(self, names: Iterable[str]) -> int:
-        """The endpoints that any of *names* stands for."""
+        """The endpoints that any of *names* matches, as a set."""
         found = 0
         for name in names:
             found |= self.names.get(name, 0) or self.names.get(name.lower(), 0)
         return found
 
     def by_policy_names(self, names: Iterable[str]) -> int:
-        """As `named`, for a policy, whose names are lower case: a provider's name stands for its tiers' endpoints too.
+        """As `by_names`, for the lower-case names of a policy.
 
-        A policy is about who gets to see prompts, and that is the same whatever the tier.
+        A provider's name also matches its service tiers' endpoints.
+
+        A policy restricts who receives prompts, which does not depend on the tier.
         """
         found = 0
         for name in names:
@@ -137,29 +140,29 @@ class EndpointPool:
         return found
 
     def slots_in(self, bits: int) -> list[Slot]:
-        """The endpoints of a set, in the order of the configuration."""
+        """The slots of a set, in the order of the configuration."""
         if bits == self.all:
             return list(self.slots)
         return [slot for slot in self.slots if slot.bit & bits]
 
     @staticmethod
     def any_of(sets: Mapping[str, int], words: Iterable[str]) -> int:
-        """The endpoints that stand under any of *words*."""
+        """The union of the sets under *words*."""
         found = 0
         for word in words:
             found |= sets.get(word, 0)
         return found
 
     def supporting(self, parameter: str) -> int:
-        """The endpoints that take *parameter*."""
+        """The endpoints that support *parameter*, as a set."""
         return self.parameters.get(parameter, 0) | self.any_parameters
 
     def accepting(self, modality: str) -> int:
-        """The endpoints whose prompts may hold *modality*."""
+        """The endpoints whose prompts can contain *modality*, as a set."""
         return self.inputs.get(modality, 0) | self.any_input
 
     def refresh(self, now: float) -> None:
-        """Bring the vitals of its endpoints up to *now*, if they are old or one has had trouble since."""
+        """Update the endpoints' vitals to *now* where they are old or were invalidated."""
         if now < self._fresh_until:
             return
         self._fresh_until = now + REFRESH_S
@@ -171,12 +174,12 @@ class EndpointPool:
                 statistics.refresh(now)
 
     def claim_trial(self, slot: Slot) -> None:
-        """A request takes the trial of *slot*, at a time not after the one to which the vitals are good."""
-        slot.statistics.take(self._fresh_until)
+        """Claim the trial of *slot* for a request."""
+        slot.statistics.claim_trial(self._fresh_until)
         self.invalidate()
 
     def invalidate(self) -> None:
-        """Have the next `refresh` look."""
+        """Force the next `refresh` to update the vitals."""
         self._fresh_until = -inf
 
     def __iter__(self) -> Iterator[Slot]:
@@ -184,7 +187,7 @@ class EndpointPool:
 
 
 def _with_other_spellings(names: dict[str, int]) -> dict[str, int]:
-    """*names*, and those that slugs and tags have elsewhere, but for what is here the name of another."""
+    """*names* with the other spellings of slugs and tags; existing names take precedence."""
     found = dict(names)
     for name, bits in names.items():
         slug, slash, suffix = name.partition("/")
@@ -198,13 +201,13 @@ def _is_free(price: Price) -> bool:
 
 
 def _special_tiers(endpoint: Endpoint) -> tuple[str, ...]:
-    """The service tier that it serves, if that is not the usual one."""
+    """The endpoint's service tier; empty for the default tier."""
     tier = endpoint.service_tier
     return () if tier is None or tier == "default" else (tier,)
 
 
 _COVERS = {"mxfp4": ("fp4",), "nvfp4": ("fp4",), "mxfp8": ("fp8",)}
-"""A quantization → the wider words that cover it. Source: openrouter-semantics §4 (7)."""
+"""A quantization → the wider terms that include it. Source: openrouter-semantics §4 (7)."""
 
 
 def _quantizations(endpoint: Endpoint) -> tuple[str, ...]:
@@ -212,6 +215,6 @@ def _quantizations(endpoint: Endpoint) -> tuple[str, ...]:
 
 
 def has_cache_discount(endpoint: Endpoint) -> bool:
-    """Whether reading from its prompt cache is cheaper than sending the prompt. Source: openrouter-semantics §6."""
+    """Whether reading from the prompt cache is cheaper than sending the prompt. Source: openrouter-semantics §6."""
     price = endpoint.price
     return price.cache_read is not None and price.prompt is not None and price.cache_read < price.prompt

@@ -1,7 +1,8 @@
-"""What rules endpoints out, in the order in which errors tell of it. Source: openrouter-semantics §4.
+"""Filters: exclude endpoints, in the order in which errors report them. Source: openrouter-semantics §4.
 
-A filter is a name and the set of those it lets pass. Sets are independent of each other, so their order decides only
-which filter an endpoint is counted under. A *preference* (`_soft`) comes last and never takes the last one.
+A filter is a name and the set of endpoints that pass it. The sets are independent, so the order determines only which
+filter an endpoint is reported under. A preferred filter (`_preferred_filters`) comes last and never excludes the last
+endpoint.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -19,18 +20,19 @@ from trunkline.routing.endpoint_pool import PREFERRED_PARAMETERS, EndpointPool
 from trunkline.routing.requirements import NO_REQUIREMENTS, Requirements
 
 CERTAIN_SHARE = 0.8
-"""Of an estimate of a prompt's tokens: what is too long by less than its error is left to the provider to say."""
+"""The share of an estimated prompt length that is certain. A prompt that exceeds the context by less is left to the
+provider to refuse."""
 PRIORITY, FLEX = "priority", "flex"
 
 FilterResult: TypeAlias = tuple[str, int]
-"""A filter's name and the set of those that pass."""
+"""A filter's name and the set of endpoints that pass it."""
 
 
 class RequestedModel(Struct, frozen=True, kw_only=True):
-    """One model that a request names, and what the suffixes of the name say.
+    """One model that a request names, with the effects of its suffixes.
 
-    `sort` is that of `:nitro`, `:floor` or `:exacto`; `admits` the service tier that comes with it. `free`: endpoints
-    alone that cost nothing.
+    `sort` is that of `:nitro`, `:floor` or `:exacto`, `suffix_tier` the service tier of that suffix. `free`: only
+    endpoints that cost nothing.
     """
 
     pool: EndpointPool
@@ -38,14 +40,14 @@ class RequestedModel(Struct, frozen=True, kw_only=True):
     suffix_tier: str | None = None
     free: bool = False
     extended: bool = False
-    """Endpoints alone with the largest window."""
+    """Only endpoints with the largest context window."""
 
 
 class Criteria(Struct, frozen=True, kw_only=True):
-    """What a request says about who may serve it, whatever its model.
+    """The routing criteria of a request that apply to all of its models.
 
-    `says_all` tells whether an endpoint takes all of the request, for `require_parameters`; it is asked last, and only
-    where that is set. `policies` are the operator's. `default_sort` is for requests that name none.
+    `is_expressible` tells whether an endpoint supports the whole request, for `require_parameters`; it is called last
+    and only where that is set. `policies` are the operator's. `default_sort` applies to requests without a sort.
     """
 
     preferences: Preferences = NO_PREFERENCES
@@ -56,11 +58,11 @@ class Criteria(Struct, frozen=True, kw_only=True):
 
 
 NO_CRITERIA = Criteria()
-"""Nothing is asked for."""
+"""The request has no criteria."""
 
 
 class Excluded(Struct, frozen=True):
-    """The endpoints of *pool*, as a set, that a filter took."""
+    """The endpoints of *pool*, as a bit set, that a filter excluded."""
 
     filter: str
     pool: EndpointPool
@@ -68,24 +70,24 @@ class Excluded(Struct, frozen=True):
 
     @property
     def endpoints(self) -> tuple[Endpoint, ...]:
-        """Which they are."""
+        """The excluded endpoints."""
         return tuple(slot.endpoint for slot in self.pool.slots_in(self.bits))
 
 
 class PriceLimit(Struct, frozen=True):
-    """A component of a price and the most it may be, in pico-dollars a token, request or image."""
+    """A component of a price and its maximum, in pico-dollars per token, request or image."""
 
     component: str
     maximum: int
 
 
 def price_limits(given: MaxPrice | None) -> list[PriceLimit]:
-    """`max_price` in our units: USD per million tokens against pico-dollars per token, a factor of a million.
+    """Convert `max_price` from USD per million tokens to pico-dollars per token, a factor of a million.
 
-    No endpoint has a price for audio but that of its tokens, so `audio` is looked at and rules nobody out.
+    No endpoint has a separate price for audio, so `audio` is checked for validity and excludes no endpoint.
 
     Raises:
-        InvalidRequest: a price that is no number.
+        InvalidRequest: a price is not a number.
     """
     found: list[PriceLimit] = []
     for component in () if given is None else ("prompt", "completion", "request", "image", "audio"):
@@ -105,7 +107,7 @@ def price_limits(given: MaxPrice | None) -> list[PriceLimit]:
 def apply_filters(
     requested: RequestedModel, criteria: Criteria, limits: Sequence[PriceLimit]
 ) -> tuple[int, list[Excluded]]:
-    """The endpoints that pass every filter, and what each filter took of those before it left."""
+    """The endpoints that pass every filter, and the endpoints that each filter excluded."""
     pool = requested.pool
     remaining = pool.all
     removed: list[Excluded] = []
@@ -141,7 +143,7 @@ def _required_filters(
         yield from _policy_filters(pool, policy)
     preferences = criteria.preferences
     if preferences is not NO_PREFERENCES:
-        if preferences.only:  # an empty list says nothing, as no list does
+        if preferences.only:  # an empty list is treated as not sent
             yield "only", pool.by_names(preferences.only)
         if preferences.ignore:
             yield "ignore", ~pool.by_names(preferences.ignore)
@@ -173,7 +175,7 @@ def _policy_filters(pool: EndpointPool, policy: Policy) -> Iterator[FilterResult
 
 
 def _allowed_tiers(requested: RequestedModel, criteria: Criteria) -> int:
-    """The endpoints of the service tiers that the request may be served in. Source: openrouter-semantics §2.1, §8."""
+    """The endpoints whose service tier the request may use. Source: openrouter-semantics §2.1, §8."""
     pool, said, tier = requested.pool, criteria.preferences, criteria.requirements.tier
     by_tag = pool.by_names((*(said.only or ()), *(said.order or ()))) & ~pool.untiered
     if tier == FLEX and pool.tiers.get(FLEX):

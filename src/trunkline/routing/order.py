@@ -1,8 +1,8 @@
-"""In which order endpoints that passed are tried. Source: openrouter-semantics §5.
+"""Order of the endpoints that passed the filters. Source: openrouter-semantics §5.
 
-Every order is a sort by a key, and Python's sort keeps the configuration's order between equals. The draw is one, too:
-an endpoint with weight w gets the key -ln(1-u)/w of a uniform u, which sorts as drawing without replacement by weight
-would (Efraimidis and Spirakis, 2006).
+Every order is a sort by a key; Python's sort keeps the configured order of equal keys. The weighted draw is a sort too:
+an endpoint with weight w gets the key -ln(1-u)/w for a uniform u, which is equivalent to weighted drawing without
+replacement (Efraimidis and Spirakis, 2006).
 """
 
 from collections.abc import Callable, Sequence
@@ -16,24 +16,25 @@ from trunkline.routing.endpoint_pool import Slot
 from trunkline.routing.statistics import DOWN, STABLE, Percentiles
 
 Draw: TypeAlias = Callable[[], float]
-"""Uniform from 0 to below 1."""
+"""A uniform random number from 0 (inclusive) to 1 (exclusive)."""
 
 _first = itemgetter(0)
 
 MIN_PROVIDERS = 4
-"""With data, for their statistics to be compared. Source: openrouter-semantics §5.3."""
+"""The minimum number of providers with data for a comparison of their statistics. Source: openrouter-semantics §5.3."""
 MIN_REQUESTS, MIN_TOOL_REQUESTS = 100, 200
-"""Before an endpoint counts as known."""
+"""The minimum number of requests for sufficient data."""
 MAD_TO_SIGMA = 1.4826
-"""Median absolute deviations to a standard deviation, where values are spread normally."""
+"""Converts the median absolute deviation to a standard deviation of a normal distribution."""
 MIN_SPREAD = 0.05
-"""Of a median: what our histograms cannot tell apart is no deviation."""
+"""The minimum spread as a share of the median: the resolution of the histograms."""
 
 
 def by_weighted_draw(slots: Sequence[Slot], draw: Draw) -> list[Slot]:
-    """The default: those without trouble by a draw with weight 1/price², then those with some by price, then the rest.
+    """The default order: stable endpoints by a draw with weight 1/price², then the others by price.
 
-    Those whose price is not known come after the drawn ones, as configured; the rest is down, as `_down_last` has it.
+    Endpoints of unknown price follow the drawn ones in the configured order. Endpoints that are down come last, ordered
+    by `_down_last`.
     """
     if len(slots) == 1:
         return list(slots)
@@ -66,11 +67,11 @@ def _latency(slot: Slot) -> float:
 
 
 KEYS: dict[str, Callable[[Slot], float]] = {"price": _price, "throughput": _throughput, "latency": _latency}
-"""`sort` → what is sorted by, the lowest first; what has no data comes last. `exacto` is `by_quality`."""
+"""`sort` → the sort key, ascending; endpoints without data come last. `exacto` is `by_quality`."""
 
 
 def by_sort(slots: Sequence[Slot], sort: str, draw: Draw) -> list[Slot]:
-    """Strictly by *sort*; those that are down come last, as `_down_last` has it."""
+    """Sort by *sort*; endpoints that are down come last, ordered by `_down_last`."""
     if sort == "exacto":
         return by_quality(slots, draw)
     if sort == "configured":
@@ -81,7 +82,10 @@ def by_sort(slots: Sequence[Slot], sort: str, draw: Draw) -> list[Slot]:
 
 
 def _down_last(slots: list[Slot]) -> list[Slot]:
-    """*slots*, those that are down behind the others; first the one asked longest ago, likeliest to be back."""
+    """Move endpoints that are down to the end.
+
+    The one whose last attempt is oldest comes first among them, because it is the likeliest to be back.
+    """
     down = [slot for slot in slots if slot.statistics.vitals.standing == DOWN]
     if not down:
         return slots
@@ -90,13 +94,13 @@ def _down_last(slots: list[Slot]) -> list[Slot]:
 
 
 def _last_tried(slot: Slot) -> float:
-    return slot.statistics.asked_at
+    return slot.statistics.last_tried_at
 
 
 def by_quality(slots: Sequence[Slot], draw: Draw) -> list[Slot]:
-    """Those that are known to be good, those of which too little is known, those with a signal below the others'.
+    """Endpoints of good quality first, then those with too little data, then those with a poor quality signal.
 
-    Within each: the default.
+    The default order applies within each group.
     """
     ranks = _cached_ranks(slots)
     present = sorted({ranks[slot] for slot in slots})
@@ -109,7 +113,7 @@ def by_quality(slots: Sequence[Slot], draw: Draw) -> list[Slot]:
 
 
 def _cached_ranks(slots: Sequence[Slot]) -> dict[Slot, int]:
-    """The quality of each among all endpoints of its model, whatever of them is asked for; kept until the refresh."""
+    """The quality rank of each endpoint among all endpoints of its model; cached until the next refresh."""
     found: dict[Slot, int] = {}
     for pool in {slot.pool for slot in slots}:
         if pool.ranks is None:
@@ -119,9 +123,9 @@ def _cached_ranks(slots: Sequence[Slot]) -> dict[Slot, int]:
 
 
 def quality_ranks(slots: Sequence[Slot]) -> dict[Slot, int]:
-    """0 good, 1 too little data, 2 a signal below the others': throughput or success of tool calls.
+    """Ranks: 0 good, 1 too little data, 2 throughput or tool call success below the others'.
 
-    A signal counts where at least four providers have data. Benchmarks, which OpenRouter has too, we have none.
+    A signal counts where at least four providers have data. OpenRouter's benchmarks are not available here.
     """
     ranks = dict.fromkeys(slots, 0)
     speeds = {slot: found.p50 for slot in slots if (found := slot.statistics.vitals.throughput) is not None}
@@ -160,7 +164,7 @@ def _outlier_threshold(values: list[float], deviations: float) -> float:
 def meeting_cutoffs_first(
     slots: list[Slot], throughput: float | Cutoffs | None, latency: float | Cutoffs | None
 ) -> list[Slot]:
-    """*slots*, those that miss a cut-off, have no data or are down, behind the others."""
+    """Move endpoints that miss a cut-off, have no data or are down to the end."""
     cutoffs = [
         (name, level, most)
         for name, given in (("throughput", throughput), ("latency", latency))

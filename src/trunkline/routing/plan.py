@@ -1,9 +1,9 @@
-"""Which endpoints may serve a call, and in which order they are tried.
+"""The routing plan: which endpoints can serve a call, and the order in which they are tried.
 
-A plan is a list of models, each with its endpoints in order: those of the first model come first, the next model is a
-fallback for all of them; with `sort.partition: none` the endpoints of all models are one list. First the filters, then
-the order, then what moves an endpoint for a reason of its own: cut-offs, a credential that rests, a conversation that
-was somewhere before. Pure: the draw and what is known of a conversation are handed in.
+A plan is a list of models, each with its ordered endpoints. The endpoints of the first model come first; the next model
+is a fallback for all of them. With `sort.partition: none` the endpoints of all models form one list. The steps are: the
+filters, the order, then changes of the order for one endpoint: cut-offs, resting credentials, sticky conversations.
+Pure: the random draw and the state of the conversation are arguments.
 
 Source: openrouter-semantics §3–§6.
 """
@@ -32,29 +32,29 @@ from trunkline.routing.statistics import DOWN
 
 
 class Candidates(Struct, frozen=True, kw_only=True):
-    """One model of a plan, and its endpoints in the order in which they are tried."""
+    """One model of a plan and its endpoints, in the order in which they are tried."""
 
     model: Model
     endpoints: tuple[Endpoint, ...]
 
 
 class Plan(Struct, frozen=True, kw_only=True):
-    """What is tried, and what is not: `removed` by the filters, in their order, `sticky` where a conversation led."""
+    """The endpoints to try, those `excluded` by filters, and the `sticky` endpoint that a conversation is routed to."""
 
     candidates: tuple[Candidates, ...]
     excluded: tuple[Excluded, ...] = ()
     sticky: Endpoint | None = None
     trial: Slot | None = None
-    """The first, where it is down and a trial of it is on offer: whoever carries the plan out is to take it."""
+    """The first endpoint, where its circuit offers a trial: whoever carries out the plan must claim the trial."""
 
     @property
     def first(self) -> Endpoint:
-        """What is tried first."""
+        """The endpoint that is tried first."""
         return self.candidates[0].endpoints[0]
 
     @property
     def endpoints(self) -> tuple[Endpoint, ...]:
-        """All that is tried, in order."""
+        """All endpoints, in the order in which they are tried."""
         return tuple(endpoint for found in self.candidates for endpoint in found.endpoints)
 
 
@@ -66,14 +66,14 @@ def make_plan(
     is_resting: Callable[[Endpoint], bool] | None = None,
     previous_endpoint: Callable[[Model], str | None] | None = None,
 ) -> Plan:
-    """The endpoints of *wanted* that *wishes* allow, in order.
+    """The endpoints of the *requested* models that meet *criteria*, in order.
 
-    *rests* tells whether every credential for an endpoint rests, None where none does. *before* gives the name of the
-    endpoint where the conversation was, of a model.
+    *is_resting* tells whether every credential for an endpoint rests; None where none does. *previous_endpoint* returns
+    the name of the endpoint that served the conversation before, for a model, or None.
 
     Raises:
-        NoEndpoint: none is left; it says which filter took which.
-        InvalidRequest: a price that is no number.
+        NoEndpoint: no endpoint is left; the error lists the endpoints that each filter excluded.
+        InvalidRequest: a maximum price is not a number.
     """
     if criteria is NO_CRITERIA and len(requested) == 1 and previous_endpoint is None and is_resting is None:
         only = requested[0]
@@ -110,7 +110,7 @@ def make_plan(
         ),
         excluded=tuple(excluded),
         sticky=sticky,
-        trial=first if first.statistics.offered else None,
+        trial=first if first.statistics.trial_offered else None,
     )
 
 
@@ -127,7 +127,7 @@ def _order_slots(
     is_resting: Callable[[Endpoint], bool] | None,
     previous_endpoint: Callable[[Model], str | None] | None,
 ) -> tuple[list[Slot], Endpoint | None]:
-    """*slots* in order, and where the conversation was, if that moved one to the front."""
+    """The ordered *slots*, and the sticky endpoint where stickiness changed the order."""
     preferences = criteria.preferences
     if len(slots) == 1:
         return slots, None
@@ -152,7 +152,7 @@ def _order_slots(
 def _sticky_slot(
     slots: list[Slot], previous_endpoint: Callable[[Model], str | None], is_resting: Callable[[Endpoint], bool] | None
 ) -> Slot | None:
-    """Where the conversation was, if it can be served there now and its cache is cheaper there."""
+    """The conversation's previous endpoint, where it is available and its cache reads are cheaper."""
     names = {name for model in {slot.model for slot in slots} if (name := previous_endpoint(model)) is not None}
     if names:
         for slot in slots:
@@ -162,7 +162,7 @@ def _sticky_slot(
 
 
 def _may_lead(slot: Slot, first: Slot) -> bool:
-    """Whether a conversation may bring *slot* before the *first*: not one that is down, nor before a tier asked for."""
+    """Whether stickiness may move *slot* before *first*: not where it is down, nor before a requested tier."""
     led = first.endpoint.service_tier in (None, "default") or first.endpoint.service_tier == slot.endpoint.service_tier
     return led and slot.statistics.vitals.standing != DOWN
 
@@ -170,7 +170,7 @@ def _may_lead(slot: Slot, first: Slot) -> bool:
 def _split_by_order(
     requested: RequestedModel, slots: list[Slot], criteria: Criteria, draw: Draw
 ) -> tuple[list[Slot], list[Slot]]:
-    """Those that `order` names, as it names them, and the rest; those of one name as if it named none."""
+    """Those that `order` names, in its order, and the rest. Endpoints of one name are sorted by the criteria."""
     listed: list[Slot] = []
     for name in criteria.preferences.order or ():
         if not slots:
@@ -184,7 +184,7 @@ def _split_by_order(
 
 
 def _sort(requested: RequestedModel, slots: list[Slot], criteria: Criteria, draw: Draw) -> list[Slot]:
-    """By what the request, the model's suffix or the operator says, else by quality for tools, else by the draw."""
+    """Sort by the requested tier first, then by `_sort_by_preference`."""
     tier = criteria.requirements.tier
     if tier in (PRIORITY, FLEX):
         own = [slot for slot in slots if slot.endpoint.service_tier == tier]
@@ -196,6 +196,7 @@ def _sort(requested: RequestedModel, slots: list[Slot], criteria: Criteria, draw
 
 
 def _sort_by_preference(requested: RequestedModel, slots: list[Slot], criteria: Criteria, draw: Draw) -> list[Slot]:
+    """Sort by the request's sort, the suffix's or the default sort; else by quality for tools; else by the draw."""
     preference = criteria.preferences.sort
     sort = preference.by if isinstance(preference, Sort) else preference
     chosen = sort or requested.sort or criteria.default_sort
@@ -207,7 +208,7 @@ def _sort_by_preference(requested: RequestedModel, slots: list[Slot], criteria: 
 
 
 def excluded_endpoints(removed: Sequence[Excluded]) -> list[dict[str, str]]:
-    """Every endpoint that was left out, with the filter that did it."""
+    """Every excluded endpoint with the name of the filter."""
     return [
         {"provider": endpoint.provider_name, "model": endpoint.model, "tag": endpoint.tag, "filter": one.filter}
         for one in removed
@@ -218,12 +219,12 @@ def excluded_endpoints(removed: Sequence[Excluded]) -> list[dict[str, str]]:
 _CODES = {"zdr": "data_policy:zdr", "data_collection": "data_policy:training", "only": "allowed_providers",
           "ignore": "allowed_providers", "order": "allowed_providers", "quantizations": "quantization",
           "max_tokens": "context_length", "regions": "data_region"}  # fmt: skip
-"""A filter → its word in `availability.excluded_by`; where it is not here, its own name."""
+"""A filter → its word in `availability.excluded_by`; by default the filter's name."""
 _PRIVACY = frozenset({"zdr", "data_collection"})
 
 
 def no_endpoint_error(models: Sequence[Model], excluded: Sequence[Excluded]) -> NoEndpoint:
-    """The error that names each filter and the providers that it took."""
+    """The error that lists each filter and the providers that it excluded."""
     ids = [model.id for model in models]
     by_filter: dict[str, list[Endpoint]] = {}
     for one in excluded:

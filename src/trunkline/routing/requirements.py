@@ -1,4 +1,4 @@
-"""What a request asks of an endpoint, by the names that the configuration has: parameters, modalities, room.
+"""Requirements of a request: the parameters, modalities and context length that an endpoint must support.
 
 Source: openrouter-semantics §4, §10; the names of parameters are OpenRouter's `Parameter`.
 """
@@ -23,15 +23,16 @@ _SAMPLING = (
     "seed", "logit_bias", "logprobs", "top_logprobs", "stop",
 )  # fmt: skip
 _SYNONYMS = {"max_tokens": "max_completion_tokens", "reasoning": "reasoning_effort"}
-"""Two names of one thing: an endpoint that has either has it."""
+"""Two names of one parameter: an endpoint that supports either supports both."""
 _MODALITIES: dict[type, str] = {ImagePart: "image", AudioPart: "audio", VideoPart: "video"}
 
 
 class Requirements(Struct, frozen=True, kw_only=True):
-    """What a request asks for; empty is nothing that could rule an endpoint out.
+    """What an endpoint must support. Empty values exclude no endpoint.
 
-    `tokens` is an estimate of the prompt, `output` the most tokens of the answer. `inputs` and `outputs` are modalities
-    beside text. `tier` is the service tier asked for: `priority`, `flex`, `default` or another word.
+    `prompt_tokens` is an estimate of the prompt, `max_output` the maximum number of output tokens. `inputs` and
+    `outputs` are modalities other than text. `tier` is the requested service tier: `priority`, `flex`, `default` or
+    another value.
     """
 
     prompt_tokens: int = 0
@@ -68,7 +69,7 @@ def used_parameters(request: Request) -> frozenset[str]:
 
 
 def unsupported_parameters(request: Request, parameters: frozenset[str]) -> frozenset[str]:
-    """What *request* asks for and an endpoint with *parameters* does not have; an endpoint that names none has all."""
+    """The parameters of *request* that an endpoint with *parameters* does not support. An empty set supports all."""
     if not parameters:
         return frozenset()
     return frozenset(
@@ -79,7 +80,7 @@ def unsupported_parameters(request: Request, parameters: frozenset[str]) -> froz
 
 
 def input_modalities(messages: Iterable[Message]) -> frozenset[str]:
-    """The modalities beside text that *messages* hold."""
+    """The modalities other than text in *messages*."""
     found: set[str] = set()
     for message in messages:
         _collect_modalities(message.parts, found)
@@ -89,7 +90,7 @@ def input_modalities(messages: Iterable[Message]) -> frozenset[str]:
 def _collect_modalities(parts: Iterable[Part], found: set[str]) -> None:
     for part in parts:
         if isinstance(part, FilePart):
-            if part.text is None and part.content is None:  # text is text, whatever it came in
+            if part.text is None and part.content is None:  # a text document is text
                 found.add("file")
             _collect_modalities(part.content or (), found)
         elif isinstance(part, SearchResultPart):
@@ -99,7 +100,7 @@ def _collect_modalities(parts: Iterable[Part], found: set[str]) -> None:
 
 
 def requirements_of(request: Request, *, tokens: int, tier: str | None = None) -> Requirements:
-    """What *request* asks for; *tokens* is an estimate of its prompt."""
+    """The requirements of *request*; *tokens* is an estimate of its prompt."""
     return Requirements(
         prompt_tokens=tokens,
         max_output=request.max_output,

@@ -1,20 +1,19 @@
-"""What an endpoint has done lately: outcomes, time to the first token, throughput, validity of tool calls.
+"""Statistics of an endpoint (outcomes, latency, throughput, validity of tool calls) and its circuit breaker.
 
-Rolling windows from 30 seconds to a day, in constant memory: rings of slots that are used
-again, with counters in each, and for the two distributions a histogram of logarithmic buckets (5 % wide, so a
-percentile is within 2.5 % of the truth) in those of the half hour. Adding costs a few additions; sums are made when
-`vitals` is asked for, at most once a second.
+Rolling windows from 30 seconds to one day use constant memory: ring buffers of reusable slots with counters. The half
+hour's slots also have two histograms with logarithmic buckets (5 % wide, so a percentile is exact to 2.5 %). Adding a
+value costs a few additions; sums are computed when `vitals` is refreshed, at most once a second.
 
-A **circuit** stands beside them: five failures in a row, or more than half of the last twenty, open it for 5 seconds,
-doubling to 60; more than a fifth of half a minute or of five minutes, for 30 seconds each time. When that is over, or a
-probe says that the provider answers again, a **trial** is on offer: one request takes it, and the others keep away
-until it is known what came of that. As calls to a dead endpoint may take long to fail, the next one does not wait for
-ever: 5 seconds, then 10, doubling to 60. An answer closes the circuit and what was before is forgiven; a failure opens
-it again. A probe says little: the list of models may be answered where nothing else is. So it does not help an endpoint
-that answers some calls and not others, and where it was wrong it is not believed for a while.
+The **circuit** opens for 5 seconds, doubling to 60, after five consecutive failures or where more than half of the last
+twenty attempts failed; and for 30 seconds each time where more than a fifth failed in half a minute or in five minutes.
+When that time is over, or a recovery probe succeeds, a **trial** is offered: one request claims it, and other requests
+avoid the endpoint until its outcome is known. Since a call to a dead endpoint can take long to fail, the next trial is
+offered after 5 seconds, then 10, doubling to 60. A success closes the circuit and clears the recent failures; a failure
+opens it again. A probe is weak evidence: a model list may be served where inference fails. It therefore does not help
+an endpoint that fails some calls, and after a wrong probe further ones are ignored for a while.
 Sources: openrouter-semantics §5.2, §5.3; reliability §3; docs/routing-simulation.md.
 
-Times are monotonic seconds and handed in. What another replica saw is added by the same methods.
+Times are monotonic seconds and are passed in. Events of other replicas are added by the same methods.
 """
 
 from collections.abc import Iterator
@@ -25,42 +24,42 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 STABLE_S = 30.0
-"""The window in which an outage makes an endpoint unstable."""
+"""The window in which failures make an endpoint unstable."""
 UNSTABLE_SHARE = 0.05
-"""Failures of all attempts in that window, above which it is: what OpenRouter calls degraded."""
+"""The share of failed attempts in that window above which it is unstable; OpenRouter's "degraded"."""
 TOOLS_S = 7200.0
-"""The window in which tool calls are counted."""
+"""The window of tool call counts."""
 DOWN_SHARE = 0.20
-"""Of failures in `STABLE_S` or `DOWN_S`, above which an endpoint is for fallbacks only."""
+"""The share of failures in `STABLE_S` or `DOWN_S` above which the circuit opens."""
 DOWN_S = 300.0
-DOWN_LEAST, SUSPECT_LEAST = 20, 5
-"""Attempts that make that a finding; of one that it was found of in the last `DOWN_S`."""
-OPEN_FIRST_S, OPEN_MOST_S = 5.0, 60.0
-"""How long the circuit stays open: the first time, and at most."""
+MIN_ATTEMPTS, MIN_ATTEMPTS_SUSPECT = 20, 5
+"""The minimum number of attempts for that: in general, and within `DOWN_S` after the circuit opened for that reason."""
+OPEN_FIRST_S, OPEN_MAX_S = 5.0, 60.0
+"""The first and the maximum open time of the circuit."""
 OPEN_HALF_S = 30.0
-"""How long for an endpoint that answers some calls and not others."""
-TRIAL_S, TRIAL_MOST_S = 5.0, 60.0
-"""How long what comes of a trial is waited for before another request may take one: the first time, and at most."""
-DOUBT_S = 15.0
-"""How long probes are not believed, after one that was wrong."""
-MOMENT_S = 5.0
+"""The open time for an endpoint that fails only some calls."""
+TRIAL_S, TRIAL_MAX_S = 5.0, 60.0
+"""The first and the maximum time before another trial is offered while one has no outcome."""
+WRONG_PROBE_S = 15.0
+"""The time for which probes are ignored after a wrong one."""
+SHORTEST_SLOT_S = 5.0
 """The shortest slot."""
-TOGETHER = 64
-"""Answers that are counted at once: one by one it costs twice as much."""
-IN_A_ROW = 5
-LAST = 20
-"""Failures in a row, and attempts of which more than half failed, that open it."""
+BATCH_SIZE = 64
+"""The number of responses that are counted in one batch; counting them one by one costs twice as much."""
+MAX_CONSECUTIVE_FAILURES = 5
+OUTCOME_WINDOW = 20
+"""The number of consecutive failures that opens the circuit, and of attempts of which more than half must fail."""
 
 STABLE, UNSTABLE, DOWN = 0, 1, 2
-"""Standings: to be used; with failures in the last half minute; for fallbacks only."""
+"""Standings: usable; failures in the last half minute; only for fallbacks."""
 
 _BASE = log(1.05)
 _LEAST = 1e-3
-"""Below this a millisecond, or a token in a quarter of an hour, all is one bucket."""
+"""Smaller values (a millisecond, or a token in a quarter of an hour) share one bucket."""
 
 
 class Percentiles(Struct, frozen=True, kw_only=True):
-    """p90 of latency: 90 % are as fast or faster. p90 of throughput: 90 % are as fast or faster, so it is the lower."""
+    """p90 of latency: 90 % are as fast or faster. p90 of throughput: 90 % are as fast or faster, so it is lower."""
 
     p50: float
     p75: float
@@ -69,7 +68,7 @@ class Percentiles(Struct, frozen=True, kw_only=True):
 
 
 class Vitals(Struct, frozen=True, kw_only=True):
-    """How an endpoint stands now, for routing: of five minutes where nothing else is said.
+    """The current state of an endpoint for routing, over five minutes unless stated otherwise.
 
     Latency is seconds to the first token, throughput tokens per second; None where there is no data.
     """
@@ -78,15 +77,15 @@ class Vitals(Struct, frozen=True, kw_only=True):
     latency: Percentiles | None = None
     throughput: Percentiles | None = None
     requests: int = 0
-    """Answers and failures of the last half hour."""
+    """Successes and failures of the last half hour."""
     tool_requests: int = 0
-    """Answers that called tools and were looked at, of the last two hours."""
+    """Responses of the last two hours whose tool calls were checked."""
     tool_success: float | None = None
-    """The share of them in which every call was valid."""
+    """The share of them in which every call was valid; None where there are none."""
 
 
 class Uptime(Struct, frozen=True, kw_only=True):
-    """Per cent of attempts that were served; None where there were too few to say."""
+    """Percentage of successful attempts; None where there were too few."""
 
     last_5m: float | None
     last_30m: float | None
@@ -94,8 +93,8 @@ class Uptime(Struct, frozen=True, kw_only=True):
 
 
 UNKNOWN = Vitals()
-LEAST_FOR_UPTIME = 100
-"""Attempts. Source: openrouter-semantics §5.2."""
+MIN_ATTEMPTS_FOR_UPTIME = 100
+"""The minimum number of attempts. Source: openrouter-semantics §5.2."""
 
 
 class _Histogram:
@@ -112,7 +111,7 @@ class _Histogram:
 
 
 class _Slot:
-    """What happened in one stretch of time. `number` tells which one."""
+    """Counters of one time interval, identified by `number`."""
 
     __slots__ = ("failed", "latency", "limited", "number", "served", "throughput", "tools_bad", "tools_good")
 
@@ -128,7 +127,7 @@ class _Slot:
 
 
 class _Ring:
-    """Slots of *width* seconds; the oldest is used again."""
+    """A ring buffer of slots of *width* seconds; the oldest slot is reused."""
 
     __slots__ = ("_slots", "_width")
 
@@ -147,99 +146,99 @@ class _Ring:
         return slot
 
     def last(self, now: float, seconds: float) -> Iterator[_Slot]:
-        """The slots of the last *seconds*, the one under way among them."""
+        """The slots of the last *seconds*, including the current one."""
         number = self.number(now)
         oldest = number - int(seconds / self._width)
         return (slot for slot in self._slots if oldest < slot.number <= number)
 
     def clear(self) -> None:
-        """Forget all of it."""
+        """Clear all slots."""
         for slot in self._slots:
             slot.clear(-1)
 
 
 class Statistics:
-    """Of one endpoint."""
+    """Statistics and circuit breaker of one endpoint."""
 
     __slots__ = (
-        "_answers",
-        "_believe_from",
+        "_consecutive_failures",
         "_day",
-        "_half",
+        "_failed_by_share",
+        "_five_minutes",
         "_half_hour",
-        "_measured",
-        "_moment",
+        "_half_minute",
+        "_last_outcomes",
         "_opened",
         "_probed",
-        "_recent",
-        "_row",
+        "_probes_ignored_until",
         "_suspect_until",
-        "_talks",
         "_trial_until",
         "_trials",
-        "asked_at",
+        "_uncounted",
+        "_vitals_slot",
         "changed",
-        "offered",
+        "last_tried_at",
         "open_until",
+        "trial_offered",
         "vitals",
     )
 
     def __init__(self) -> None:
-        self._answers: list[tuple[float, float | None, int, float, bool | None]] = []
-        """Those that are not counted yet, as `served` was told of them."""
-        self._moment = _Ring(MOMENT_S, 7)
-        self._recent = _Ring(30.0, 11)
-        """These two are for the standing alone, and emptied when the endpoint is forgiven."""
+        self._uncounted: list[tuple[float, float | None, int, float, bool | None]] = []
+        """Responses that are not counted yet, as passed to `served`."""
+        self._half_minute = _Ring(SHORTEST_SLOT_S, 7)
+        self._five_minutes = _Ring(30.0, 11)
+        """`_half_minute` and `_five_minutes` determine the standing only. They are cleared when the circuit closes."""
         self._half_hour = _Ring(30.0, 61)
         self._day = _Ring(1800.0, 49)
-        self._measured = -1
-        """The slot of the half hour in which `vitals` was made."""
-        self._row = 0
-        self._talks: list[bool] = []
-        """The last attempts, oldest first: whether each was served."""
+        self._vitals_slot = -1
+        """The half-hour slot in which `vitals` was computed."""
+        self._consecutive_failures = 0
+        self._last_outcomes: list[bool] = []
+        """The last attempts, oldest first: True where successful."""
         self._opened = 0
-        """How often the circuit was opened since it was closed."""
-        self._half = False
-        """It is open for a share of failures, not for failures alone."""
+        """How often the circuit was opened since it was last closed."""
+        self._failed_by_share = False
+        """The circuit is open because of a share of failures."""
         self._suspect_until = float("-inf")
         self._trials = 0
-        """How many were taken since the circuit was opened."""
+        """The number of trials since the circuit was opened."""
         self._trial_until = float("-inf")
         self._probed = False
-        """The trial is a probe's doing."""
-        self._believe_from = float("-inf")
+        """A recovery probe led to the current trial."""
+        self._probes_ignored_until = float("-inf")
         self.open_until = float("-inf")
-        self.asked_at = float("-inf")
-        """The last failure, or the last trial: of those that are down, the one of which that is longest ago is the
-        likeliest to be back."""
-        self.offered = False
-        """A trial, as of the last `refresh`: who goes there is to `take` it."""
+        self.last_tried_at = float("-inf")
+        """The time of the last failure or trial. Of several endpoints that are down, the one with the oldest is tried
+        first."""
+        self.trial_offered = False
+        """Whether a trial is offered, as of the last `refresh`. The request that uses it must call `claim_trial`."""
         self.vitals = UNKNOWN
         self.changed = False
-        """Whether something came since `vitals` was made."""
+        """Whether anything was added since `vitals` was computed."""
 
     def served(
         self, now: float, *, latency_s: float | None, tokens: int = 0, seconds: float = 0.0, tools: bool | None = None
     ) -> None:
-        """An answer: its first token came after *latency_s*, its *tokens* in *seconds* in all.
+        """Record a success: its first token came after *latency_s*, its *tokens* took *seconds* in total.
 
-        *tools* tells whether all of its tool calls were valid; None where it had none or nobody looked.
+        *tools* tells whether all of its tool calls were valid; None where there were none or they were not checked.
         """
-        self._answers.append((now, latency_s, tokens, seconds, tools))
+        self._uncounted.append((now, latency_s, tokens, seconds, tools))
         self.changed = True
-        if self._opened or self._row or len(self._answers) >= TOGETHER:
-            self._count_answers()
+        if self._opened or self._consecutive_failures or len(self._uncounted) >= BATCH_SIZE:
+            self._count_pending()
 
-    def _count_answers(self) -> None:
-        """Count the answers that wait for it. Where there is no trouble nobody needs to know of one at once."""
-        if not self._answers:
+    def _count_pending(self) -> None:
+        """Count the waiting responses. Without failures they can be counted later in a batch."""
+        if not self._uncounted:
             return
-        answers, self._answers = self._answers, []
+        answers, self._uncounted = self._uncounted, []
         number: int | None = None
         slots = self._at(answers[0][0])
         for now, latency_s, tokens, seconds, tools in answers:
-            if int(now / MOMENT_S) != number:  # a slot of any ring is a whole number of these
-                number, slots = int(now / MOMENT_S), self._at(now)
+            if int(now / SHORTEST_SLOT_S) != number:  # the slots of all rings are multiples of it
+                number, slots = int(now / SHORTEST_SLOT_S), self._at(now)
             for slot in slots:
                 slot.served += 1
             *_, day, half_hour = slots
@@ -254,73 +253,75 @@ class Statistics:
                     day.tools_good += 1
                 else:
                     day.tools_bad += 1
-            if self._opened and now - seconds >= self.open_until:  # else of a call that began before
-                self._opened, self._half, self._probed, self.offered = 0, False, False, False
-                self._talks.clear()
-                self._moment.clear()
-                self._recent.clear()
+            if self._opened and now - seconds >= self.open_until:  # otherwise the call began before the circuit opened
+                self._opened, self._failed_by_share, self._probed, self.trial_offered = 0, False, False, False
+                self._last_outcomes.clear()
+                self._half_minute.clear()
+                self._five_minutes.clear()
                 number = None
-        self._row = 0
-        self._talks = (self._talks + [True] * len(answers))[-LAST:]
+        self._consecutive_failures = 0
+        self._last_outcomes = (self._last_outcomes + [True] * len(answers))[-OUTCOME_WINDOW:]
 
     def failed(self, now: float) -> None:
-        """A failure of the provider's."""
+        """Record a failure of the provider."""
         self._count(now, "failed")
-        self._row += 1
-        self._talk(False)
-        self.asked_at = max(self.asked_at, now)
+        self._consecutive_failures += 1
+        self._add_outcome(False)
+        self.last_tried_at = max(self.last_tried_at, now)
         if now < self.open_until:
-            return  # of a call that began before
+            return  # the call began before the circuit opened
         if self._opened:
             if self._probed:
-                self._believe_from = now + DOUBT_S
+                self._probes_ignored_until = now + WRONG_PROBE_S
             self._open(now)
-        elif self._row >= IN_A_ROW or (len(self._talks) >= LAST and self._talks.count(False) * 2 > LAST):
+        elif self._consecutive_failures >= MAX_CONSECUTIVE_FAILURES or (
+            len(self._last_outcomes) >= OUTCOME_WINDOW and self._last_outcomes.count(False) * 2 > OUTCOME_WINDOW
+        ):
             self._open(now)
-        elif self._half_dead(now):
-            self._half = True
+        elif self._exceeds_failure_share(now):
+            self._failed_by_share = True
             self._suspect_until = now + DOWN_S
             self._open(now)
 
     def limited(self, now: float) -> None:
-        """A 429: no failure, and nothing that a trial was for; the next request may take one."""
+        """Record a 429. It is not a failure and does not decide a trial: the next request may claim one."""
         self._count(now, "limited")
         self._trial_until = float("-inf")
 
     def recovered(self, now: float) -> None:
-        """A probe was answered: an endpoint that failed altogether may be tried now."""
-        if now < self.open_until and not self._half and now >= self._believe_from:
+        """Record a successful probe: an endpoint that failed every call may be tried now."""
+        if now < self.open_until and not self._failed_by_share and now >= self._probes_ignored_until:
             self.open_until = now
             self._probed = True
             self.changed = True
 
-    def take(self, now: float) -> None:
-        """A request goes there to see if it is back; the others keep away until that is known or has taken too long."""
-        self._trial_until = now + min(TRIAL_S * 2.0**self._trials, TRIAL_MOST_S)
+    def claim_trial(self, now: float) -> None:
+        """Claim the trial for a request. Other requests avoid the endpoint until its outcome or a time-out."""
+        self._trial_until = now + min(TRIAL_S * 2.0**self._trials, TRIAL_MAX_S)
         self._trials = min(self._trials + 1, 10)
-        self.asked_at = max(self.asked_at, now)
-        self.offered = False
+        self.last_tried_at = max(self.last_tried_at, now)
+        self.trial_offered = False
 
     @property
     def tripped(self) -> bool:
-        """Whether its circuit was opened and no answer has closed it, so that its standing changes with time alone."""
+        """Whether the circuit was opened and not closed since, so that its standing changes with time alone."""
         return self._opened > 0
 
     @property
     def troubled(self) -> bool:
-        """Whether it is in a state that a probe could end."""
-        return self._opened > 0 and not self._half
+        """Whether a recovery probe can change its state."""
+        return self._opened > 0 and not self._failed_by_share
 
     def refresh(self, now: float) -> Vitals:
-        """`vitals`, as of *now*."""
-        self._count_answers()
+        """Update `vitals` to *now* and return them."""
+        self._count_pending()
         number = self._half_hour.number(now)
-        if not self.changed and number == self._measured:
+        if not self.changed and number == self._vitals_slot:
             standing = self._standing(now)
             if standing != self.vitals.standing:
                 self.vitals = replace(self.vitals, standing=standing)
             return self.vitals
-        self._measured = number
+        self._vitals_slot = number
         recent = list(self._half_hour.last(now, 300.0))
         latency = _percentiles([slot.latency for slot in recent], rising=True)
         throughput = _percentiles([slot.throughput for slot in recent], rising=False)
@@ -339,8 +340,8 @@ class Statistics:
         return self.vitals
 
     def uptime(self, now: float) -> Uptime:
-        """For the public list."""
-        self._count_answers()
+        """Uptime for the public list."""
+        self._count_pending()
         return Uptime(
             last_5m=_share(self._half_hour.last(now, 300.0)),
             last_30m=_share(self._half_hour.last(now, 1800.0)),
@@ -349,7 +350,7 @@ class Statistics:
 
     def half_hour(self, now: float) -> tuple[Percentiles | None, Percentiles | None]:
         """Latency and throughput of the last half hour, for the public list."""
-        self._count_answers()
+        self._count_pending()
         slots = list(self._half_hour.last(now, 1800.0))
         return (
             _percentiles([slot.latency for slot in slots], rising=True),
@@ -360,31 +361,33 @@ class Statistics:
         if now < self.open_until:
             return DOWN
         if self._opened:
-            self.offered = now >= self._trial_until
-            return STABLE if self.offered else DOWN
-        served, failed = _sums(self._moment.last(now, STABLE_S))
+            self.trial_offered = now >= self._trial_until
+            return STABLE if self.trial_offered else DOWN
+        served, failed = _sums(self._half_minute.last(now, STABLE_S))
         return UNSTABLE if failed and failed > UNSTABLE_SHARE * (served + failed) else STABLE
 
     def _open(self, now: float) -> None:
-        self.open_until = now + (OPEN_HALF_S if self._half else min(OPEN_FIRST_S * 2**self._opened, OPEN_MOST_S))
+        self.open_until = now + (
+            OPEN_HALF_S if self._failed_by_share else min(OPEN_FIRST_S * 2**self._opened, OPEN_MAX_S)
+        )
         self._opened = min(self._opened + 1, 10)
         self._trials, self._trial_until = 0, float("-inf")
-        self._probed = self.offered = False
+        self._probed = self.trial_offered = False
 
-    def _half_dead(self, now: float) -> bool:
-        least = SUSPECT_LEAST if now < self._suspect_until else DOWN_LEAST
-        for ring, seconds in ((self._moment, STABLE_S), (self._recent, DOWN_S)):
+    def _exceeds_failure_share(self, now: float) -> bool:
+        least = MIN_ATTEMPTS_SUSPECT if now < self._suspect_until else MIN_ATTEMPTS
+        for ring, seconds in ((self._half_minute, STABLE_S), (self._five_minutes, DOWN_S)):
             served, failed = _sums(ring.last(now, seconds))
             if served + failed >= least and failed > DOWN_SHARE * (served + failed):
                 return True
         return False
 
     def _at(self, now: float) -> "tuple[_Slot, _Slot, _Slot, _Slot]":
-        return self._moment.at(now), self._recent.at(now), self._day.at(now), self._half_hour.at(now)
+        return self._half_minute.at(now), self._five_minutes.at(now), self._day.at(now), self._half_hour.at(now)
 
     def _count(self, now: float, outcome: Literal["failed", "limited"]) -> None:
-        """Count it in every ring."""
-        self._count_answers()
+        """Count a failure or a 429 in every ring."""
+        self._count_pending()
         for slot in self._at(now):
             if outcome == "failed":
                 slot.failed += 1
@@ -392,14 +395,14 @@ class Statistics:
                 slot.limited += 1
         self.changed = True
 
-    def _talk(self, served: bool) -> None:
-        self._talks.append(served)
-        if len(self._talks) > LAST:
-            del self._talks[0]
+    def _add_outcome(self, served: bool) -> None:
+        self._last_outcomes.append(served)
+        if len(self._last_outcomes) > OUTCOME_WINDOW:
+            del self._last_outcomes[0]
 
 
 def _sums(slots: Iterator[_Slot]) -> tuple[int, int]:
-    """Served and failed."""
+    """Numbers of successes and failures."""
     served = failed = 0
     for slot in slots:
         served += slot.served
@@ -410,11 +413,11 @@ def _sums(slots: Iterator[_Slot]) -> tuple[int, int]:
 def _share(slots: Iterator[_Slot]) -> float | None:
     served, failed = _sums(slots)
     total = served + failed
-    return None if total < LEAST_FOR_UPTIME else round(100.0 * served / total, 2)
+    return None if total < MIN_ATTEMPTS_FOR_UPTIME else round(100.0 * served / total, 2)
 
 
 def _percentiles(histograms: list[_Histogram | None], *, rising: bool) -> Percentiles | None:
-    """Of all *histograms* together; *rising*: a higher percentile is a higher value."""
+    """Percentiles of all *histograms* together. *rising*: a higher percentile is a higher value."""
     counts: dict[int, int] = {}
     for histogram in histograms:
         if histogram is not None:

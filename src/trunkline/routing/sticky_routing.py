@@ -1,7 +1,7 @@
-"""Which endpoint a conversation was served by, so that the next turn finds its prompt cache.
+"""Sticky routing: remembers which endpoint served a conversation, so that the next turn hits its prompt cache.
 
-Source: openrouter-semantics §6. A conversation is told apart by a digest of the key's id, the model and what the client
-calls it: two keys never share one. Times are monotonic seconds.
+Source: openrouter-semantics §6. A conversation is identified by a digest of the key's id, the model and the client's
+conversation id; two keys never share one. Times are monotonic seconds.
 """
 
 import re
@@ -12,7 +12,7 @@ from trunkline.dialects.interfaces import Call
 from trunkline.model.endpoint import Model
 
 MIN_TTL_S: Final = 600.0
-"""How long a conversation stays where it is: ten minutes, or as long as the longest cache that was asked for."""
+"""The minimum lifetime of a sticky route: ten minutes. A longer prompt cache lifetime extends it."""
 MAX_TTL_S: Final = 12 * 3600.0
 MAX_CONVERSATIONS: Final = 100_000
 _TTL = re.compile(rb'"ttl"\s*:\s*"([0-9]{1,3})([mh])"')
@@ -20,12 +20,12 @@ _SECONDS = {b"m": 60, b"h": 3600}
 
 
 def conversation_digest(key_id: str, model: Model, conversation: bytes) -> str:
-    """What a conversation is kept under, on every replica."""
+    """The digest that identifies a conversation on every replica."""
     return blake2b(b"\0".join((key_id.encode(), model.id.encode(), conversation)), digest_size=16).hexdigest()
 
 
 def sticky_ttl_s(call: Call) -> float:
-    """How long the conversation of *call* stays: the longest of its cache marks, in seconds, but at least `LEAST_S`."""
+    """The lifetime of the sticky route of *call*: the longest of its cache breakpoints, at least `MIN_TTL_S`."""
     longest = MIN_TTL_S
     for value in call.envelope.values():
         for number, unit in _TTL.findall(bytes(value)):
@@ -34,7 +34,7 @@ def sticky_ttl_s(call: Call) -> float:
 
 
 class Conversations:
-    """Conversations by digest; the one that was used longest ago goes first where there are too many."""
+    """Sticky routes by digest. Where there are too many, the least recently recorded is removed."""
 
     __slots__ = ("_routes", "max_conversations")
 
@@ -46,7 +46,7 @@ class Conversations:
         return len(self._routes)
 
     def find(self, digest: str, now: float) -> str | None:
-        """The name of the endpoint where the conversation was, if that is not too long ago."""
+        """The name of the endpoint that served the conversation; None where unknown or expired."""
         kept = self._routes.get(digest)
         if kept is None:
             return None
@@ -57,7 +57,7 @@ class Conversations:
         return endpoint
 
     def record(self, digest: str, endpoint: str, until: float) -> None:
-        """It was served by *endpoint*, and stays there until then."""
+        """Record that *endpoint* served the conversation; the route expires at *until*."""
         self._routes.pop(digest, None)
         self._routes[digest] = (endpoint, until)
         if len(self._routes) > self.max_conversations:

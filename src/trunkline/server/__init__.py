@@ -1,1 +1,1 @@
-"""The near side: HTTP in, routes, authentication. It parses, calls and writes; it decides nothing."""
+"""The HTTP server: routes, authentication, request parsing. Decisions are made in the packages below it."""

@@ -1,4 +1,4 @@
-"""Who asks. Source: wire-common §1, §2; reliability §8, S2."""
+"""Authenticate a request by its API key. Source: wire-common §1, §2; reliability §8, S2."""
 
 import hashlib
 
@@ -10,7 +10,7 @@ Headers = dict[bytes, bytes]
 
 
 def key_from_headers(headers: Headers) -> bytes | None:
-    """The key in *headers*, by `Authorization: Bearer` or `x-api-key`; None where there is none."""
+    """The API key in `Authorization: Bearer` or `x-api-key`; None where there is none."""
     shown = headers.get(b"authorization")
     if shown is not None and shown[:7].lower() == b"bearer ":
         return shown[7:].strip() or None
@@ -18,19 +18,19 @@ def key_from_headers(headers: Headers) -> bytes | None:
 
 
 def key_digest(headers: Headers) -> str | None:
-    """The hex SHA-256 of the key in *headers*, under which it is kept; None where there is none."""
+    """The hex SHA-256 of the API key in *headers*, by which it is looked up; None where there is none."""
     secret = key_from_headers(headers)
     return None if secret is None else hashlib.sha256(secret).hexdigest()
 
 
 def authenticate(digest: str | None, keys: KeyStore, clock: Clock, *, required: bool) -> Key:
-    """The key whose hex SHA-256 is *digest*, None where none was shown.
+    """The key whose hex SHA-256 is *digest*; *digest* is None for a request without a key.
 
-    Where keys are not required, a request without one, or with one we do not know, is the key `anonymous`: official
-    clients send something whatever they are told.
+    Where keys are not required, a request without a key or with an unknown key gets the key `anonymous`: official
+    clients always send a key.
 
     Raises:
-        Unauthenticated: no key; or one that is unknown, disabled or expired, which are not told apart.
+        Unauthenticated: the key is missing, unknown, disabled or expired; the last three give the same message.
     """
     if digest is not None:
         key = keys.find(digest)

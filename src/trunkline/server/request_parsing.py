@@ -1,4 +1,4 @@
-"""A request's body, parsed with what a preset adds to it. Source: openrouter-semantics §9."""
+"""Parse a request's body, merged with the preset that it refers to. Source: openrouter-semantics §9."""
 
 import msgspec
 
@@ -14,16 +14,18 @@ from trunkline.storage.presets import PresetStore
 
 NO_DUPLICATES = (b'"model"', b'"messages"', b'"provider"', b'"preset"')
 MIN_TTL_S, MAX_TTL_S = 1, 86_400
-"""Of a kept answer. Source: openrouter-semantics §15."""
+"""The range of a cached response's lifetime. Source: openrouter-semantics §15."""
 
 _encoder = msgspec.json.Encoder()
 
 
 def parse(client: Client, presets: PresetStore, body: bytes) -> tuple[Call, PresetUse | None]:
-    """What *client*'s dialect makes of *body* merged with the preset that it refers to, and which one that is.
+    """Parse *body* in *client*'s dialect, merged with the preset that it refers to.
+
+    The preset is None where there is none.
 
     Raises:
-        NotFound: there is no such preset.
+        NotFound: the preset does not exist.
         InvalidRequest: as `Client.parse`.
     """
     try:

@@ -1,7 +1,7 @@
-"""`POST /route`: who would be asked for a request, in which order, and who would not be. Nobody is called. Ours.
+"""`POST /route`: preview the routing of a request without calling a provider. An extension of this gateway.
 
-It takes the body of any of the three inference routes. Which one it is, `?dialect=` says, or else the body: `input` is
-Responses', fields or headers that only Anthropic has are Messages', anything else is chat.
+It accepts the body of any of the three inference routes. The dialect is `?dialect=`, or is detected from the body:
+`input` indicates Responses, fields or headers that only Anthropic has indicate Messages, anything else is chat.
 """
 
 import logging
@@ -31,13 +31,13 @@ logger = logging.getLogger(__name__)
 
 
 class RoutePreview:
-    """The route."""
+    """The route handler."""
 
     def __init__(self, state: State) -> None:
         self._state = state
 
     async def __call__(self, exchange: Exchange) -> None:
-        """Answer *exchange*."""
+        """Respond to *exchange*."""
         state = self._state
         id_ = state.new_id(state.clock.now())
         client: Client = CLIENTS["chat"]
@@ -96,10 +96,10 @@ def _percentiles(found: Percentiles | None) -> dict[str, float] | None:
 
 
 def _detect_client(exchange: Exchange, body: bytes) -> Client:
-    """Whose dialect *body* is in.
+    """The client dialect of *body*.
 
     Raises:
-        InvalidRequest: `dialect` is none that we speak.
+        InvalidRequest: `dialect` is not a client dialect.
     """
     for name, value in (pair.partition(b"=")[::2] for pair in exchange.query.split(b"&")):
         if name == b"dialect":
@@ -110,7 +110,7 @@ def _detect_client(exchange: Exchange, body: bytes) -> Client:
     try:
         fields = msgspec.json.decode(body, type=dict[str, msgspec.Raw])
     except msgspec.DecodeError:
-        return CLIENTS["chat"]  # which says what is wrong with it
+        return CLIENTS["chat"]  # its parser reports the error
     if "input" in fields and "messages" not in fields:
         return CLIENTS["responses"]
     if b"anthropic-version" in exchange.fields or any(name in fields for name in _MESSAGES_FIELDS):

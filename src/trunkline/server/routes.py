@@ -1,4 +1,4 @@
-"""What is served under which path: the inference routes by themselves, everything else by Starlette."""
+"""The route table: inference routes are served directly, all others by Starlette."""
 
 import logging
 from collections.abc import Iterator
@@ -24,17 +24,17 @@ from trunkline.server.token_count import TokenCountRoute
 
 PREFIXES = ("/api/v1", "/v1")
 INFERENCE = {"chat": "/chat/completions", "messages": "/messages", "responses": "/responses"}
-"""A client dialect → its path."""
+"""A client dialect → its inference path."""
 TOKEN_COUNT = {"messages": "/messages/count_tokens", "responses": "/responses/input_tokens"}
-"""A client dialect → where it has its input counted."""
+"""A client dialect → its path for counting input tokens."""
 DOUBLED_PREFIXES = ("/api/v1/v1", "/v1/v1")
-"""Where Anthropic's clients end up if their base URL has the version in it, which they add themselves."""
+"""Paths of Anthropic clients whose base URL contains the version, which they append themselves."""
 
 logger = logging.getLogger(__name__)
 
 
 class GatewayServer:
-    """The routes of one gateway: a `server.http.protocol.Server`."""
+    """The routes of one gateway; implements `server.http.protocol.Server`."""
 
     def __init__(self, state: State, settings: ServerSettings) -> None:
         self.settings = settings
@@ -51,12 +51,12 @@ class GatewayServer:
         self.asgi: AsgiApp = starlette(state)
 
     def error(self, path: bytes, error: TrunklineError, request_id: str | None) -> bytes:
-        """As `Server.error`; paths of no dialect speak chat's envelope."""
+        """As `Server.error`; paths without a dialect use chat's error object."""
         return self._dialects.get(path, CLIENTS["chat"]).error(error, request_id)
 
 
 def _dialect_paths() -> Iterator[tuple[bytes, str]]:
-    """Each raw path that a client dialect owns, and that dialect."""
+    """Each raw path of a client dialect, with that dialect."""
     for table in (INFERENCE, TOKEN_COUNT):
         for dialect, path in table.items():
             prefixes = (*PREFIXES, *DOUBLED_PREFIXES) if dialect == "messages" else PREFIXES
@@ -64,7 +64,7 @@ def _dialect_paths() -> Iterator[tuple[bytes, str]]:
 
 
 def _direct_handlers(state: State) -> Iterator[tuple[bytes, Handler]]:
-    """The routes that Starlette does not see."""
+    """The routes that bypass Starlette."""
     answers = {dialect: Inference(state, CLIENTS[dialect]) for dialect in INFERENCE}
     counts = {dialect: TokenCountRoute(state, CLIENTS[dialect]) for dialect in TOKEN_COUNT}
     for path, dialect in _dialect_paths():
@@ -73,8 +73,8 @@ def _direct_handlers(state: State) -> Iterator[tuple[bytes, Handler]]:
 
 
 def starlette(state: State) -> Starlette:
-    """Everything but inference."""
-    # POST of these never comes here; with them, other methods are answered with 405.
+    """The routes other than inference."""
+    # POST of these paths never reaches Starlette; the routes make it answer other methods with 405.
     inference = [Route(path, _root, methods=["POST"]) for path in (*INFERENCE.values(), *TOKEN_COUNT.values(), PATH)]
     api = [*account.ROUTES, *catalog.ROUTES, *generations.ROUTES, *presets.ROUTES, *inference]
     cors = Middleware(CORSMiddleware, allow_origins=["*"], allow_methods=["*"], allow_headers=["*"])
@@ -88,7 +88,7 @@ def starlette(state: State) -> Starlette:
 
 
 async def _root(request: Request) -> Response:
-    """Somebody opened the address in a browser."""
+    """A text page for browsers at `/`."""
     del request
     return Response("Trunkline. The API is under /api/v1.\n", media_type="text/plain")
 
@@ -100,7 +100,7 @@ async def _on_error(request: Request, error: Exception) -> Response:
 
 
 async def _on_http_error(request: Request, error: Exception) -> Response:
-    """Starlette's own: an unknown path, a wrong method."""
+    """Starlette's own errors: unknown path, wrong method."""
     assert isinstance(error, HTTPException)
     if error.status_code == 405:
         problem: TrunklineError = NotFound(f"{request.method} is not allowed here")

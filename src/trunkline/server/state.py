@@ -1,4 +1,4 @@
-"""What the routes work with. Parts that a reload of the configuration replaces are attributes of `State`."""
+"""The state of the running gateway. A reload of the configuration replaces attributes of `State`."""
 
 from collections.abc import Callable
 
@@ -15,7 +15,7 @@ from trunkline.storage.presets import PresetStore
 
 
 class State(Struct, kw_only=True):
-    """The running gateway, as routes see it."""
+    """The running gateway, as the routes use it."""
 
     clock: Clock
     keys: KeyStore
@@ -26,15 +26,15 @@ class State(Struct, kw_only=True):
     answers: AnswerCache
     """The response cache."""
     max_answer_bytes: int
-    """Of an answer that it keeps."""
+    """The maximum size of a cached response."""
     metrics: Metrics
     new_id: Callable[[float], str]
-    """A generation's id, given Unix seconds."""
+    """Creates a generation id from Unix seconds."""
     catalog: Catalog
     engine: EngineContext
     auth_required: bool
     draining: bool = False
     unready: Callable[[], str | None] = lambda: None
-    """Why requests cannot be served now, or None."""
+    """Why requests cannot be served now; None where they can."""
     shared_state_reachable: Callable[[], bool | None] = lambda: None
-    """Whether the state that replicas share can be reached; None where this one shares none."""
+    """Whether the state shared by replicas is reachable; None where this replica shares none."""

@@ -1,7 +1,7 @@
-"""How many tokens a prompt has, without asking for an answer: Anthropic's `count_tokens`, OpenAI's `input_tokens`.
+"""Token counting without inference: Anthropic's `count_tokens` and OpenAI's `input_tokens`.
 
-The endpoints that would answer are asked in their order, those whose provider counts; where none does, or none answers
-in time, the tokens are estimated and the answer says so. It costs nothing and leaves no record.
+The endpoints of the routing plan whose provider can count are called in order. Where none can, or none responds in
+time, the count is estimated and a response header says so. Counting is free and leaves no record.
 """
 
 import logging
@@ -22,7 +22,7 @@ from trunkline.server.state import State
 
 MAX_COUNT_BYTES = 64 * 1024
 MAX_ENDPOINTS = 2
-"""Endpoints asked before we estimate: a client waits for this before it asks its question."""
+"""The maximum number of endpoints that are called before estimating, since the client waits for the count."""
 TIMEOUTS = Timeouts(
     connect_s=3, first_byte_s=10, first_content_s=10, idle_s=10, content_idle_s=10, total_s=15, pool_wait_s=1
 )
@@ -32,14 +32,14 @@ logger = logging.getLogger(__name__)
 
 
 class TokenCountRoute:
-    """One counting route, for clients of one dialect."""
+    """The counting route for clients of one dialect."""
 
     def __init__(self, state: State, client: Client) -> None:
         self._state = state
         self._client = client
 
     async def __call__(self, exchange: Exchange) -> None:
-        """Answer *exchange*."""
+        """Respond to *exchange*."""
         state = self._state
         id_ = state.new_id(state.clock.now())
         try:
@@ -61,7 +61,7 @@ class TokenCountRoute:
         exchange.respond(200, counted, headers=ESTIMATED if estimated else b"")
 
     async def _count_upstream(self, request: Request, endpoints: Sequence[Endpoint]) -> int | None:
-        """What the first of *endpoints* that counts says; None where none does."""
+        """The count of the first of *endpoints* that can count; None where none can."""
         counting = [target for target in map(self._target, endpoints) if target.counts]
         for target in counting[:MAX_ENDPOINTS]:
             try:

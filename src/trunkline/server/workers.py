@@ -1,9 +1,10 @@
-"""Several processes that serve on one socket.
+"""Worker processes that serve on one shared socket.
 
-The parent serves nothing. It starts its workers, starts one again that died, and hands signals on: SIGHUP to all of
-them, SIGTERM or SIGINT as SIGTERM, a second SIGINT as SIGINT (do not wait for answers under way). Its own handle of the
-socket is closed before the workers are told to end, so that the system refuses what nobody would take. Workers are
-sessions of their own, for a terminal sends its interrupts to every process of a session; one whose parent is gone ends.
+The parent does not serve. It starts its workers, restarts those that die, and forwards signals: SIGHUP to all workers,
+SIGTERM and SIGINT as SIGTERM, a second SIGINT as SIGINT (do not wait for running responses). It closes its own handle
+of the socket before it stops the workers, so that the system refuses connections that nobody would accept. Each worker
+is a session of its own, because a terminal sends interrupts to all processes of a session. A worker whose parent has
+died exits.
 """
 
 import logging
@@ -18,9 +19,9 @@ from multiprocessing.connection import wait
 from multiprocessing.process import BaseProcess
 
 RESTART_S = 1.0
-"""Between two starts of a worker that dies: not sooner."""
+"""The minimum time between two starts of a worker that dies."""
 GRACE_S = 5.0
-"""Beyond what a worker may take to end, before it is killed."""
+"""The time after `end_s` before a worker is killed."""
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 logger = logging.getLogger(__name__)
@@ -29,7 +30,7 @@ Work = Callable[[socket.socket], None]
 
 
 class Workers:
-    """*count* processes that do *work* with *listener*, told to end within *end_s* seconds. `run` it once."""
+    """Runs *work* with *listener* in *count* processes, which get *end_s* seconds to end. Call `run` once."""
 
     def __init__(self, count: int, work: Work, listener: socket.socket, *, end_s: float) -> None:
         self._count = count
@@ -41,7 +42,7 @@ class Workers:
         self._ending = False
 
     def run(self) -> int:
-        """Serve until told to stop; the exit code."""
+        """Serve until told to stop; returns the exit code."""
         woken, wake = socket.socketpair()
         woken.setblocking(False)
         wake.setblocking(False)
@@ -69,7 +70,7 @@ class Workers:
         return process
 
     def _wait_for_signals(self, woken: socket.socket, sentinels: list[int], limit_s: float | None = None) -> bytes:
-        """The signals that came, once one came or a worker ended."""
+        """Wait for a signal or for the end of a worker; returns the received signals."""
         wait([woken, *sentinels], limit_s)
         try:
             return woken.recv(64)
@@ -88,11 +89,11 @@ class Workers:
                 os.kill(process.pid, number)
 
     def _restart_dead(self) -> None:
-        """Start those again that died."""
+        """Restart workers that died."""
         for at, process in enumerate(self._processes):
             if process.exitcode is None:
                 continue
-            logger.error("worker %s ended with %s and is started again", process.pid, process.exitcode)
+            logger.error("worker %s ended with exit code %s and is restarted", process.pid, process.exitcode)
             time.sleep(max(0.0, self._started_at.pop(process) + RESTART_S - time.monotonic()))
             process.close()
             self._processes[at] = self._start()
@@ -111,23 +112,23 @@ class Workers:
                 break
             if signal.SIGINT in self._wait_for_signals(woken, [process.sentinel for process in left], rest):
                 self._signal_all(signal.SIGINT)
-        # A worker that was about to start knows no better end than the signal's.
+        # A worker that was still starting is ended by the signal itself.
         return 0 if all(process.exitcode in (0, -signal.SIGTERM) for process in self._processes) else 1
 
 
 def _ignore_signal(*_: object) -> None:
-    """The wake-up descriptor tells of the signal."""
+    """A handler that does nothing: the wake-up descriptor reports the signal."""
 
 
 def _run_worker(work: Work, listener: socket.socket) -> None:
-    """A worker's life."""
+    """The main function of a worker process."""
     os.setsid()
     threading.Thread(target=_exit_with_parent, daemon=True).start()
     work(listener)
 
 
 def _exit_with_parent() -> None:
-    """End where the parent is gone without a word."""
+    """Exit when the parent process has died."""
     parent = parent_process()
     assert parent is not None
     parent.join()

@@ -12,7 +12,7 @@ import pytest
 from api_help import KEY, Api, until
 from openai import DefaultAsyncHttpxClient
 
-from trunkline.routing.statistics import IN_A_ROW, OPEN_FIRST_S
+from trunkline.routing.statistics import MAX_CONSECUTIVE_FAILURES, OPEN_FIRST_S
 from trunkline.settings import parse
 from trunkline.testing.gateway import running_gateway
 from trunkline.testing.scripted import Json, Pause, ScriptedUpstream, Seen, Sse, Status
@@ -267,7 +267,7 @@ async def test_a_trial_is_taken_by_who_asks_and_not_by_who_looks(tmp_path: Path)
     async with routed(tmp_path, probe_s=0) as (api, world):
         router, clock = api.gateway.app.state.engine.router, api.gateway.app.state.clock
         cheap = next(slot for slot in router.pools["acme/small"] if slot.endpoint.provider == "cheap")
-        for _ in range(IN_A_ROW):  # so long ago that a trial is on offer
+        for _ in range(MAX_CONSECUTIVE_FAILURES):  # so long ago that a trial is on offer
             cheap.statistics.failed(clock.monotonic() - OPEN_FIRST_S - 1)
         world.slow["cheap"] = 0.5
 

@@ -220,7 +220,7 @@ async def test_a_worker_that_dies_is_started_again(tmp_path: Path) -> None:
             assert (await one.chat("hello", model="acme/priced")).status == 200
             one.close()
             asked += 1
-        assert f"worker {victim} ended with -9 and is started again" in served.log
+        assert f"worker {victim} ended with exit code -9 and is restarted" in served.log
         # What the dead one had in its journal is taken over by the new one
         await until(lambda: len(records(tmp_path)) >= asked)
         assert served.stop() == 0

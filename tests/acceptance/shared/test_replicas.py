@@ -15,7 +15,7 @@ import msgspec
 import pytest
 from shared_help import BODY, PASSWORD, RedisServer, chat, get, metric, program, replica, until, workers
 
-from trunkline.routing.statistics import DOWN, IN_A_ROW
+from trunkline.routing.statistics import DOWN, MAX_CONSECUTIVE_FAILURES
 from trunkline.storage.fact_log import ATTEMPTS, FACTS
 from trunkline.storage.redis import RedisAnswerCache, open_redis
 from trunkline.testing.gateway import MODEL, UPSTREAM_MODEL, RunningGateway
@@ -52,10 +52,10 @@ async def test_failures_at_one_put_the_endpoint_last_at_the_other(redis: RedisSe
         replica(tmp_path, "a", redis.url, {"bad": bad.origin, "good": good.origin}) as a,
         replica(tmp_path, "b", redis.url, {"bad": bad.origin, "good": good.origin}) as b,
     ):
-        for _ in range(IN_A_ROW):
+        for _ in range(MAX_CONSECUTIVE_FAILURES):
             assert (await chat(a.port))[0] == 200
         failed = len(bad.seen)
-        assert failed >= IN_A_ROW
+        assert failed >= MAX_CONSECUTIVE_FAILURES
         await until(lambda: standing(b, "bad") == DOWN)
         assert (await chat(b.port))[0] == 200
         assert len(bad.seen) == failed, "B asked the endpoint that A knew to be down"
@@ -105,7 +105,7 @@ async def test_rests_and_health_survive_a_restart(redis: RedisServer, tmp_path: 
     ):
         providers = {"bad": bad.origin, "limited": limited.origin, "good": good.origin}
         async with replica(tmp_path, "a", redis.url, providers) as a:
-            for _ in range(IN_A_ROW):
+            for _ in range(MAX_CONSECUTIVE_FAILURES):
                 assert (await chat(a.port))[0] == 200
         async with replica(tmp_path, "a", redis.url, providers) as a:
             assert standing(a, "bad") == DOWN

@@ -426,7 +426,14 @@ async def test_who_fails_keeps_what_was_known(caplog: pytest.LogCaptureFixture) 
     before = {"gone": parse_model_list(body({"id": "old"}), ACME), "good": parse_model_list(body({"id": "old"}), ACME)}
     with caplog.at_level(logging.WARNING):
         lists_ = await refresh_model_lists(
-            [one("good"), one("gone"), one("odd"), one("fixed", known_models=("x",)), one("none", lists=()), ACME],
+            [
+                one("good"),
+                one("gone"),
+                one("odd"),
+                one("fixed", known_models=("x",)),
+                one("none", model_list_urls=()),
+                ACME,
+            ],
             fetch,
             NO_ONE,
             before,
@@ -437,8 +444,8 @@ async def test_who_fails_keeps_what_was_known(caplog: pytest.LogCaptureFixture) 
     }
     said = [record.getMessage() for record in caplog.records]
     assert said == [
-        "provider gone: could not be asked for its models: no route to gone",
-        "provider odd: could not be asked for its models: the model list is not JSON",
+        "provider gone: could not fetch its model list: no route to gone",
+        "provider odd: could not fetch its model list: the model list is not JSON",
     ]
 
 

@@ -127,8 +127,8 @@ def test_the_assertion() -> None:
 @pytest.mark.parametrize(
     ("changed", "why"),
     [
-        ({"private_key": ""}, "a field of it is missing"),
-        ({"client_email": ""}, "a field of it is missing"),
+        ({"private_key": ""}, "a required field is missing"),
+        ({"client_email": ""}, "a required field is missing"),
         ({"type": "external_account"}, "neither a service account nor"),
         ({"type": ""}, "neither a service account nor"),
         ({"token_uri": "http://oauth2.example/token"}, "no https address"),

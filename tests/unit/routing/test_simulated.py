@@ -10,17 +10,17 @@ from xml.etree import ElementTree
 import pytest
 
 from trunkline.routing.statistics import (
-    DOUBT_S,
     DOWN,
-    DOWN_LEAST,
-    IN_A_ROW,
+    MAX_CONSECUTIVE_FAILURES,
+    MIN_ATTEMPTS,
     OPEN_FIRST_S,
     OPEN_HALF_S,
     STABLE,
     STABLE_S,
-    TRIAL_MOST_S,
+    TRIAL_MAX_S,
     TRIAL_S,
     UNSTABLE,
+    WRONG_PROBE_S,
     Statistics,
 )
 
@@ -48,13 +48,13 @@ def standing(statistics: Statistics, now: float) -> int:
 
 def offer(statistics: Statistics, now: float) -> tuple[int, bool]:
     """The standing, and whether a trial is on offer."""
-    return standing(statistics, now), statistics.offered
+    return standing(statistics, now), statistics.trial_offered
 
 
 def dead(now: float = 1000.0) -> tuple[Statistics, float]:
     """One that has just failed altogether, and when its circuit closes."""
     statistics = Statistics()
-    for _ in range(IN_A_ROW):
+    for _ in range(MAX_CONSECUTIVE_FAILURES):
         statistics.failed(now)
     assert standing(statistics, now) == DOWN
     return statistics, now + OPEN_FIRST_S
@@ -68,7 +68,7 @@ def half_dead(now: float = 1000.0) -> tuple[Statistics, float]:
             served(statistics, now)
         statistics.failed(now)
         now += 1.0
-        assert now < 1000.0 + DOWN_LEAST, "it is noticed"
+        assert now < 1000.0 + MIN_ATTEMPTS, "it is noticed"
     return statistics, now - 1.0 + OPEN_HALF_S
 
 
@@ -76,7 +76,7 @@ def test_a_trial_that_is_taken_keeps_the_others_away_until_it_is_answered() -> N
     statistics, over = dead()
     assert offer(statistics, over - 0.1) == (DOWN, False)
     assert offer(statistics, over) == (STABLE, True)
-    statistics.take(over)
+    statistics.claim_trial(over)
     assert offer(statistics, over) == (DOWN, False)
     assert offer(statistics, over + 4.0) == (DOWN, False)
     served(statistics, over + 4.0)
@@ -105,24 +105,24 @@ def test_a_trial_of_which_nothing_is_heard_is_waited_for_twice_as_long_each_time
     waits = []
     for _ in range(6):
         assert standing(statistics, now) == STABLE
-        statistics.take(now)
+        statistics.claim_trial(now)
         began = now
         while standing(statistics, now) == DOWN:
             now += 0.5
         waits.append(now - began)
-    assert waits == [TRIAL_S, 10, 20, 40, TRIAL_MOST_S, TRIAL_MOST_S]
+    assert waits == [TRIAL_S, 10, 20, 40, TRIAL_MAX_S, TRIAL_MAX_S]
 
 
 def test_after_a_failed_trial_the_next_one_is_waited_for_as_long_as_a_first() -> None:
     statistics, over = dead()
     standing(statistics, over)
-    statistics.take(over)
+    statistics.claim_trial(over)
     statistics.failed(over + 1.0)
     assert offer(statistics, over + 1.0) == (DOWN, False)
     again = over + 1.0 + 2 * OPEN_FIRST_S
     assert standing(statistics, again - 0.1) == DOWN
     assert standing(statistics, again) == STABLE
-    statistics.take(again)
+    statistics.claim_trial(again)
     assert standing(statistics, again + TRIAL_S - 0.1) == DOWN
     assert standing(statistics, again + TRIAL_S) == STABLE
 
@@ -130,22 +130,22 @@ def test_after_a_failed_trial_the_next_one_is_waited_for_as_long_as_a_first() ->
 def test_a_trial_that_met_a_429_has_shown_nothing() -> None:
     statistics, over = dead()
     standing(statistics, over)
-    statistics.take(over)
+    statistics.claim_trial(over)
     statistics.limited(over + 0.5)
     assert offer(statistics, over + 0.5) == (STABLE, True)
 
 
 def test_the_last_failure_or_trial_is_when_it_was_asked() -> None:
     statistics, over = dead(1000.0)
-    assert statistics.asked_at == 1000.0
+    assert statistics.last_tried_at == 1000.0
     statistics.failed(990.0)  # told late by another replica
-    assert statistics.asked_at == 1000.0
+    assert statistics.last_tried_at == 1000.0
     standing(statistics, over)
-    assert statistics.asked_at == 1000.0
-    statistics.take(over)
-    assert statistics.asked_at == over
+    assert statistics.last_tried_at == 1000.0
+    statistics.claim_trial(over)
+    assert statistics.last_tried_at == over
     statistics.failed(over + 7.0)
-    assert statistics.asked_at == over + 7.0
+    assert statistics.last_tried_at == over + 7.0
 
 
 def test_a_failed_trial_doubles_the_time_up_to_a_minute() -> None:
@@ -162,7 +162,7 @@ def test_a_failed_trial_doubles_the_time_up_to_a_minute() -> None:
 def test_an_answer_to_a_call_that_began_before_is_no_proof() -> None:
     statistics, over = dead()
     assert standing(statistics, over) == STABLE
-    statistics.take(over)
+    statistics.claim_trial(over)
     served(statistics, over + 2.0, seconds=60.0)
     assert standing(statistics, over + 2.0) == DOWN
     served(statistics, over + 3.0, seconds=1.5)
@@ -194,8 +194,8 @@ def test_a_probe_that_was_wrong_is_not_believed_again_at_once() -> None:
     statistics.recovered(over - 1.0)
     assert standing(statistics, over - 1.0) == DOWN
     statistics.failed(over - 2.0 + 10.0)
-    statistics.recovered(over - 2.0 + DOUBT_S)
-    assert standing(statistics, over - 2.0 + DOUBT_S) == STABLE
+    statistics.recovered(over - 2.0 + WRONG_PROBE_S)
+    assert standing(statistics, over - 2.0 + WRONG_PROBE_S) == STABLE
 
 
 def test_one_that_is_half_dead_rests_and_no_probe_helps_it() -> None:

@@ -7,7 +7,7 @@ from trunkline.model.preferences import NO_PREFERENCES, Preferences, SortBy
 from trunkline.routing.endpoint_pool import REFRESH_S, EndpointPool
 from trunkline.routing.filters import Criteria, RequestedModel
 from trunkline.routing.plan import Plan, make_plan
-from trunkline.routing.statistics import DOWN, IN_A_ROW, OPEN_FIRST_S, OPEN_HALF_S, TRIAL_S, Statistics
+from trunkline.routing.statistics import DOWN, MAX_CONSECUTIVE_FAILURES, OPEN_FIRST_S, OPEN_HALF_S, TRIAL_S, Statistics
 
 NOW = 1000.0
 NAMES = "abc"
@@ -29,7 +29,7 @@ class Gateway:
 
     def kill(self, names: str, now: float = NOW) -> None:
         for name in names:
-            for _ in range(IN_A_ROW):
+            for _ in range(MAX_CONSECUTIVE_FAILURES):
                 self.failed(name, now)
 
     def failed(self, name: str, now: float) -> None:
@@ -127,7 +127,7 @@ def test_one_that_is_only_a_fallback_keeps_its_trial(gateway: Gateway) -> None:
     gateway.kill("b")
     over = NOW + OPEN_FIRST_S
     assert [gateway.asked(over + number) for number in range(3)] == ["abc"] * 3
-    assert gateway.statistics["b"].offered
+    assert gateway.statistics["b"].trial_offered
 
 
 def test_the_trial_of_one_is_not_the_trial_of_another(gateway: Gateway) -> None:

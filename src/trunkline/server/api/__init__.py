@@ -1,1 +1,1 @@
-"""The routes that are not inference: one file each subject. They parse, call and write."""
+"""API routes other than inference, one file per resource."""

@@ -1,4 +1,4 @@
-"""GET /key and /credits: what the calling key may spend and has spent. Source: wire-other "Keys, credits, OAuth"."""
+"""GET /key and /credits: limit and spending of the calling key. Source: wire-other "Keys, credits, OAuth"."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -12,7 +12,7 @@ from trunkline.server.api.common import json, key_of, state_of
 
 
 async def key(request: Request) -> Response:
-    """The calling key: its limit and its usage, USD. Daily, weekly and monthly count from midnight UTC."""
+    """The calling key with its limit and spending in USD. Daily, weekly and monthly amounts start at midnight UTC."""
     found = key_of(request)
     state = state_of(request)
     spend = await state.generations.spend(found.id)
@@ -41,7 +41,7 @@ async def key(request: Request) -> Response:
 
 
 async def credits_(request: Request) -> Response:
-    """What was bought and used. Nothing is bought here: the key's limit stands for it, or else what it used."""
+    """Total and used credits. The gateway sells none: the total is the key's limit, or its usage where unlimited."""
     found = key_of(request)
     state = state_of(request)
     spend = await state.generations.spend(found.id)

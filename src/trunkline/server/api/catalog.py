@@ -1,6 +1,6 @@
 """GET /models, /models/count, /model/{author}/{slug}, /models/{author}/{slug}/endpoints, /providers.
 
-Source: openrouter-semantics §30, wire-other "Catalogue". They need no key, as on OpenRouter.
+Source: openrouter-semantics §30, wire-other "Catalogue". They require no key, as on OpenRouter.
 """
 
 from starlette.requests import Request
@@ -15,12 +15,12 @@ from trunkline.server.api.common import json, state_of
 
 
 async def models(request: Request) -> Response:
-    """Every model."""
+    """All models."""
     return json(response_bodies.model_list(state_of(request).catalog.models))
 
 
 async def count(request: Request) -> Response:
-    """How many models there are."""
+    """The number of models."""
     return json({"data": {"count": len(state_of(request).catalog.models)}})
 
 
@@ -30,7 +30,7 @@ async def model(request: Request) -> Response:
 
 
 async def endpoints(request: Request) -> Response:
-    """One model and where it can be had."""
+    """One model with its endpoints."""
     state = state_of(request)
     router, now = state.engine.router, state.clock.monotonic()
 
@@ -51,7 +51,7 @@ async def endpoints(request: Request) -> Response:
 
 
 async def providers(request: Request) -> Response:
-    """Every provider."""
+    """All providers."""
     return json(response_bodies.provider_list(state_of(request).catalog))
 
 

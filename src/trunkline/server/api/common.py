@@ -1,4 +1,4 @@
-"""What the routes share."""
+"""Helpers shared by the routes."""
 
 from typing import Any, cast
 
@@ -17,10 +17,10 @@ def state_of(request: Request) -> State:
 
 
 def key_of(request: Request) -> Key:
-    """Who asks.
+    """The authenticated key of the request.
 
     Raises:
-        Unauthenticated: nobody we know.
+        Unauthenticated: the key is missing or not valid.
     """
     state = state_of(request)
     digest = key_digest(dict(request.scope["headers"]))
@@ -28,6 +28,6 @@ def key_of(request: Request) -> Key:
 
 
 def json(body: Any, status: int = 200) -> Response:
-    """*body* as a JSON answer; clients in browsers may read it."""
+    """A JSON response that browsers of any origin may read."""
     headers = {"access-control-allow-origin": "*"}
     return Response(msgspec.json.encode(body), status, headers, media_type="application/json")

@@ -1,4 +1,4 @@
-"""GET /generation?id=: what one generation used, cost and went through. Source: openrouter-semantics §21."""
+"""GET /generation?id=: usage, cost and attempts of one generation. Source: openrouter-semantics §21."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -14,11 +14,11 @@ from trunkline.model.record import GenerationRecord
 from trunkline.server.api.common import json, key_of, state_of
 
 API_TYPES = {"chat": "completions"}
-"""Our word for a client's dialect → OpenRouter's, where that is another one."""
+"""The dialect's name here → OpenRouter's, where they differ."""
 
 
 async def generation(request: Request) -> Response:
-    """The record; at once after the answer's end. Another key's is as unknown as one that never was."""
+    """The record, available at the end of the response. Records of other keys are reported as not found."""
     key = key_of(request)
     wanted = request.query_params.get("id", "")
     if not wanted:
@@ -30,7 +30,7 @@ async def generation(request: Request) -> Response:
 
 
 def generation_object(done: GenerationRecord) -> dict[str, Any]:
-    """The wire form of a record. Times are milliseconds, money USD."""
+    """The wire form of a record. Times are milliseconds, money is USD."""
     usage = done.usage
     return {
         "id": done.id,
@@ -93,7 +93,7 @@ def generation_object(done: GenerationRecord) -> dict[str, Any]:
             ),
             *([_served(done)] if done.provider is not None and done.status in ("completed", "cancelled") else []),
         ],
-        # Ours, beyond the documented object.
+        # Extensions of this gateway, beyond the documented object.
         "status": done.status,
         "way": done.way,
         "translation": [{"direction": loss.direction, "path": loss.path, "why": loss.why} for loss in done.losses],

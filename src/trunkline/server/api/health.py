@@ -1,4 +1,4 @@
-"""GET /health/live, /health/ready, /metrics: for operators. They need no key and say nothing about anyone's."""
+"""GET /health/live, /health/ready, /metrics, for operators. They require no key and show no key's data."""
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -8,15 +8,15 @@ from trunkline.server.api.common import json, state_of
 
 
 async def live(request: Request) -> Response:
-    """200 as long as the process answers at all."""
+    """200 while the process responds."""
     del request
     return json({"status": "ok"})
 
 
 async def ready(request: Request) -> Response:
-    """200 where requests are served; 503 with the reason where not.
+    """200 where requests are served; otherwise 503 with the reason.
 
-    Without the shared state they are served all the same: the body alone says so.
+    Requests are served without the shared state too; only the body reports that it is unreachable.
     """
     state = state_of(request)
     why = "draining" if state.draining else state.unready()
@@ -28,7 +28,7 @@ async def ready(request: Request) -> Response:
 
 
 async def metrics(request: Request) -> Response:
-    """Prometheus' text format."""
+    """Metrics in Prometheus' text format."""
     return Response(state_of(request).metrics.text(), media_type="text/plain; version=0.0.4")
 
 

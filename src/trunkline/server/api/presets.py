@@ -1,6 +1,6 @@
-"""Presets: made with an ordinary request body, listed and read. Source: openrouter-semantics §9, wire-other "Presets".
+"""Presets: create versions from ordinary request bodies, list and read them.
 
-Any key may make and use them; they are the whole gateway's.
+Source: openrouter-semantics §9, wire-other "Presets". Any key may create and use presets; they belong to the gateway.
 """
 
 import logging
@@ -29,43 +29,44 @@ from trunkline.server.request_parsing import NO_DUPLICATES
 
 SLUG = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 MAX_PAGE_SIZE, DEFAULT_PAGE_SIZE = 100, 50
-"""Entries of one page."""
+"""The maximum and the default number of entries per page."""
 PLACEHOLDER_PROMPT: dict[str, tuple[str, Raw]] = {
     "chat": ("messages", encode_raw([{"role": "user", "content": "x"}])),
     "messages": ("messages", encode_raw([{"role": "user", "content": "x"}])),
     "responses": ("input", encode_raw("x")),
 }
-"""A client dialect → the field that a body cannot be without and that no preset keeps, to check the rest of it."""
+"""A client dialect → the required field that presets do not store, with a value to validate the rest of the body."""
 
 logger = logging.getLogger(__name__)
 
 
 async def create_version(client: Client, request: Request) -> Response:
-    """Make a preset with a body of *client*'s dialect, or a new version of it. No model is asked."""
+    """Create a preset, or a new version of it, from a body in *client*'s dialect. No model is called."""
     key, state = key_of(request), state_of(request)
     slug = request.path_params["slug"]
     if not SLUG.fullmatch(slug):
         raise InvalidRequest(
-            f"slug: {printable(slug)!r} is none; it has 1 to 64 letters, digits, or . _ - after the first", param="slug"
+            f"slug: {printable(slug)!r} is not valid; expected 1 to 64 letters, digits, or . _ - after the first",
+            param="slug",
         )
     try:
         body = await request.body()
-    except ClientDisconnect:  # or the body is too large, and that has been said
+    except ClientDisconnect:  # or the body is too large, and the error has been sent
         return Response(status_code=413)
     content = parse_content(client, body)
     try:
         made = await state.presets.put(slug, content.config, content.system, key.name)
     except SQLAlchemyError as error:
-        logger.warning("a preset cannot be kept: %s", type(error).__name__)
-        raise Overloaded("the server cannot keep presets now", retry_after_s=5.0) from error
+        logger.warning("a preset could not be stored: %s", type(error).__name__)
+        raise Overloaded("presets cannot be stored at the moment", retry_after_s=5.0) from error
     return json({"data": preset_object(made) | {"designated_version": version_object(made.version)}})
 
 
 def parse_content(client: Client, body: bytes) -> PresetContent:
-    """The preset that *body*, of *client*'s dialect, makes.
+    """Parse *body*, in *client*'s dialect, into the content of a preset.
 
     Raises:
-        InvalidRequest: a field is not what the dialect takes; `param` names it.
+        InvalidRequest: a field is invalid in the dialect; `param` names it.
     """
     fields = envelope(body, NO_DUPLICATES)
     _check(client, preset_fields(fields))
@@ -75,14 +76,14 @@ def parse_content(client: Client, body: bytes) -> PresetContent:
 
 
 def _check(client: Client, fields: dict[str, Raw]) -> None:
-    """Raise what a request with *fields* would raise."""
+    """Validate *fields* as a request; raises what the request would raise."""
     field, conversation = PLACEHOLDER_PROMPT[client.name]
     rest = {key: said for key, said in fields.items() if key not in GATEWAY_FIELDS}
     client.parse(msgspec.json.encode({"model": "x", **rest, field: conversation}))
 
 
 async def list_presets(request: Request) -> Response:
-    """All presets, the one changed last first."""
+    """All presets, the most recently changed first."""
     key_of(request)
     offset, limit = _page(request)
     store = state_of(request).presets
@@ -160,7 +161,7 @@ def preset_object(preset: Preset) -> dict[str, Any]:
 
 
 def version_object(found: PresetVersion) -> dict[str, Any]:
-    """The wire form of a version; who made it is the name of a key."""
+    """The wire form of a version. The creator is the name of a key."""
     return {
         "id": found.id,
         "preset_id": found.preset_id,

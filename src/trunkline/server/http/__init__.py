@@ -1,1 +1,1 @@
-"""HTTP/1.1 as clients speak it."""
+"""The HTTP/1.1 server protocol."""

@@ -1,4 +1,4 @@
-"""One request of a client and its answer, as the routes see them. `server.http.protocol` has its connection."""
+"""One client request and its response, as the routes use it. `server.http.protocol` has the connection."""
 
 import asyncio
 from http import HTTPStatus
@@ -22,29 +22,29 @@ _STATUS_LINES = {code: b"HTTP/1.1 %d %s\r\n" % (code, phrase) for code, phrase i
 
 
 def status_line(status: int) -> bytes:
-    """`HTTP/1.1 200 OK` and its line end."""
+    """The status line with its line end: `HTTP/1.1 200 OK`."""
     return _STATUS_LINES.get(status) or b"HTTP/1.1 %d Unknown\r\n" % status
 
 
 class Cancellable(Protocol):
-    """What answers an exchange: a task, or what goes without one."""
+    """What produces the response of an exchange: a task, or an object that works without one."""
 
     def cancel(self) -> object:
-        """Break it off."""
+        """Cancel it."""
         ...
 
 
 class Exchange:
-    """One request and its answer.
+    """One request and its response.
 
-    An answer is either `respond`, or `start` and any number of `write`, the last with `last=True`. Writes after the
-    client has gone are dropped. `listener` is told what the client does meanwhile.
+    A response is either `respond`, or `start` and then `write` calls, the last with `last=True`. Writes after the
+    client has disconnected are dropped. `listener` is notified of the client's state meanwhile.
     """
 
-    # What most exchanges never change stands in the class: making one costs the few fields that differ.
+    # Defaults are class attributes, so that creating an exchange sets only the fields that differ.
     head: RequestHead = NO_HEAD
     keep_alive = True
-    """Whether the connection takes another request after the answer."""
+    """Whether the connection accepts another request after the response."""
     expects_continue = False
     body_size = 0
     body_complete = False
@@ -54,11 +54,12 @@ class Exchange:
     gone = False
     last_write = 0.0
     stream_headers: bytes | None = None
-    """Set by a route whose client waits for a stream: while nothing flows it is sent comments, under these."""
+    """Set by a route whose client waits for a stream: during silence it gets comments, sent with these response
+    headers."""
     comment: bytes = KEEP_ALIVE
-    """What those comments are."""
+    """The comment to send during silence."""
     refused: RequestRefused | None = None
-    """Where what came is no request: why. It waits for its turn to be told."""
+    """Why the received bytes are not a valid request. The error is sent after the previous responses."""
     task: "Cancellable | None" = None
     listener: Listener | None = None
     _head = b""
@@ -70,7 +71,7 @@ class Exchange:
         self._body: list[bytes] = []
 
     def begin(self, head: RequestHead) -> None:
-        """The head is whole, the body follows."""
+        """The head is complete; the body follows."""
         self.head = head
         self.keep_alive = head.keep_alive
         self.expects_continue = head.expects_continue
@@ -78,29 +79,29 @@ class Exchange:
             self.too_large = head.content_length > self._connection.server.settings.max_body_bytes
 
     def begin_cached(self, head: RequestHead, body: bytes) -> None:
-        """The request has a *head* that was read before, and this *body*."""
+        """The request has a cached *head* and this complete *body*."""
         self.head = head
         self.feed(body)
         self.body_complete = True
 
     @property
     def path(self) -> bytes:
-        """The request's path, as it was sent."""
+        """The request's path, as sent."""
         return self.head.path
 
     @property
     def query(self) -> bytes:
-        """What stands behind the path's question mark."""
+        """The query string without the question mark."""
         return self.head.query
 
     @property
     def fields(self) -> dict[bytes, bytes]:
-        """The headers by name, the last of several. Not to be changed."""
+        """The headers by name, the last of several. Must not be changed."""
         return self.head.fields
 
     @property
     def client(self) -> str:
-        """The client's address, as the socket has it; empty where it has none."""
+        """The client's IP address; empty where the socket has none."""
         peer = self._connection.peer
         return peer[0] if peer else ""
 
@@ -108,9 +109,9 @@ class Exchange:
         """The whole request body.
 
         Raises:
-            PayloadTooLarge: it is longer than `max_body_bytes`, by what it says or by what came.
-            RequestTimeout: it made no progress for `body_timeout_s`.
-            InvalidRequest: the client closed inside it.
+            PayloadTooLarge: its stated or actual length exceeds `max_body_bytes`.
+            RequestTimeout: no byte arrived for `body_timeout_s`.
+            InvalidRequest: the client closed the connection inside the body.
         """
         while not self.body_complete and not self.too_large and not self.gone:
             connection = self._connection
@@ -128,12 +129,12 @@ class Exchange:
         return self.complete_body()
 
     def complete_body(self) -> bytes:
-        """The request body, where it is complete."""
+        """The request body, once it is complete."""
         body = self._body
         return body[0] if len(body) == 1 else b"".join(body)
 
     def feed(self, data: bytes) -> None:
-        """A piece of the body came."""
+        """Add a piece of the body."""
         self.body_size += len(data)
         if self.body_size > self._connection.server.settings.max_body_bytes:
             self.too_large = True
@@ -143,12 +144,12 @@ class Exchange:
             self._body.append(data)
 
     def end_body(self) -> None:
-        """The request is whole."""
+        """The body is complete."""
         self.body_complete = True
         self._wake()
 
     def fail_body(self, error: TrunklineError) -> None:
-        """The body will never be whole because of *error*, which `body` raises."""
+        """The body cannot become complete because of *error*, which `body` raises."""
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_exception(error)
 
@@ -157,7 +158,7 @@ class Exchange:
             self._waiter.set_result(None)
 
     def start(self, status: int, content_type: bytes, headers: bytes = b"") -> None:
-        """Begin a streamed answer; its head leaves with the first write. *headers* are whole lines."""
+        """Start a streamed response; its head is sent with the first write. *headers* are complete lines."""
         assert not self.started
         self.started = True
         self._chunked = not self.head.http_1_0
@@ -177,7 +178,7 @@ class Exchange:
         )
 
     def write(self, data: bytes, *, last: bool = False) -> None:
-        """Send *data* (may be empty) of a streamed answer; with *last* the answer is complete."""
+        """Send *data* (may be empty) of a streamed response; with *last* the response is complete."""
         if self.gone or self.finished:
             return
         self.last_write = self._connection.clock()
@@ -198,13 +199,13 @@ class Exchange:
             self._connection.answered(self)
 
     def respond(self, status: int, body: bytes, content_type: bytes = JSON, headers: bytes = b"") -> None:
-        """Send a whole answer."""
+        """Send a complete response."""
         if self.gone or self.finished:
             return
         assert not self.started
         self.started = self.finished = True
         if not self.body_complete:
-            self.keep_alive = False  # what is left of the body cannot be told from a next request
+            self.keep_alive = False  # the rest of the body cannot be distinguished from a next request
         self._connection.send(
             b"%s%scontent-type: %s\r\ncontent-length: %d\r\n%s%s%s\r\n%s"
             % (
@@ -221,12 +222,12 @@ class Exchange:
         self._connection.answered(self)
 
     def abort(self) -> None:
-        """Close the connection in the middle of the answer, so that the client sees that it is not whole."""
+        """Close the connection inside the response, so that the client detects that it is incomplete."""
         self._connection.flush()
         self._connection.transport.abort()
 
     def client_disconnected(self) -> None:
-        """The client has gone away."""
+        """The client has disconnected."""
         if self.gone:
             return
         self.gone = True
@@ -235,13 +236,13 @@ class Exchange:
             self.listener.client_gone()
         self.task = None
 
-    # ASGI, for what Starlette serves.
+    # ASGI, for the routes that Starlette serves.
 
     def scope(self) -> dict[str, Any]:
         """The ASGI scope of this request."""
         connection, head = self._connection, self.head
         headers = head.headers
-        if self.body_size and not head.chunked and b"content-length" not in head.fields:  # a repeated head has none
+        if self.body_size and not head.chunked and b"content-length" not in head.fields:  # a cached head has none
             headers = [*headers, (b"content-length", b"%d" % self.body_size)]
         return {
             "type": "http",
@@ -278,7 +279,7 @@ class Exchange:
         return {"type": "http.request", "body": body, "more_body": False}
 
     async def send(self, message: dict[str, Any]) -> None:
-        """ASGI's send. An answer is small here: it is sent whole where it comes whole."""
+        """ASGI's send. Responses are small here: a response in one piece is sent in one write."""
         if message["type"] == "http.response.start":
             lines = [b"%s: %s\r\n" % (bytes(name), bytes(value)) for name, value in message["headers"]]
             self._head = status_line(message["status"]) + self._connection.server.date + b"".join(lines)
@@ -298,4 +299,4 @@ class Exchange:
 
 
 _BODY_CONSUMED: list[bytes] = []
-"""Stands in for a body that ASGI's receive has handed out."""
+"""Replaces a body that ASGI's receive has returned."""

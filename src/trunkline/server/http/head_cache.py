@@ -1,11 +1,11 @@
 """Cache of parsed request heads: clients repeat the same headers on every request of a connection.
 
-Only the digits of `content-length` differ from one request of such a client to the next. `learn` parses the bytes of a
-head with a parser of its own, so what is cached (the key a client shows among it) depends on those bytes and on nothing
-else: not on the connection's parser, nor on what came before. `CachedHead.body_at` then compares bytes: the same head
-but for those digits, and behind it a body of just that length and not a byte more. Everything else is parsed.
+Between two requests of such a client only the digits of `content-length` differ. `parse_cacheable_head` parses the
+bytes of a head with a separate parser, so that the cached values (including the client's key) depend only on those
+bytes, not on the connection's parser or on earlier requests. `CachedHead.body_offset` compares bytes: the same head
+except for those digits, followed by a body of exactly that length. Everything else is parsed.
 
-When the cache may be asked at all is the reader's to say: between two messages, never inside one (`request_reader`).
+The reader decides when the cache may be used: between two messages, never inside one (`request_reader`).
 """
 
 import re
@@ -17,13 +17,13 @@ from trunkline.server.http.request_head import MAX_HEAD_BYTES, RequestHead, Requ
 
 _LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*([0-9]{1,18})\r\n", re.IGNORECASE)
 _UNCACHEABLE = (b"upgrade", b"expect")
-"""Headers after which a body is read in a way of its own."""
+"""Headers that change how the body is read."""
 
 
 class CachedHead(Struct, frozen=True, gc=False):
-    """A head: the bytes around the digits of its length, and what it says.
+    """A head: the bytes around the digits of its content-length, and the parsed head.
 
-    `head` stands without that length: `content_length` is None, and neither `headers` nor `fields` has it.
+    The content-length is removed from `head`: `content_length` is None, and neither `headers` nor `fields` contains it.
     """
 
     before: bytes
@@ -31,7 +31,7 @@ class CachedHead(Struct, frozen=True, gc=False):
     head: RequestHead
 
     def body_offset(self, data: bytes) -> int:
-        """Where the body begins, if *data* is exactly one request with this head and a body; else 0."""
+        """The offset of the body, if *data* is exactly one request with this head and a body; else 0."""
         before, after = self.before, self.after
         if not data.startswith(before):
             return 0
@@ -44,7 +44,7 @@ class CachedHead(Struct, frozen=True, gc=False):
 
 
 def parse_cacheable_head(data: bytes) -> CachedHead | None:
-    """The head of *data*, if that is exactly one request with a body whose length a header tells; else None."""
+    """The head of *data*, if that is exactly one request with a body and a content-length; else None."""
     end = data.find(b"\r\n\r\n", 0, MAX_HEAD_BYTES) + 4
     if end < 4:
         return None
@@ -67,7 +67,7 @@ def parse_cacheable_head(data: bytes) -> CachedHead | None:
 
 
 class _HeadParser:
-    """Reads one head, and nothing else."""
+    """Parses one head."""
 
     def __init__(self) -> None:
         self._parser = httptools.HttpRequestParser(self)
@@ -76,7 +76,7 @@ class _HeadParser:
         self._head: RequestHead | None = None
 
     def parse(self, raw: bytes) -> RequestHead | None:
-        """What *raw* says; None where it is no head that is served."""
+        """The head in *raw*; None where it is not a valid head."""
         try:
             self._parser.feed_data(raw)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade):
@@ -84,15 +84,15 @@ class _HeadParser:
         return self._head
 
     def on_url(self, url: bytes) -> None:
-        """As httptools."""
+        """Called by httptools."""
         self._url += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """As httptools."""
+        """Called by httptools."""
         self._headers.append((name.lower(), value))
 
     def on_headers_complete(self) -> None:
-        """As httptools."""
+        """Called by httptools."""
         try:
             self._head = read_head(self._parser, self._url, self._headers)
         except RequestRefused:

@@ -1,13 +1,13 @@
-"""HTTP/1.1 as clients speak it: a protocol class for uvicorn, over httptools.
+"""The HTTP/1.1 server protocol: a protocol class for uvicorn, using httptools.
 
-uvicorn keeps the sockets, signals and processes; this class takes the place of its own protocol because a gateway that
-faces strangers needs what that one leaves out (time limits on heads and bodies, bounds on headers, idle clients, slow
-readers) and because one answered request should cost one task and as few writes as the network allows. What
-Starlette serves is served as ASGI; the inference routes get the `Exchange` itself.
+uvicorn manages sockets, signals and processes. This class replaces uvicorn's protocol, because a gateway exposed to
+untrusted clients needs time limits on heads and bodies, limits on headers, and handling of idle clients and slow
+readers, and because a request should cost one task and as few writes as possible. Starlette's routes are served through
+ASGI; the inference routes get the `Exchange` itself.
 
-`request_reader` makes requests of bytes. One `Connection` answers them one after another; a pipelined request waits for
-the answer before it, and while one waits nothing more is read. `Timekeeper` walks all connections twice a second: there
-are no timers of single requests.
+`request_reader` parses bytes into requests. A `Connection` answers them one after another; a pipelined request waits
+for the response before it, and reading pauses while one waits. `ConnectionTimer` checks all connections twice a second:
+requests have no timers of their own.
 
 Sources: RFC 9110, RFC 9112.
 """
@@ -28,9 +28,10 @@ from trunkline.transport.write_batching import WriteBatcher
 
 MAX_PIPELINED = 16
 LINGER_S = 2.0
-"""How long a client that is still sending may go on after its answer."""
+"""How long a client may continue to send after its response."""
 HIGH_WATER = 32 * 1024
-"""Bytes that wait for a slow reader before its upstream is paused. One read of an upstream's socket may come on top."""
+"""The number of bytes buffered for a slow client before its upstream is paused. One more read of the upstream's socket
+can be added to it."""
 
 Handler = Callable[[Exchange], Coroutine[Any, Any, None]]
 DirectHandler = Callable[[Exchange], bool]
@@ -38,28 +39,29 @@ AsgiApp = Callable[[dict[str, Any], Callable[..., Awaitable[Any]], Callable[...,
 
 
 class Server(Protocol):
-    """What is served: the routes, and how an error before any route looks."""
+    """The routes, and the error response for requests that reach no route."""
 
     date: bytes
-    """The header `date` as a whole line; `Timekeeper` renews it."""
+    """The header `date` as a complete line; `ConnectionTimer` updates it."""
 
     settings: ServerSettings
     routes: dict[bytes, Handler]
-    """Raw path → who answers POST there, given the exchange itself."""
+    """Raw path → the handler of POST, which gets the exchange itself."""
     direct_routes: dict[bytes, DirectHandler]
-    """Raw path → who answers POST there without a task, given an exchange whose body is whole; False: a route must."""
+    """Raw path → the handler of POST that works without a task, on an exchange with a complete body. It returns False
+    where the route's task is needed."""
     asgi: AsgiApp
-    """Everything else."""
+    """Handles all other requests."""
     batcher: WriteBatcher
     connections: "set[Connection]"
 
     def error(self, path: bytes, error: TrunklineError, request_id: str | None) -> bytes:
-        """The JSON body of an error that a route did not see, in the dialect that *path* speaks."""
+        """The JSON body of an error before any route, in the dialect of *path*."""
         ...
 
 
 class Connection(asyncio.Protocol):
-    """One client's connection, as the loop's callbacks and the reader's drive it."""
+    """One client connection: callbacks of the event loop and of the request reader."""
 
     __slots__ = (
         "_current",
@@ -90,24 +92,24 @@ class Connection(asyncio.Protocol):
         self.local: tuple[str, int] | None = None
         self._reader = RequestReader(self)
         self._current: Exchange | None = None
-        """What is being answered."""
+        """The exchange that is being answered."""
         self._deferred: Exchange | None = None
-        """What is current and nobody answers yet: the rest of what came with its head may be its body."""
+        """The current exchange while no handler runs: the rest of the received bytes may be its body."""
         self._deferral_scheduled = False
         self._queue: deque[Exchange] = deque()
         self._reading = True
         self._idle_since = 0.0
         self._lingering_since = 0.0
         self._paused_since = 0.0
-        """Since when the client has not read what waits for it; 0 where it reads."""
+        """Since when the client has not read its buffered data; 0 where it reads."""
         self._stopping = False
         self._out: list[bytes] = []
-        """What is to be sent at the end of the turn."""
+        """Data to send at the end of the event loop's turn."""
 
-    # The loop's callbacks.
+    # Callbacks of the event loop.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """A client has come."""
+        """A client has connected."""
         self.transport = cast("asyncio.Transport", transport)
         self.transport.set_write_buffer_limits(HIGH_WATER)
         self.peer = _address(transport.get_extra_info("peername"))
@@ -119,7 +121,7 @@ class Connection(asyncio.Protocol):
             self.transport.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """The client has gone, or we have closed."""
+        """The connection is closed."""
         self.server.connections.discard(self)
         self._reader.close()
         for exchange in (self._current, *self._queue):
@@ -129,11 +131,11 @@ class Connection(asyncio.Protocol):
         self._queue.clear()
 
     def eof_received(self) -> bool:
-        """The client will send no more. It may still read, but no client that does so is known: it has gone."""
+        """The client will send no more. No known client still reads then: it is treated as disconnected."""
         return False
 
     def data_received(self, data: bytes) -> None:
-        """Bytes came."""
+        """Bytes were received."""
         if self._lingering_since:
             return
         self._reader.feed(data, self.clock())
@@ -160,7 +162,7 @@ class Connection(asyncio.Protocol):
         elif current.listener is not None:
             current.listener.client_ready()
 
-    # The reader's callbacks.
+    # Callbacks of the request reader.
 
     def exchange(self) -> Exchange:
         """As `Receiver.exchange`."""
@@ -168,7 +170,7 @@ class Connection(asyncio.Protocol):
 
     @property
     def idle(self) -> bool:
-        """As `Receiver.idle`: nothing is being answered or waits to be read by the client."""
+        """As `Receiver.idle`: no response is running or waits to be read by the client."""
         return self._current is None and not self._paused_since and not self._stopping
 
     def on_head(self, exchange: Exchange) -> None:
@@ -187,7 +189,7 @@ class Connection(asyncio.Protocol):
         self._begin(exchange)
 
     def on_refused(self, exchange: Exchange | None, path: bytes, refused: RequestRefused) -> None:
-        """As `Receiver.on_refused`: the requests before it are answered, then this is, and the connection closes."""
+        """As `Receiver.on_refused`: earlier requests are answered, then the error is sent and the connection closed."""
         if exchange is None:
             exchange = Exchange(self)
             exchange.head = RequestHead(method=b"", path=path)
@@ -205,10 +207,10 @@ class Connection(asyncio.Protocol):
                 self._deferred = None
                 self._refuse(exchange, refused)
 
-    # Answers.
+    # Responses.
 
     def _begin(self, exchange: Exchange) -> None:
-        """Answer *exchange*, now or at the end of the turn."""
+        """Answer *exchange*, now or at the end of the event loop's turn."""
         self._current = exchange
         exchange.last_write = self.clock()
         head = exchange.head
@@ -220,7 +222,7 @@ class Connection(asyncio.Protocol):
             self._answer(exchange)
 
     def _answer_next(self) -> None:
-        """Answer the next request, if one has come and the client has read the answer before."""
+        """Answer the next request, if one is waiting and the client has read the previous response."""
         if self._paused_since or not self._queue:
             return
         exchange = self._queue.popleft()
@@ -233,7 +235,7 @@ class Connection(asyncio.Protocol):
             self.server.batcher.add(self._answer_deferred)
 
     def _answer_deferred(self) -> None:
-        """Answer what was put off while its first bytes were read."""
+        """Answer the exchange that was deferred while its first bytes were read."""
         exchange, self._deferred, self._deferral_scheduled = self._deferred, None, False
         if exchange is None or exchange.finished or exchange.gone:
             return
@@ -258,11 +260,11 @@ class Connection(asyncio.Protocol):
                 exchange.abort()
 
     def answered(self, exchange: Exchange) -> None:
-        """The answer's last byte has been written: close, or take the next request."""
+        """The last byte of the response was written: close the connection, or answer the next request."""
         if not exchange.body_complete:
             exchange.keep_alive = False
         self._current = None
-        exchange.task = None  # the two hold each other
+        exchange.task = None  # break the reference cycle
         self._idle_since = self.clock()
         if not exchange.keep_alive or self._stopping:
             self._reader.close()
@@ -270,7 +272,7 @@ class Connection(asyncio.Protocol):
             if exchange.body_complete:
                 self.transport.close()
             else:
-                # Closed with bytes unread, the kernel would reset the connection, and the answer be lost on its way.
+                # Closing with unread bytes makes the kernel reset the connection, and the response could be lost.
                 self._lingering_since = self.clock()
                 if not self._reading:
                     self._reading = True
@@ -280,13 +282,13 @@ class Connection(asyncio.Protocol):
             self._answer_next()
 
     def send(self, data: bytes) -> None:
-        """Send *data* at the end of this turn, with what else there is then."""
+        """Send *data* at the end of the event loop's turn, together with other data."""
         if not self._out:
             self.server.batcher.send(self.flush)
         self._out.append(data)
 
     def flush(self) -> None:
-        """Send what waits to be sent."""
+        """Write the waiting data."""
         out = self._out
         if out:
             data = out[0] if len(out) == 1 else b"".join(out)
@@ -295,13 +297,13 @@ class Connection(asyncio.Protocol):
                 self.transport.write(data)
 
     def expect_continue(self, exchange: Exchange) -> None:
-        """Somebody waits for the body: tell the client to send it, if it asked."""
+        """Send `100 Continue` where the client waits for it."""
         if exchange.expects_continue and exchange is self._current:
             exchange.expects_continue = False
             self.send(b"HTTP/1.1 100 Continue\r\n\r\n")
 
     def shutdown(self) -> None:
-        """Take no more requests; close when the answers that are under way have ended."""
+        """Accept no more requests; close when the running responses have ended."""
         self._stopping = True
         if self._current is None and not self._queue:
             self.flush()
@@ -310,18 +312,18 @@ class Connection(asyncio.Protocol):
             self._current.keep_alive = False
 
     def cancel(self) -> None:
-        """Break off the answer that is under way: it ends in its dialect's error."""
+        """Cancel the running response: it ends with its dialect's error."""
         current = self._current
         if current is not None and current.task is not None:
             current.keep_alive = False
             current.task.cancel()
 
     def abort(self) -> None:
-        """Close, whatever is under way."""
+        """Close the connection at once."""
         self.transport.abort()
 
     def tick(self, now: float) -> None:
-        """Look whether anything takes too long."""
+        """Check the time limits at *now* (monotonic seconds)."""
         settings = self.server.settings
         if self._lingering_since:
             if now - self._lingering_since > LINGER_S:
@@ -353,7 +355,7 @@ class Connection(asyncio.Protocol):
             current.write(current.comment)
 
     def _refuse(self, exchange: Exchange, refused: RequestRefused) -> None:
-        """Answer what cannot be a request, and close."""
+        """Respond with the error to an invalid request, and close."""
         exchange.keep_alive = exchange.body_complete = False
         error = InvalidRequest(refused.message)
         error.http_status = refused.status
@@ -365,7 +367,7 @@ def _address(found: Any) -> tuple[str, int] | None:
 
 
 class ConnectionTimer:
-    """Ticks every connection of a site twice a second, as long as it runs, and keeps its `date`."""
+    """Calls `tick` of every connection of a server twice a second and updates its `date`."""
 
     INTERVAL_S = 0.5
 
@@ -375,12 +377,12 @@ class ConnectionTimer:
         self._handle: asyncio.TimerHandle | None = None
 
     def start(self) -> None:
-        """Begin to tick."""
+        """Start."""
         self._server.date = b"date: %s\r\n" % formatdate(usegmt=True).encode()
         self._handle = self._loop.call_later(self.INTERVAL_S, self._tick)
 
     def stop(self) -> None:
-        """Tick no more."""
+        """Stop."""
         if self._handle is not None:
             self._handle.cancel()
 

@@ -1,7 +1,7 @@
-"""The head of one HTTP/1.1 request: what the parser read, checked once.
+"""The head of one HTTP/1.1 request, validated.
 
-`read_head` is the only way from parsed lines to a `RequestHead`, so that a head from the cache (`head_cache`) and one
-from the wire obey the same rules.
+`read_head` is the only function that makes a `RequestHead` from parsed lines, so that cached heads (`head_cache`) and
+received ones obey the same rules.
 
 Sources: RFC 9110, RFC 9112.
 """
@@ -19,7 +19,7 @@ MAX_URL_BYTES = 8 * 1024
 
 
 class RequestRefused(Exception):
-    """Bytes that are not a request which is served here. `status` is the HTTP status of the answer."""
+    """The received bytes are not a valid or supported request. `status` is the HTTP status of the response."""
 
     def __init__(self, status: int, message: str) -> None:
         super().__init__(message)
@@ -28,7 +28,7 @@ class RequestRefused(Exception):
 
 
 class RequestHead(Struct, kw_only=True, gc=False):
-    """A request line and its headers. Not to be changed, but for `parsed`: the cache shares one among exchanges."""
+    """A request line and its headers. Immutable except for `parsed`: exchanges share a cached head."""
 
     method: bytes
     path: bytes
@@ -45,17 +45,17 @@ class RequestHead(Struct, kw_only=True, gc=False):
     chunked: bool = False
     expects_continue: bool = False
     upgrades: bool = False
-    """The client asks for another protocol. It is not taken up (RFC 9110 §7.8)."""
+    """The client asks for another protocol, which is ignored (RFC 9110 §7.8)."""
     parsed: RequestHeaders | None = None
-    """What the headers tell, once somebody has read them."""
+    """The parsed headers; None until a route needs them."""
 
 
 NO_HEAD = RequestHead(method=b"", path=b"")
-"""Of a request that is refused before its head is whole."""
+"""The head of a request that is refused before its head is complete."""
 
 
 class Parser(Protocol):
-    """What is asked of `httptools.HttpRequestParser` when a head is whole."""
+    """The methods of `httptools.HttpRequestParser` that are used when a head is complete."""
 
     def get_method(self) -> bytes:
         """The method, upper-case."""
@@ -70,19 +70,19 @@ class Parser(Protocol):
         ...
 
     def should_upgrade(self) -> bool:
-        """Whether the parser takes this for a change of protocol, and will stop behind the head."""
+        """Whether the parser treats the request as a protocol change and stops after the head."""
         ...
 
 
 def read_head(parser: Parser, url: bytes, headers: list[tuple[bytes, bytes]]) -> RequestHead:
-    """The head that *parser* has read to its end. *headers* have lower-case names.
+    """The validated head that *parser* has read. *headers* have lower-case names.
 
     Raises:
-        Refused: it is over a bound, or of a kind that is not served.
+        RequestRefused: a limit is exceeded, or the request is not supported.
     """
     version = parser.get_http_version()
     if version not in ("1.1", "1.0"):
-        raise RequestRefused(505, "only HTTP/1.1 is spoken here")
+        raise RequestRefused(505, "only HTTP/1.1 is supported")
     if len(headers) > MAX_HEADERS:
         raise RequestRefused(431, f"more than {MAX_HEADERS} headers")
     if len(url) + sum(len(name) + len(value) + 4 for name, value in headers) > MAX_HEAD_BYTES:
@@ -94,7 +94,7 @@ def read_head(parser: Parser, url: bytes, headers: list[tuple[bytes, bytes]]) ->
         _check_transfer_encoding(coding, headers, http_1_0=version == "1.0")
     upgrades = parser.should_upgrade()
     if method == b"CONNECT" or (upgrades and coding is not None):
-        raise RequestRefused(400, "upgrades and tunnels are not served here")
+        raise RequestRefused(400, "upgrades and tunnels are not supported")
     length = fields.get(b"content-length")
     path, _, query = _parse_target(url).partition(b"?")
     return RequestHead(
@@ -113,17 +113,17 @@ def read_head(parser: Parser, url: bytes, headers: list[tuple[bytes, bytes]]) ->
 
 
 def head_too_long() -> RequestRefused:
-    """A head over its bound."""
+    """The error for a head that exceeds its limit."""
     return RequestRefused(431, f"the request's head is longer than {MAX_HEAD_BYTES} bytes")
 
 
 def _check_transfer_encoding(coding: bytes, headers: list[tuple[bytes, bytes]], *, http_1_0: bool) -> None:
-    """Chunked, once, in HTTP/1.1: everything else could be read in two ways. Source: RFC 9112 §6.1."""
+    """Allow only a single `chunked` in HTTP/1.1; other values are ambiguous. Source: RFC 9112 §6.1."""
     if http_1_0:
-        raise RequestRefused(400, "a request of HTTP/1.0 has no transfer-encoding")
+        raise RequestRefused(400, "transfer-encoding is not allowed in HTTP/1.0")
     several = sum(name == b"transfer-encoding" for name, _ in headers) > 1
     if several or coding.lower() != b"chunked":
-        raise RequestRefused(400, "the only transfer-encoding that is taken is chunked")
+        raise RequestRefused(400, "the only supported transfer-encoding is chunked")
 
 
 def _parse_length(value: bytes) -> int:
@@ -133,7 +133,7 @@ def _parse_length(value: bytes) -> int:
 
 
 def _parse_target(url: bytes) -> bytes:
-    """Path and query. A target with scheme and host (RFC 9112 §3.2.2) is taken without them."""
+    """Path and query. Scheme and host of an absolute target (RFC 9112 §3.2.2) are removed."""
     if url[:1] == b"/":
         return url
     try:

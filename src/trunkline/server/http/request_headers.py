@@ -1,4 +1,4 @@
-"""What a request's headers tell. Source: wire-common §2."""
+"""Parse a request's headers into `RequestHeaders`. Source: wire-common §2."""
 
 import re
 from functools import lru_cache
@@ -17,7 +17,7 @@ _NAME = re.compile(r"[A-Za-z0-9._-]{1,128}")
 
 
 def request_headers(exchange: Exchange) -> RequestHeaders:
-    """What the headers of *exchange* tell: read once, and for all exchanges with one head."""
+    """The parsed headers of *exchange*, parsed once for all exchanges that share the head."""
     head = exchange.head
     found = head.parsed
     if found is None:
@@ -26,7 +26,7 @@ def request_headers(exchange: Exchange) -> RequestHeaders:
 
 
 def parse_headers(headers: Headers) -> RequestHeaders:
-    """What *headers* tell."""
+    """Parse *headers*."""
     betas = headers.get(b"anthropic-beta") or headers.get(b"x-anthropic-beta")
     return RequestHeaders(
         digest=key_digest(headers),
@@ -46,13 +46,13 @@ def _enabled(value: bytes | None) -> bool:
 
 
 def _beta_names(value: bytes) -> tuple[str, ...]:
-    """The names in a comma-separated header; what is no name is left out, since these go to a provider's header."""
+    """The names in a comma-separated header. Invalid names are dropped, since they are sent to a provider."""
     found = (name.strip() for name in value.decode("latin-1").split(","))
     return tuple(name for name in found if _NAME.fullmatch(name))
 
 
 def _readable_or_none(value: bytes | None) -> str | None:
-    """A header's value for the record: readable, and not too long."""
+    """A header's value for the record: printable and of limited length; None where empty."""
     return None if not value else _readable(value)
 
 

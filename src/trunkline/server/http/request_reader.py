@@ -1,17 +1,17 @@
-"""Bytes of one client's connection → its requests. A state machine over httptools.
+"""Parses the bytes of a client connection into requests: a state machine over httptools.
 
-    BETWEEN ── a message begins ──▶ HEAD ── the head is whole ──▶ BODY ── the message is complete ──▶ BETWEEN
-       │                              │                            │
-       │                              └── it asks for an upgrade ─▶ COUNTED ── the length has come ──▶ BETWEEN
-       └── the cached head again: one whole request in one read, and BETWEEN still
+    BETWEEN_REQUESTS ── a message begins ──▶ HEAD ── the head is complete ──▶ BODY ── the body is complete ──▶ (start)
+       │                                       │
+       │                                       └── it asks for an upgrade ──▶ UPGRADE_BODY ── it was read ──▶ (start)
+       └── the cached head again: one complete request in one read; the state remains BETWEEN_REQUESTS
 
-Any state goes to CLOSED, where bytes are dropped: after a request that is refused, and after one that the client named
-the last. The head cache is asked in BETWEEN alone: there the parser has consumed whole messages, and nothing behind
-them.
+Any state changes to CLOSED, where bytes are dropped, after a refused request and after a request that the client marked
+as its last. The head cache is used only in BETWEEN_REQUESTS: there the parser has consumed complete messages and
+nothing after them.
 
-Bounds: a head by `request_head`; what of a body is framing (chunk sizes, chunk extensions, trailers) by
-`MAX_BARREN_BYTES` and `MAX_FRAMING_RATIO`. Trailers are dropped: no route looks at one, and a field that a head was
-checked for must not come later.
+Limits: `request_head` limits the head; `MAX_FRAMING_RUN_BYTES` and `MAX_FRAMING_RATIO` limit a body's framing (chunk
+sizes, chunk extensions, trailers). Trailers are dropped: no route uses them, and headers that are validated in the head
+must not be replaced later.
 """
 
 from typing import Protocol, cast
@@ -24,17 +24,17 @@ from trunkline.server.http.head_cache import CachedHead, parse_cacheable_head
 from trunkline.server.http.request_head import MAX_HEAD_BYTES, MAX_URL_BYTES, RequestRefused, head_too_long, read_head
 
 MAX_FRAMING_RUN_BYTES = 32 * 1024
-"""Of a chunked body that carry nothing of it, at a stretch: a chunk extension, or all trailers."""
+"""The maximum number of consecutive framing bytes in a chunked body: a chunk extension, or all trailers."""
 MAX_FRAMING_RATIO = 16
-"""Bytes of framing for each byte of a chunked body, beyond `MAX_BARREN_BYTES`. Chunks of one byte take five."""
+"""The maximum number of framing bytes per body byte beyond that. Chunks of one byte need five."""
 MAX_CACHE_MISSES = 4
-"""Requests in a row that did not repeat the head before; then the connection's client is none that does."""
+"""The number of consecutive requests with a new head after which heads are no longer cached."""
 
 BETWEEN_REQUESTS, HEAD, BODY, UPGRADE_BODY, CLOSED = range(5)
 
 
 class Receiver(Protocol):
-    """Who is told of requests."""
+    """Receives the parsed requests."""
 
     def exchange(self) -> Exchange:
         """A new exchange of this connection."""
@@ -42,28 +42,31 @@ class Receiver(Protocol):
 
     @property
     def idle(self) -> bool:
-        """Whether a request that comes now could be answered at once."""
+        """Whether a request that arrives now can be answered at once."""
         ...
 
     def on_head(self, exchange: Exchange) -> None:
-        """A request's head is whole; its body is fed to the exchange.
+        """A request's head is complete; its body is fed to the exchange.
 
         Raises:
-            Refused: there are too many.
+            RequestRefused: too many requests are waiting.
         """
         ...
 
     def on_cached_request(self, exchange: Exchange) -> None:
-        """A whole request came, body and all."""
+        """A complete request with a cached head was received."""
         ...
 
     def on_refused(self, exchange: Exchange | None, path: bytes, refused: RequestRefused) -> None:
-        """No more requests will come. *exchange* is the one whose body is wrong; None where a head was, for *path*."""
+        """No more requests follow.
+
+        *exchange* is the one with an invalid body; None where the head was invalid, for *path*.
+        """
         ...
 
 
 class RequestReader:
-    """One connection's requests. Feed it what was read."""
+    """Parses the requests of one connection."""
 
     __slots__ = (
         "_cache_misses",
@@ -88,31 +91,31 @@ class RequestReader:
         self._parser = httptools.HttpRequestParser(self)
         self.state = BETWEEN_REQUESTS
         self.since = 0.0
-        """When this head began, or this body last came on; monotonic seconds."""
+        """When this head began, or this body last progressed; monotonic seconds."""
         self._exchange: Exchange | None = None
-        """Whose body is being received."""
+        """The exchange whose body is being received."""
         self._url = b""
         self._headers: list[tuple[bytes, bytes]] = []
         self._head_bytes = 0
-        """Of this head, in reads that began inside it."""
+        """Bytes of this head in reads that began inside it."""
         self._framing_run = self._framing_bytes = 0
-        """Of this body: bytes since the last that was content, and all that were none."""
+        """Of this body: framing bytes since the last content byte, and all framing bytes."""
         self._messages_begun = self._content_bytes = 0
-        """In this read: messages that began, and bytes of content."""
+        """In this read: messages that began, and content bytes."""
         self._remaining = 0
-        """Of a body that is read by count."""
+        """Remaining bytes of a body that is read by its length."""
         self._cached: CachedHead | None = None
         self._cache_misses = 0
 
     def close(self) -> None:
-        """Take nothing more, and let go of the connection: parser, reader and connection hold one another."""
+        """Accept no more data and break the reference cycle of parser, reader and connection."""
         self.state = CLOSED
         self._exchange = None
         self._parser = cast("httptools.HttpRequestParser", None)
         self._receiver = cast("Receiver", None)
 
     def feed(self, data: bytes, now: float) -> None:
-        """Take *data*, read at *now* (monotonic seconds)."""
+        """Parse *data*, received at *now* (monotonic seconds)."""
         cached = self._cached
         if cached is not None and self.state == BETWEEN_REQUESTS and self._receiver.idle:
             at = cached.body_offset(data)
@@ -126,13 +129,13 @@ class RequestReader:
             data = self._read_counted_body(data, now) if self.state == UPGRADE_BODY else self._parse(data, now)
 
     def _parse(self, data: bytes, now: float) -> bytes:
-        """Have *data* parsed; what is left of it for another parser."""
+        """Parse *data*; returns the rest of it for another parser."""
         began = self.state
         self._messages_begun = self._content_bytes = 0
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade as upgrade:
-            # The parser stops behind such a head and has no way on: Java's client asks for h2c with every POST.
+            # The parser stops after such a head and cannot continue. Java's client asks for h2c with every POST.
             self._parser = httptools.HttpRequestParser(self)
             return self._read_counted_body(data[upgrade.args[0] :], now) if self.state == UPGRADE_BODY else b""
         except httptools.HttpParserCallbackError as error:
@@ -148,14 +151,12 @@ class RequestReader:
         return b""
 
     def _check_bounds(self, data: bytes, began: int, now: float) -> None:
-        """*data* was parsed whole, from the state *began*: keep the bounds, and learn its head."""
+        """Check the limits after *data* was parsed from the state *began*, and cache its head."""
         state = self.state
         if state != HEAD or self._messages_begun:
             self.since = now
         if state == HEAD:
-            if self._messages_begun == (
-                began == BETWEEN_REQUESTS
-            ):  # else the head began somewhere inside what was read
+            if self._messages_begun == (began == BETWEEN_REQUESTS):  # otherwise the head began inside the data
                 self._head_bytes += len(data)
             if self._head_bytes > MAX_HEAD_BYTES:
                 self.refuse(head_too_long())
@@ -167,7 +168,7 @@ class RequestReader:
             self._cached = parse_cacheable_head(data)
 
     def _check_framing(self, size: int) -> None:
-        """Bound what is no content among *size* bytes that were read inside a body."""
+        """Limit the framing bytes among *size* bytes received inside a body."""
         exchange, content = self._exchange, self._content_bytes
         if exchange is None or not exchange.head.chunked:
             return
@@ -180,16 +181,16 @@ class RequestReader:
             self.refuse(RequestRefused(400, "the body has too much framing: chunk extensions or trailers"))
 
     def refuse(self, refused: RequestRefused) -> None:
-        """Take nothing more: what came last is refused."""
+        """Refuse the current request and accept no more data."""
         exchange, receiver = self._exchange, self._receiver
         path = self._url.partition(b"?")[0] if exchange is None else exchange.head.path
         self.close()
         receiver.on_refused(exchange, path, refused)
 
-    # httptools' callbacks.
+    # Callbacks of httptools.
 
     def on_message_begin(self) -> None:
-        """A request's first byte."""
+        """The first byte of a request."""
         if self.state == BETWEEN_REQUESTS:
             self._messages_begun += 1
             self.state = HEAD
@@ -198,18 +199,18 @@ class RequestReader:
             self._head_bytes = 0
 
     def on_url(self, url: bytes) -> None:
-        """The request's target, or a piece of it."""
+        """The request target, or a piece of it."""
         self._url += url
         if len(self._url) > MAX_URL_BYTES:
             raise RequestRefused(414, f"the URL is longer than {MAX_URL_BYTES} bytes")
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """One header, or a trailer."""
+        """A header or a trailer."""
         if self.state == HEAD:
             self._headers.append((name.lower(), value))
 
     def on_headers_complete(self) -> None:
-        """The head is whole: the request can begin to be answered."""
+        """The head is complete: the request can be answered."""
         if self.state != HEAD:
             return
         head = read_head(self._parser, self._url, self._headers)
@@ -231,7 +232,7 @@ class RequestReader:
             self._content_bytes += len(body)
 
     def on_message_complete(self) -> None:
-        """The request is whole. One that asks for an upgrade is not: only its head is."""
+        """The request is complete, unless it asks for an upgrade: then only its head is."""
         if self.state == BODY:
             self._complete()
 
@@ -242,7 +243,7 @@ class RequestReader:
         exchange.end_body()
 
     def _read_counted_body(self, data: bytes, now: float) -> bytes:
-        """Body bytes by count; what is left behind them."""
+        """Read body bytes by length; returns the bytes after them."""
         self.since = now
         mine, rest = data[: self._remaining], data[self._remaining :]
         self._remaining -= len(mine)
