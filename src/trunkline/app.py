@@ -528,8 +528,8 @@ class GatewayServer(uvicorn.Server):
 def _settle() -> None:
     """Tell the collector what has proved itself: what exists now stays, and little of what comes is garbage in cycles.
 
-    Requests end without cycles; records that wait for the database are what the collector would look at again and
-    again. A failed request can leave a cycle, by its exception's traceback, and that is found in time.
+    Requests end without cycles, failed ones too (see `model.errors.stripped`); records that wait for the database are
+    what the collector would look at again and again.
     """
     gc.collect()
     gc.freeze()

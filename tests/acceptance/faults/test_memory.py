@@ -139,9 +139,7 @@ async def test_a_fault_leaves_nothing(client: str, way: str, tmp_path: Path, mon
 
 @pytest.mark.parametrize("name", ["refused", "nothing.invalid", "blackhole", "expired", "wrong-name", "stalls"])
 async def test_a_provider_that_cannot_be_reached_leaves_nothing(gateway: Gateway, name: str) -> None:
-    server, ssl_context = (
-        contexts("right" if name == "stalls" else name) if name in ("expired", "wrong-name") else (None, None)
-    )
+    server, ssl_context = contexts(name) if name in ("expired", "wrong-name") else (None, None)
     greeting: Script = [Hang()] if name == "stalls" else []
     with refused() as nobody, blackhole() as hole:
         async with ScriptedUpstream([Good()], tls=server, greeting=greeting) as bad, good() as other:
