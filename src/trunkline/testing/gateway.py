@@ -22,7 +22,7 @@ from typing import Any
 import msgspec
 from sqlalchemy import make_url
 
-from trunkline.app import App, Parts, SystemClock, build
+from trunkline.app import BACKLOG, App, Parts, SystemClock, build
 from trunkline.model.record import Generation
 from trunkline.server.http import Connection, Timekeeper
 from trunkline.settings import Settings, StorageSettings, parse
@@ -131,7 +131,7 @@ async def running_gateway(
     async with build(settings, clock=clock, transport=transport, environ={}) as app:
         keeper = Timekeeper(app.site, loop)
         keeper.start()
-        server = await loop.create_server(lambda: Connection(app.site, loop), "127.0.0.1", 0)
+        server = await loop.create_server(lambda: Connection(app.site, loop), "127.0.0.1", 0, backlog=BACKLOG)
         port = server.sockets[0].getsockname()[1]
         try:
             yield RunningGateway(app, f"http://127.0.0.1:{port}", network)
