@@ -14,7 +14,7 @@ import tracemalloc
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 import pytest
@@ -139,9 +139,7 @@ async def test_a_fault_leaves_nothing(client: str, way: str, tmp_path: Path, mon
 
 @pytest.mark.parametrize("name", ["refused", "nothing.invalid", "blackhole", "expired", "wrong-name", "stalls"])
 async def test_a_provider_that_cannot_be_reached_leaves_nothing(gateway: Gateway, name: str) -> None:
-    server, ssl_context = (
-        contexts("right" if name == "stalls" else name) if name in ("expired", "wrong-name") else (None, None)
-    )
+    server, ssl_context = contexts(name) if name in ("expired", "wrong-name") else (None, None)
     greeting: Script = [Hang()] if name == "stalls" else []
     with refused() as nobody, blackhole() as hole:
         async with ScriptedUpstream([Good()], tls=server, greeting=greeting) as bad, good() as other:
@@ -542,12 +540,10 @@ class Kind(Struct, frozen=True):
     script: Script = ()
     headers: tuple[str, ...] = ()
     body: bytes | None = None
-    status: int | None = 502
+    status: int = 502
     stream: bool = False
-    leaves_after_s: float | None = None
-    """The client goes away then."""
-    cut: int = 0
-    """Bytes that the client leaves out at the end of its request."""
+    leaves: Literal["", "in its body", "before an answer", "in the answer"] = ""
+    """When the client goes away."""
 
 
 def large(**more: Any) -> dict[str, Any]:
@@ -568,11 +564,9 @@ KINDS: dict[str, Kind] = {
     "garbled": Kind([Send(STREAM_HEAD + CONTENT + chunk(b"data: {not json}\n\n")), Close()], status=200, stream=True),
     "half a body": Kind([Send(b"HTTP/1.1 200 OK\r\ncontent-length: 5000\r\n\r\n" + JSON[:90]), Close()]),
     "not HTTP": Kind([Send(b"SSH-2.0-OpenSSH_9.6\r\n"), Close()]),
-    "the client leaves before an answer": Kind([Hang()], leaves_after_s=0.2, status=None),
-    "the client leaves a stream": Kind(
-        [Send(STREAM_HEAD + CONTENT), Hang()], leaves_after_s=0.2, status=None, stream=True
-    ),
-    "the client leaves in its body": Kind(leaves_after_s=0.05, status=None, cut=100),
+    "the client leaves before an answer": Kind([Hang()], leaves="before an answer"),
+    "the client leaves a stream": Kind([Send(STREAM_HEAD + CONTENT), Hang()], leaves="in the answer", stream=True),
+    "the client leaves in its body": Kind(leaves="in its body"),
     "a wrong key": Kind(headers=("authorization: Bearer sk-wrong",), status=401),
     "no JSON": Kind(body=b"{" + b" " * BODY, status=400),
     "no such model": Kind(body=json.dumps(large(model="no/such")).encode(), status=400),
@@ -608,12 +602,18 @@ async def held(gateway: Gateway, kind: Kind, few: int, many: int) -> tuple[Held,
         headers = [header.format(n=next(numbers)) for header in kind.headers]
         data = post(body, *headers)
         async with await Wire.open(running.port) as wire:
-            if kind.leaves_after_s is not None:
-                wire.writer.write(data[: len(data) - kind.cut])
-                await asyncio.sleep(kind.leaves_after_s)
+            if kind.leaves == "in its body":
+                await wire.send(data[:-100])
+                await asyncio.sleep(0.05)
+            else:
+                await wire.send(data)
+            if kind.leaves == "before an answer":  # once all of it has come to the upstream
+                await eventually(lambda: sum(bool(seen.body) for seen in upstream.seen) == AT_ONCE)
+            elif kind.leaves == "in the answer":
+                await asyncio.wait_for(wire.reader.readuntil(b"Hello"), 10)
+            if kind.leaves:
                 wire.reset()
                 return
-            await wire.send(data)
             answer = await wire.answer()
             assert answer.status == kind.status, answer.body[:300]
 
@@ -623,8 +623,8 @@ async def held(gateway: Gateway, kind: Kind, few: int, many: int) -> tuple[Held,
     ):
 
         async def calls(count: int) -> None:
-            for at in range(0, count, AT_ONCE):
-                await asyncio.gather(*(one(running) for _ in range(min(AT_ONCE, count - at))))
+            for _ in range(count // AT_ONCE):
+                await asyncio.gather(*(one(running) for _ in range(AT_ONCE)))
                 for seen in upstream.seen:
                     seen.body = b""  # the upstream's own cycles may hold it
                 upstream.seen.clear()
