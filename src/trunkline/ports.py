@@ -22,7 +22,7 @@ class Clock(Protocol):
 
 
 class Timeouts(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Limits on one upstream call, in seconds. Source: reliability §3."""
+    """Limits on one upstream call, in seconds. Source: docs/reference/reliability.md, "Rules"."""
 
     connect_s: float = 10.0
     """DNS, TCP, proxy and TLS together."""

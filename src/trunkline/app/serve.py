@@ -116,8 +116,8 @@ class UvicornServer(uvicorn.Server):
 def _tune_garbage_collection() -> None:
     """Exempt all present objects from garbage collection, and collect new ones less often.
 
-    Requests leave no reference cycles, so frequent runs would only traverse the records that wait for the database.
-    A failed request can leave a cycle through its exception's traceback; that is collected later.
+    Requests leave no reference cycles, failed ones neither (`model.errors.stripped`), so frequent runs would only
+    traverse the records that wait for the database.
     """
     gc.collect()
     gc.freeze()

@@ -3,7 +3,7 @@
 Suffixes can be combined. For each suffix, a model with exactly that name takes precedence: on OpenRouter `:free`,
 `:extended`, `:thinking` and `:batch` are parts of model names. Where the catalog has no such model, `:free` selects the
 model's endpoints that cost nothing, `:thinking` enables reasoning, and `:extended` selects the endpoints with the
-largest context window. Source: openrouter-semantics §2.
+largest context window. Source: OpenRouter, "Model variants".
 """
 
 import re

@@ -1,7 +1,7 @@
 """Which credentials may be used now.
 
 A limited one rests for as long as the upstream said; one that was refused rests too, longer each time, since a retry
-cannot help and the next request should not pay for finding out. Source: reliability §5, U18 and U19.
+cannot help and the next request should not pay for finding out. Source: docs/reference/reliability.md, U18 and U19.
 """
 
 import logging

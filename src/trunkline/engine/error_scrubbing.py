@@ -1,4 +1,7 @@
-"""Upstream words made fit for others: no key, no host, no path of ours in them. Source: reliability §4, §8 S4."""
+"""Upstream words made fit for others: no key, no host, no path of ours in them.
+
+Source: docs/reference/reliability.md, S4.
+"""
 
 import re
 from urllib.parse import urlsplit

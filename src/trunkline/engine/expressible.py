@@ -1,4 +1,7 @@
-"""`require_parameters`: whether an endpoint takes all of a request. Source: openrouter-semantics §4 (12)."""
+"""`require_parameters`: whether an endpoint takes all of a request.
+
+Source: OpenRouter, "Provider routing" (requiring parameters).
+"""
 
 from trunkline.dialects.interfaces import Call, Client
 from trunkline.dialects.registry import RELAYS

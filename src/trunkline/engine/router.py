@@ -418,7 +418,10 @@ def _tier(envelope: dict[str, Raw]) -> str | None:
 
 
 def _with_route(preferences: Preferences, route: bytes) -> Preferences:
-    """`route`, which is deprecated, as `sort.partition`, where that is not said. Source: openrouter-semantics §3."""
+    """`route`, which is deprecated, as `sort.partition`, where that is not said.
+
+    Source: OpenRouter, "Model fallbacks".
+    """
     partition = {b'"fallback"': "model", b'"sort"': "none"}.get(route)
     sort = preferences.sort
     if partition is None or (isinstance(sort, Sort) and sort.partition is not None):
@@ -428,7 +431,10 @@ def _with_route(preferences: Preferences, route: bytes) -> Preferences:
 
 
 def _conversation(call: Call, session_id: str | None) -> tuple[bytes | None, bool]:
-    """What the conversation of *call* is known by, and whether the client said so. Source: openrouter-semantics §6."""
+    """What the conversation of *call* is known by, and whether the client said so.
+
+    Source: OpenRouter, "Prompt caching" (sticky routing).
+    """
     if session_id:
         return b"s" + session_id.encode(), True
     envelope = call.envelope

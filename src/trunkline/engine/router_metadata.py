@@ -1,4 +1,4 @@
-"""`openrouter_metadata`: what the router did, for a caller who asked. Source: wire-common §11.
+"""`openrouter_metadata`: what the router did, for a caller who asked. Source: OpenRouter, "Router metadata".
 
 `translation`, `filtered` and `sticky` are ours: what the way to and from the provider's dialect could not say, which
 endpoints were left out and by what, and whether the conversation's last endpoint was put first.

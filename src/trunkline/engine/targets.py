@@ -143,7 +143,7 @@ _TIERS: dict[str, dict[str, dict[str, str]]] = {
     "responses": {tier: {"service_tier": tier} for tier in ("default", "flex", "priority")},
     "messages": {"default": {"service_tier": "standard_only"}, "priority": {"speed": "fast"}},
 }
-"""A dialect → a service tier of ours → how a request for it says so. Source: openrouter-semantics §8."""
+"""A dialect → a service tier of ours → how a request for it says so. Source: OpenRouter, "Service tiers"."""
 
 
 def _of_tier(quirks: Quirks, tier: str | None, dialect: str) -> Quirks:

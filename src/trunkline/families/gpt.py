@@ -3,7 +3,7 @@
 from trunkline.families.traits import LOW_TO_MAX, Family
 
 BEDROCK = "langchain-aws #1188 and #1266, rust-genai #315 (efforts on Bedrock, tried there), read 2026-11-26"
-RESPONSES = "wire-responses §1–§4, openrouter-semantics §13–§14, read 2026-11-26"
+RESPONSES = "OpenRouter's OpenAPI document, ResponsesRequest; OpenRouter, Reasoning tokens, read 2026-11-26"
 
 _EFFORTS = ("none", *LOW_TO_MAX)
 

@@ -2,6 +2,6 @@
 
 from trunkline.families.traits import Family
 
-SOURCE = "openrouter-semantics §13, read 2026-11-26"
+SOURCE = "OpenRouter, Reasoning tokens, read 2026-11-26"
 
 FAMILY = (Family(pattern=r"grok", source=SOURCE, reasoning_format="xai-responses-v1"),)

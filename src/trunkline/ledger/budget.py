@@ -5,7 +5,7 @@ A call reserves its maximum cost before it starts and settles its actual cost wh
     settled + reserved ≤ limit
 
 holds for a key, provided that no call costs more than it reserved. This module contains no `await`, so on one event
-loop nothing runs between the check and the reservation. Source: reliability §7, M1.
+loop nothing runs between the check and the reservation. Source: docs/reference/reliability.md, M1.
 
 Several processes on one database keep separate accounts. Costs settled by other processes arrive through
 `replace_settled`; until then, the processes can together exceed a limit by what they settled and reserved since.

@@ -4,7 +4,7 @@ All inputs are bounded: a negative count or price counts as zero, and an amount 
 becomes `MAX_PICO`. No value from a provider can make a charge negative or overflow a sum. Images are not included:
 `Usage` does not count them.
 
-Source: openrouter-semantics §21, wire-common §12.
+Source: OpenRouter, "Usage accounting".
 """
 
 from trunkline.model.endpoint import Price
@@ -60,7 +60,7 @@ def billable(usage: Usage, finish_reason: str | None) -> bool:
 
     Not charged: no output and no finish reason (None or blank), or the finish reason `error`, whatever the output.
 
-    Source: openrouter-semantics §21, "Zero-completion insurance".
+    Source: OpenRouter, "Zero completion insurance".
     """
     return finish_reason != "error" and (bool(finish_reason) or usage.billed_completion > 0)
 

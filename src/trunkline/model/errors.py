@@ -29,7 +29,8 @@
     Overloaded            ours          503      no                  no
     Internal              ours          500      no                  no
 
-Dialects give an error its wire form; routes raise and never build one. Sources: wire-common §14, reliability §4.
+Dialects give an error its wire form; routes raise and never build one. Sources: OpenRouter, "Errors and debugging";
+docs/reference/reliability.md, "Error contract".
 """
 
 from typing import Any, ClassVar, Literal, TypeVar
@@ -41,7 +42,10 @@ E = TypeVar("E", bound=BaseException)
 Fault = Literal["caller", "upstream", "ours"]
 
 MAX_UPSTREAM_WORDS = 1000
-"""The maximum number of characters of an upstream's error message that is passed on. Source: reliability §4."""
+"""The maximum number of characters of an upstream's error message that is passed on.
+
+Source: docs/reference/reliability.md, "Error contract".
+"""
 
 
 def stripped(error: E) -> E:

@@ -8,7 +8,7 @@ from msgspec import Struct
 class Policy(Struct, frozen=True, kw_only=True):
     """An upper bound.
 
-    The preferences of a request can narrow it but not widen it. Source: openrouter-semantics §4 (1, 2). Names are lower
+    The preferences of a request can narrow it but not widen it. Source: OpenRouter, "Provider routing". Names are lower
     case: tags, provider slugs or display names. None is no limit. `models` are ids or patterns with `*` (`acme/*`).
     Names are lower case: tags, provider slugs or display names. None means no limit. `models` are ids or patterns with
     `*` (`acme/*`). Names are lower case: tags, provider slugs or display names. None means no limit. `models` are ids

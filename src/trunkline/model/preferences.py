@@ -1,4 +1,7 @@
-"""The `provider` object of a request: the caller's routing preferences. Source: wire-common §5; it is closed."""
+"""The `provider` object of a request: the caller's routing preferences.
+
+Source: OpenRouter's OpenAPI document, `ProviderPreferences`; it is closed.
+"""
 
 from typing import Any, Literal
 

@@ -1,4 +1,4 @@
-"""Presets: stored request fields that requests refer to by name. Source: openrouter-semantics §9."""
+"""Presets: stored request fields that requests refer to by name. Source: OpenRouter, "Presets"."""
 
 from msgspec import Raw, Struct
 

@@ -19,7 +19,7 @@ class CacheMark(Struct, frozen=True, omit_defaults=True):
     """A prompt cache breakpoint: everything up to and including the marked object may be cached by the provider.
 
     `ttl` is `5m`, `1h` (Anthropic's), `30m` or `12h` (OpenAI's); None is the provider's default. `spelling` is the
-    field that the client used. Source: openrouter-semantics §14, wire-common §10.
+    field that the client used. Source: OpenRouter, "Prompt caching".
     """
 
     ttl: str | None = None

@@ -13,7 +13,7 @@ class Usage(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
 
     `prompt` counts all input, including cache reads (`cached`) and cache writes (`cache_write`). `completion` is what
     the provider reports as output; `reasoning` is part of it unless `reasoning_apart`. None means that the provider did
-    not report the value; zero means that it reported zero. Source: wire-common §12.
+    not report the value; zero means that it reported zero. Source: OpenRouter, "Usage accounting".
     """
 
     prompt: int = 0

@@ -1,4 +1,6 @@
-"""Metrics: counters as plain integers, converted to the Prometheus text format by a scrape. Names: docs/metrics.md.
+"""Metrics: counters as plain integers, converted to the Prometheus text format by a scrape.
+
+Names: docs/reference/metrics.md.
 
 Counting is a dictionary look-up and an addition. It needs no label objects, and no locks since one event loop counts
 and scrapes. Label values come from the configuration (models, providers) and from our tables (statuses, causes), never

@@ -4,7 +4,7 @@ The merge is shallow: a field of the request, null included, replaces the preset
 Tools are merged one by one. The preset's system text precedes the caller's. The preset's tool choice applies only where
 there are tools.
 
-Source: openrouter-semantics §9.
+Source: OpenRouter, "Presets".
 """
 
 from collections.abc import Callable

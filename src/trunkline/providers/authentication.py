@@ -2,7 +2,8 @@
 
 Access tokens are the only state. A token is fetched on first use, cached until shortly before it expires, and fetched
 once for all concurrent callers. Where the fetch fails, all waiting callers fail. A token that the provider refuses
-before it expires is discarded, unless another caller has replaced it, and fetched again (reliability §5, U45).
+before it expires is discarded, unless another caller has replaced it, and fetched again (docs/reference/reliability.md,
+U45).
 """
 
 import asyncio

@@ -12,7 +12,7 @@ from trunkline.model.endpoint import Endpoint, Model, Price
 from trunkline.routing.statistics import Statistics
 
 PREFERRED_PARAMETERS = ("tools", "structured_outputs", "response_format", "verbosity")
-"""Parameters for which endpoints that support them are preferred. Source: openrouter-semantics §4 (13)."""
+"""Parameters for which endpoints that support them are preferred. Source: OpenRouter, "Provider routing"."""
 REFRESH_S = 1.0
 """The maximum age of a pool's vitals; a failure refreshes them at once."""
 PROMPT_SHARE = 0.75
@@ -26,7 +26,7 @@ _REQUEST_TOKENS = 1000
 
 _SPELLINGS = {"amazon-bedrock": "bedrock", "google-vertex": "vertex", "together": "togetherai"}
 SPELLINGS = {**_SPELLINGS, **{other: slug for slug, other in _SPELLINGS.items()}}
-"""A provider's slug → its name in other gateways. Source: llmrouter-semantics §11."""
+"""A provider's slug → its name in other gateways. Source: LLM Router, "Provider fallbacks"."""
 
 
 def blended_price(price: Price) -> float:
@@ -207,7 +207,7 @@ def _special_tiers(endpoint: Endpoint) -> tuple[str, ...]:
 
 
 _COVERS = {"mxfp4": ("fp4",), "nvfp4": ("fp4",), "mxfp8": ("fp8",)}
-"""A quantization → the wider terms that include it. Source: openrouter-semantics §4 (7)."""
+"""A quantization → the wider terms that include it. Source: OpenRouter, "Provider routing" (quantization)."""
 
 
 def _quantizations(endpoint: Endpoint) -> tuple[str, ...]:
@@ -215,6 +215,9 @@ def _quantizations(endpoint: Endpoint) -> tuple[str, ...]:
 
 
 def has_cache_discount(endpoint: Endpoint) -> bool:
-    """Whether reading from the prompt cache is cheaper than sending the prompt. Source: openrouter-semantics §6."""
+    """Whether reading from the prompt cache is cheaper than sending the prompt.
+
+    Source: OpenRouter, "Prompt caching" (sticky routing).
+    """
     price = endpoint.price
     return price.cache_read is not None and price.prompt is not None and price.cache_read < price.prompt

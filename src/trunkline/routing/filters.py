@@ -1,4 +1,4 @@
-"""Filters: exclude endpoints, in the order in which errors report them. Source: openrouter-semantics §4.
+"""Filters: exclude endpoints, in the order in which errors report them. Source: OpenRouter, "Provider routing".
 
 A filter is a name and the set of endpoints that pass it. The sets are independent, so the order determines only which
 filter an endpoint is reported under. A preferred filter (`_preferred_filters`) comes last and never excludes the last
@@ -175,7 +175,10 @@ def _policy_filters(pool: EndpointPool, policy: Policy) -> Iterator[FilterResult
 
 
 def _allowed_tiers(requested: RequestedModel, criteria: Criteria) -> int:
-    """The endpoints whose service tier the request may use. Source: openrouter-semantics §2.1, §8."""
+    """The endpoints whose service tier the request may use.
+
+    Source: OpenRouter, "Model variants" and "Service tiers".
+    """
     pool, said, tier = requested.pool, criteria.preferences, criteria.requirements.tier
     by_tag = pool.by_names((*(said.only or ()), *(said.order or ()))) & ~pool.untiered
     if tier == FLEX and pool.tiers.get(FLEX):

@@ -1,4 +1,4 @@
-"""Order of the endpoints that passed the filters. Source: openrouter-semantics §5.
+"""Order of the endpoints that passed the filters. Source: OpenRouter, "Provider routing".
 
 Every order is a sort by a key; Python's sort keeps the configured order of equal keys. The weighted draw is a sort too:
 an endpoint with weight w gets the key -ln(1-u)/w for a uniform u, which is equivalent to weighted drawing without
@@ -21,7 +21,7 @@ Draw: TypeAlias = Callable[[], float]
 _first = itemgetter(0)
 
 MIN_PROVIDERS = 4
-"""The minimum number of providers with data for a comparison of their statistics. Source: openrouter-semantics §5.3."""
+"""The minimum number of providers with data for a comparison of their statistics. Source: OpenRouter, "Auto Exacto"."""
 MIN_REQUESTS, MIN_TOOL_REQUESTS = 100, 200
 """The minimum number of requests for sufficient data."""
 MAD_TO_SIGMA = 1.4826

@@ -5,7 +5,7 @@ is a fallback for all of them. With `sort.partition: none` the endpoints of all 
 filters, the order, then changes of the order for one endpoint: cut-offs, resting credentials, sticky conversations.
 Pure: the random draw and the state of the conversation are arguments.
 
-Source: openrouter-semantics §3–§6.
+Source: OpenRouter, "Model fallbacks", "Provider routing" and "Prompt caching".
 """
 
 from collections.abc import Callable, Sequence

@@ -1,6 +1,6 @@
 """Requirements of a request: the parameters, modalities and context length that an endpoint must support.
 
-Source: openrouter-semantics §4, §10; the names of parameters are OpenRouter's `Parameter`.
+Source: OpenRouter, "Provider routing" and "Parameters"; the names of parameters are OpenRouter's `Parameter`.
 """
 
 from collections.abc import Iterable

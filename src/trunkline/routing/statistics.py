@@ -11,7 +11,8 @@ avoid the endpoint until its outcome is known. Since a call to a dead endpoint c
 offered after 5 seconds, then 10, doubling to 60. A success closes the circuit and clears the recent failures; a failure
 opens it again. A probe is weak evidence: a model list may be served where inference fails. It therefore does not help
 an endpoint that fails some calls, and after a wrong probe further ones are ignored for a while.
-Sources: openrouter-semantics §5.2, §5.3; reliability §3; docs/routing-simulation.md.
+Sources: OpenRouter, "Provider routing" and "Auto Exacto"; docs/reference/routing.md, "Health";
+docs/routing-simulation.md.
 
 Times are monotonic seconds and are passed in. Events of other replicas are added by the same methods.
 """
@@ -94,7 +95,7 @@ class Uptime(Struct, frozen=True, kw_only=True):
 
 UNKNOWN = Vitals()
 MIN_ATTEMPTS_FOR_UPTIME = 100
-"""The minimum number of attempts. Source: openrouter-semantics §5.2."""
+"""The minimum number of attempts. Source: OpenRouter, "Provider routing" (load balancing)."""
 
 
 class _Histogram:

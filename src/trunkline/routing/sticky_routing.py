@@ -1,6 +1,7 @@
 """Sticky routing: remembers which endpoint served a conversation, so that the next turn hits its prompt cache.
 
-Source: openrouter-semantics §6. A conversation is identified by a digest of the key's id, the model and the client's
+Source: OpenRouter, "Prompt caching" (sticky routing). A conversation is identified by a digest of the key's id, the
+model and the client's
 conversation id; two keys never share one. Times are monotonic seconds.
 """
 

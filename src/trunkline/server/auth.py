@@ -1,4 +1,4 @@
-"""Authenticate a request by its API key. Source: wire-common §1, §2; reliability §8, S2."""
+"""Authenticate a request by its API key. Source: OpenRouter, "API overview"; docs/reference/reliability.md, S2."""
 
 import hashlib
 

@@ -7,7 +7,7 @@ lost it on the way does too.
 Not kept is what another try may cure (`keeps`), what a client did not wait for, and what is longer than
 `MAX_KEPT_BYTES`.
 
-Source: reliability §1 (Stripe), §6, C12.
+Source: Stripe, "Idempotent requests"; docs/reference/reliability.md, C12.
 """
 
 import hashlib

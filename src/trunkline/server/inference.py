@@ -31,7 +31,7 @@ logger = logging.getLogger(__name__)
 
 
 class Ids:
-    """Makes generations' ids: `gen-<Unix seconds>-<20 letters and digits>`. Source: wire-common §1.
+    """Makes generations' ids: `gen-<Unix seconds>-<20 letters and digits>`. Source: OpenRouter, "API overview".
 
     The first two of the letters are the fraction of the second, in 62nds of 62nds, so that ids sort by time: a
     database's index then grows at its end, which makes an insertion a quarter cheaper. The others are 107 random bits;

@@ -1,4 +1,4 @@
-"""Parse a request's body, merged with the preset that it refers to. Source: openrouter-semantics §9."""
+"""Parse a request's body, merged with the preset that it refers to. Source: OpenRouter, "Presets"."""
 
 import msgspec
 
@@ -14,7 +14,7 @@ from trunkline.storage.presets import PresetStore
 
 NO_DUPLICATES = (b'"model"', b'"messages"', b'"provider"', b'"preset"')
 MIN_TTL_S, MAX_TTL_S = 1, 86_400
-"""The range of a cached response's lifetime. Source: openrouter-semantics §15."""
+"""The range of a cached response's lifetime. Source: OpenRouter, "Response caching"."""
 
 _encoder = msgspec.json.Encoder()
 

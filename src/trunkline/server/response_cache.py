@@ -8,7 +8,7 @@ kept if it is a whole answer. Its end is held back until it is kept, so who has 
 
 Requests that are under way do not wait for each other. `Idempotency-Key` comes first: see `idempotency`.
 
-Source: openrouter-semantics §1, §15; wire-common §2, §3, §18.
+Source: OpenRouter, "Response caching".
 """
 
 import hashlib

@@ -1,4 +1,7 @@
-"""The port `FactLog`: the log that replicas share, and the names and bounds of its streams. See docs/replicas.md."""
+"""The port `FactLog`: the log that replicas share, and the names and bounds of its streams.
+
+See docs/guides/replicas.md.
+"""
 
 from collections.abc import Mapping, Sequence
 from typing import Final, Protocol

@@ -5,7 +5,7 @@ entries are free again within `LEASE_S`. Within one process the lease does not m
 requests run. An entry in the state `done` keeps the response for `KEPT_S`. Every change of an entry names the
 generation that began it, so a request that has lost its lease changes nothing.
 
-Source: reliability §1 (Stripe), §6, C12.
+Source: Stripe, "Idempotent requests"; docs/reference/reliability.md, C12.
 """
 
 from typing import Any, Final

@@ -4,7 +4,7 @@ When a replica sees a fact (an endpoint that fails, a credential that is limited
 fact is put into a list, and appended to the log a moment later. A replica learns the facts of the others as if it had
 seen them itself. Nothing is locked, and no request waits for the log. Without the log, each replica works with the
 facts it has. The log consists of two streams, because their entries are of use for different times.
-See docs/replicas.md.
+See docs/guides/replicas.md.
 """
 
 import asyncio

@@ -1,4 +1,4 @@
-"""An upstream that does what it is told, byte by byte. Source: reliability §10.
+"""An upstream that does what it is told, byte by byte. Source: docs/reference/reliability.md, "Upstream faults".
 
     async with ScriptedUpstream([Status(429)], [Sse(capture, cuts=[17]), Rst()]) as upstream:
         ...  # a call to upstream.origin

@@ -1,4 +1,6 @@
-"""Decoding of Content-Encoding, in pieces. Source: RFC 9110 §8.4, RFC 9659 (zstd windows); reliability U34.
+"""Decoding of Content-Encoding, in pieces.
+
+Source: RFC 9110 §8.4, RFC 9659 (zstd windows); docs/reference/reliability.md, U34.
 
 `feed` only stores bytes; each `read` decodes about `PIECE` bytes. So a body that decodes to a thousand times its size
 does not fill the memory, and the caller can stop after any piece.

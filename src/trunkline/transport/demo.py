@@ -1,7 +1,7 @@
 """The built-in provider `demo`: every path of the gateway can be tried without an account, at no cost.
 
 It is a `Transport` that responds to chat requests in this process. `demo/echo` repeats the last user message word by
-word, and counts tokens. The request's object `demo` (`DemoOptions`) asks for more; docs/demo.md has examples.
+word, and counts tokens. The request's object `demo` (`DemoOptions`) asks for more; docs/reference/demo.md has examples.
 """
 
 import asyncio

@@ -1,4 +1,7 @@
-"""`Idempotency-Key`: one call, one charge, one record, whatever a client repeats. Reliability §6, C12."""
+"""`Idempotency-Key`: one call, one charge, one record, whatever a client repeats.
+
+Source: docs/reference/reliability.md, C12.
+"""
 
 import asyncio
 import time

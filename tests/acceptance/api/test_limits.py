@@ -1,4 +1,7 @@
-"""What a key may spend holds to the request, whatever comes at once. Reliability §7, M1, M11."""
+"""What a key may spend holds to the request, whatever comes at once.
+
+Source: docs/reference/reliability.md, M1 and M11.
+"""
 
 import asyncio
 import errno
@@ -138,7 +141,7 @@ async def test_clients_that_leave_settle_too(tmp_path: Path) -> None:
 async def test_without_a_record_there_is_no_answer_and_no_charge(
     stream: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The disk is full. Reliability §7, M7."""
+    """The disk is full. Source: docs/reference/reliability.md, M7."""
     async with running(tmp_path) as api:
         key, _ = limit_of(api)
 
@@ -163,7 +166,7 @@ async def test_a_limit_survives_a_restart(tmp_path: Path) -> None:
 
 
 async def test_a_revoked_key_is_refused_within_a_second_and_a_half(tmp_path: Path) -> None:
-    """Reliability §8, S2. Revoked by another process, as `trunkline keys revoke` is one."""
+    """Source: docs/reference/reliability.md, S2. Revoked by another process, as `trunkline keys revoke` is one."""
     async with running(tmp_path) as api:
         database = await open_database(api.gateway.app.settings.storage.url)
         try:

@@ -1,4 +1,4 @@
-"""`X-OpenRouter-Cache`: the same answer again, for nothing, under a new id. Openrouter-semantics §15."""
+"""`X-OpenRouter-Cache`: the same answer again, for nothing, under a new id. Source: OpenRouter, "Response caching"."""
 
 import asyncio
 import errno

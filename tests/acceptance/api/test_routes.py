@@ -174,7 +174,7 @@ async def test_metrics(tmp_path: Path) -> None:
 
 
 def envelope(reply: Reply, status: int, kind: str) -> dict[str, Any]:
-    """The error object, after its form was looked at. Source: reliability §4."""
+    """The error object, after its form was looked at. Source: docs/reference/reliability.md, "Error contract"."""
     assert reply.status == status
     assert reply.headers["content-type"] == "application/json"
     error: dict[str, Any] = reply.json()["error"]

@@ -1,4 +1,4 @@
-"""Broken and hostile clients, by their ids in reliability §6. Those that need a scripted provider are in
+"""Broken and hostile clients, by their ids in docs/reference/reliability.md. Those that need a scripted provider are in
 `test_leaving.py`; here `demo/echo` answers."""
 
 # ruff: noqa: N802 - names begin with the ids of the specification

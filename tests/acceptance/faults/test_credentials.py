@@ -1,5 +1,5 @@
 """Faults that are about us rather than about one request: stale connections, limits, refused credentials, and requests
-that a provider finds fault with. U16, U18–U20 of reliability §5."""
+that a provider finds fault with. Source: docs/reference/reliability.md, U16 and U18–U20."""
 
 # ruff: noqa: N802 - names begin with the ids of the specification
 

@@ -1,4 +1,4 @@
-"""The faults of reliability §5 in every upstream dialect's own forms, for a client of every dialect.
+"""The faults of docs/reference/reliability.md in every upstream dialect's own forms, for a client of every dialect.
 
 Each pair of dialects is one gateway in which every fault is a model of its own, alone (`x/U12`) and with a healthy
 endpoint behind it (`x/U12+`); all are asked at once, streamed and not. What a fault does to chat, in every detail, is

@@ -1,4 +1,5 @@
-"""Clients that go away or do not read, and what their providers see of it: C8, C9 of reliability §6, U36 of §5."""
+"""Clients that go away or do not read, and what their providers see of it: docs/reference/reliability.md, C8, C9 and
+U36."""
 
 # ruff: noqa: N802 - names begin with the ids of the specification
 

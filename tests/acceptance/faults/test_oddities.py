@@ -1,5 +1,5 @@
 """Answers that are odd and right: the client gets what was meant, relayed or translated, and the record says what was
-used. U11, U25–U27, U29–U35, U37–U40 of reliability §5."""
+used. Source: docs/reference/reliability.md, U11, U25–U27, U29–U35 and U37–U40."""
 
 # ruff: noqa: N802 - names begin with the ids of the specification
 

@@ -1,5 +1,5 @@
 """No stream that was cut short ends as if it were whole: every capture, cut behind each of its events, through the
-gateway. G3 of reliability §11; U13 and U14."""
+gateway. Source: docs/reference/reliability.md, G3, U13 and U14."""
 
 import json
 import re

@@ -1,4 +1,5 @@
-"""Upstream faults that end an attempt, by their ids in reliability §5: another endpoint serves where there is one and
+"""Upstream faults that end an attempt, by their ids in docs/reference/reliability.md: another endpoint serves where
+there is one and
 nothing has been said, else the client gets its error, and in each case there is one record and nothing is left."""
 
 # ruff: noqa: N802 - names begin with the ids of the specification

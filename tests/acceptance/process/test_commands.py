@@ -125,7 +125,7 @@ def test_keys_are_made_listed_and_revoked_while_the_gateway_runs(tmp_path: Path)
         assert secret not in listed
 
         assert run(tmp_path, "keys", "revoke", "laptop").returncode == 0
-        assert asyncio.run(_becomes(served.port, secret, 401)) < 1.6, "reliability S2"
+        assert asyncio.run(_becomes(served.port, secret, 401)) < 1.6, "docs/reference/reliability.md, S2"
         again = run(tmp_path, "keys", "revoke", "laptop")
         assert again.returncode == 1
         assert len(again.stderr.splitlines()) == 1

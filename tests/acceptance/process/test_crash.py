@@ -1,6 +1,6 @@
 """Killed at any moment (SIGKILL), the gateway forgets no answer whose end a client has seen, and charges none twice.
 
-Reliability §7, M4; §11, G5.
+Source: docs/reference/reliability.md, M4 and G5.
 """
 
 import asyncio

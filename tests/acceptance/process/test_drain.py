@@ -1,4 +1,7 @@
-"""SIGTERM: nothing new is taken, what runs may end within `drain_s`, and nothing is lost. Reliability §9, O2."""
+"""SIGTERM: nothing new is taken, what runs may end within `drain_s`, and nothing is lost.
+
+Source: docs/reference/reliability.md, O2.
+"""
 
 import asyncio
 import os
@@ -109,7 +112,7 @@ async def test_a_stream_that_does_not_end_in_time_gets_an_error_and_a_partial_re
         served.signal(signal.SIGTERM)
         await task
         assert await ended(served) == 0
-        assert time.monotonic() - before < 0.5 + 2, "reliability O2: exit within the limit and two seconds"
+        assert time.monotonic() - before < 0.5 + 2, "reliability.md, O2: exit within the limit and two seconds"
     assert answer.ended, "the body ended as HTTP wants it"
     assert answer.done
     broken = [chunk for chunk in answer.chunks if "error" in chunk]

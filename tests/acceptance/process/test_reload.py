@@ -1,6 +1,6 @@
 """A new configuration is served without dropping a request; a wrong one is refused and the old one stays.
 
-Reliability §9, O1.
+Source: docs/reference/reliability.md, O1.
 """
 
 import asyncio

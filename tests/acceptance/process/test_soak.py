@@ -1,4 +1,4 @@
-"""Memory does not grow with the number of requests. Reliability §11, G8; `make soak` runs it."""
+"""Memory does not grow with the number of requests. Source: docs/reference/reliability.md, G8; `make soak` runs it."""
 
 import asyncio
 import json

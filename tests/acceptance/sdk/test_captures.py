@@ -1,7 +1,8 @@
 """Captured provider traffic, through a running gateway, read by the official SDK. Skipped where ../shared is not there.
 
 Every capture is sent in random slices, asked for as it is (a stream as a stream, a body as a body) and crossed, relayed
-and translated. Reliability §11, G2, G4; what the SDK must make of each is in its `expected.json`.
+and translated. Source: docs/reference/reliability.md, G2 and G4; what the SDK must make of each is in its
+`expected.json`.
 """
 
 import random
@@ -30,7 +31,7 @@ STATUS: dict[int, type[openai.APIStatusError]] = {
     404: openai.InternalServerError,
     429: openai.RateLimitError,
 }
-"""An upstream's status → what the SDK must raise. Source: reliability §4.
+"""An upstream's status → what the SDK must raise. Source: docs/reference/reliability.md, "Error contract".
 
 401 is our credential and becomes 502. So does 404: the gateway knows the model, it is the operator's name for it at the
 provider, or the provider, that is wrong, and another provider may well have it.

@@ -1,7 +1,8 @@
 """The whole matrix: every capture of every upstream dialect, seen through each inbound dialect by its official SDK.
 
 What the SDK assembles must be what the capture's `expected.json` says, as far as the client's dialect can say it; what
-it cannot say must be in the loss report of the generation's record. Reliability §11, G4. Skipped where ../shared is not
+it cannot say must be in the loss report of the generation's record. Source: docs/reference/reliability.md, G4. Skipped
+where ../shared is not
 there.
 """
 
@@ -283,7 +284,10 @@ async def test_refusals(
 
 
 MEANT = {400: 400, 401: 502, 403: 502, 404: 502, 413: 400, 422: 400, 429: 429}
-"""An upstream's status → the caller's. Source: reliability §4; a 404 is ours to mend, as a 401 is."""
+"""An upstream's status → the caller's.
+
+Source: docs/reference/reliability.md, "Error contract"; a 404 is ours to mend, as a 401 is.
+"""
 
 
 def _compare_refusal(capture: Capture, client: str, heard: Heard) -> None:

@@ -1,6 +1,7 @@
 """The official `openai` SDK against a gateway, case by case, with answers written by hand after the documented format.
 
-Sources: OpenAI API reference, "Chat" and "Streaming"; wire-chat §2-§8; openrouter-semantics §5, §21.
+Sources: OpenAI API reference, "Chat" and "Streaming"; OpenRouter's OpenAPI document, `ChatRequest`, `ChatResult`,
+`ChatStreamChunk`; OpenRouter, "Provider routing" and "Usage accounting".
 """
 
 import asyncio

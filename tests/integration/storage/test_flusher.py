@@ -69,7 +69,8 @@ _SUMS = ("cost_pico", "prompt_tokens", "completion_tokens")
 
 
 async def spent(database: Database) -> tuple[int, ...]:
-    """Cost, requests, prompt and completion tokens by the sums; checked against the rows (reliability, M11)."""
+    """Cost, requests, prompt and completion tokens by the sums; checked against the rows
+    (docs/reference/reliability.md, M11)."""
     async with database.read() as connection:
         sums = (await connection.execute(select(*map(func.sum, KEY_SPEND.c[_SUMS])))).mappings().one()
         true = (await connection.execute(select(*map(func.sum, GENERATIONS.c[_SUMS])))).mappings().one()

@@ -1,4 +1,4 @@
-"""Errors of ours on the wire. Source: reliability §4."""
+"""Errors of ours on the wire. Source: docs/reference/reliability.md, "Error contract"."""
 
 import json
 from collections.abc import Iterator

@@ -1,7 +1,7 @@
 """What every client gets of every capture, against the official document's schemas. Skipped where ../shared is missing.
 
 Streams never start with an empty frame, never end without their dialect's end, and carry no field that their schema
-forbids; and a stream that is cut anywhere never ends as if it were whole (reliability §11, G3).
+forbids; and a stream that is cut anywhere never ends as if it were whole (docs/reference/reliability.md, G3).
 """
 
 from collections.abc import Callable, Iterator

@@ -1,4 +1,7 @@
-"""The commit point of Messages streams, relayed and translated the same. Source: reliability §3."""
+"""The commit point of Messages streams, relayed and translated the same.
+
+Source: docs/reference/reliability.md, "Rules".
+"""
 
 from typing import Any
 

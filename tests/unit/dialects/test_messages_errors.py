@@ -1,4 +1,7 @@
-"""Errors of Messages, both ways, and counts. Sources: wire-common §14, reliability §4."""
+"""Errors of Messages, both ways, and counts.
+
+Sources: OpenRouter, "Errors and debugging"; docs/reference/reliability.md, "Error contract".
+"""
 
 from collections.abc import Iterator
 from typing import Any

@@ -1,4 +1,7 @@
-"""Messages requests: what is taken and what is refused, and what it means in our words. Source: wire-messages §1–§6."""
+"""Messages requests: what is taken and what is refused, and what it means in our words.
+
+Source: OpenRouter's OpenAPI document, `MessagesRequest`.
+"""
 
 from typing import Any
 

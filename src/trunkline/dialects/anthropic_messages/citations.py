@@ -1,4 +1,4 @@
-"""Citations, read and written. Source: wire-messages §3."""
+"""Citations, read and written. Source: OpenRouter's OpenAPI document, `MessagesRequest`."""
 
 from typing import Any
 

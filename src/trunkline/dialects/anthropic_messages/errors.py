@@ -1,4 +1,7 @@
-"""Errors of Messages: an upstream's in our words, ours on the wire. Sources: wire-common §14, reliability §4."""
+"""Errors of Messages: an upstream's in our words, ours on the wire.
+
+Sources: OpenRouter, "Errors and debugging"; docs/reference/reliability.md, "Error contract".
+"""
 
 from collections.abc import Mapping
 from typing import Any

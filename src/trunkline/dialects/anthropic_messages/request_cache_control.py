@@ -1,4 +1,4 @@
-"""Marks of what may be cached. Sources: wire-messages §1, openrouter-semantics §14.
+"""Marks of what may be cached. Sources: OpenRouter's OpenAPI document, `MessagesRequest`; OpenRouter, "Prompt caching".
 
 Claude takes four of them, and none that is to be kept for an hour behind one of five minutes.
 """

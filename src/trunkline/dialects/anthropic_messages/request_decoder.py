@@ -1,4 +1,4 @@
-"""A Messages request, read. Source: wire-messages §1–§6, openrouter-semantics §31.
+"""A Messages request, read. Source: OpenRouter's OpenAPI document, `MessagesRequest`; OpenRouter, "Claude Code".
 
 One message of the wire may be several of ours: each tool result is a message of its own, and so is what the user says
 behind it (`joined`), so that every dialect finds them where it looks for them.

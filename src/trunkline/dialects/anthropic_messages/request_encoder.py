@@ -1,4 +1,7 @@
-"""A request as it leaves for a provider that speaks Messages. Sources: wire-messages, openrouter-semantics §10–§14.
+"""A request as it leaves for a provider that speaks Messages.
+
+Sources: Anthropic API reference, "Messages"; OpenRouter, "Parameters", "Tool calling", "Reasoning tokens" and "Prompt
+caching".
 
 A Messages client's own request leaves as it came, but for what is ours and for thoughts of other providers' models. A
 request of another dialect is said in this one's words; what it has no word for is a loss.

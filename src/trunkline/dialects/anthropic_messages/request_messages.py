@@ -1,4 +1,4 @@
-"""What was said so far, as Messages takes it. Source: wire-messages §2, §3.
+"""What was said so far, as Messages takes it. Source: OpenRouter's OpenAPI document, `MessagesRequest`.
 
 A thought goes back to the family of models that signed it, as it came; any other is dropped, since Claude answers 400
 to a thought that it has not signed.

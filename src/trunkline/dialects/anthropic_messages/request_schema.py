@@ -1,4 +1,4 @@
-"""The shape of a Messages request, for checking it. Source: wire-messages §1–§6.
+"""The shape of a Messages request, for checking it. Source: OpenRouter's OpenAPI document, `MessagesRequest`.
 
 Checked is what we or every upstream would stumble over; what is not named here passes unseen. One Struct stands for all
 kinds of a union (blocks, tools), because kinds that we do not know must pass: what a known kind needs is in `NEEDS`.

@@ -8,7 +8,8 @@ gives way to its limits and its tools, and its sampling to thinking:
   a signed thought;
 - while it thinks, `temperature` and `top_k` are not set, and `top_p` is at least 0.95.
 
-Which models take an effort and which a budget: `families.claude`. Source: openrouter-semantics §10, §13;
+Which models take an effort and which a budget: `families.claude`. Source: OpenRouter, "Parameters" and "Reasoning
+tokens";
 Anthropic's guide, "Extended thinking", read 2026-11-26.
 """
 

@@ -1,4 +1,4 @@
-"""Tools on offer, and which of them to call. Source: wire-messages §4.
+"""Tools on offer, and which of them to call. Source: OpenRouter's OpenAPI document, `MessagesRequest`.
 
 Claude refuses `anyOf`, `oneOf` and `allOf` at the root of a tool's schema; what they say of properties is put beside
 the others. Its strict tools take the subset of JSON Schema that its answers do, and older models have none.

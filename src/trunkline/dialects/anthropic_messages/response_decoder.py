@@ -1,4 +1,6 @@
-"""A Messages answer, read: events from a stream's bytes or from one JSON body. Source: wire-messages §7–§9.
+"""A Messages answer, read: events from a stream's bytes or from one JSON body.
+
+Source: OpenRouter's OpenAPI document, `MessagesResult` and `MessagesStreamEvents`.
 
 A body is read as the stream that would have said the same, so there is one reader for both.
 """

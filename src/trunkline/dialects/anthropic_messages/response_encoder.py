@@ -1,4 +1,6 @@
-"""A Messages answer, written: a stream's bytes or one JSON body from events. Source: wire-messages §7–§9.
+"""A Messages answer, written: a stream's bytes or one JSON body from events.
+
+Source: OpenRouter's OpenAPI document, `MessagesResult` and `MessagesStreamEvents`.
 
 One block is open at a time. Providers of other dialects may go on with a part while another one is open (parallel tool
 calls, text after a thought that nobody closed); what comes for a part that is not the open one waits until it is its

@@ -1,4 +1,7 @@
-"""Blocks of a Messages answer from parts. Source: wire-messages §8, §9."""
+"""Blocks of a Messages answer from parts.
+
+Source: OpenRouter's OpenAPI document, `MessagesResult` and `MessagesStreamEvents`.
+"""
 
 from collections.abc import Iterator, Sequence
 from typing import Any

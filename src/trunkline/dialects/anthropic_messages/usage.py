@@ -1,4 +1,7 @@
-"""Usage of Messages. Sources: wire-messages §7, wire-common §12; Anthropic's API reference, "Usage", read 2026-11-26.
+"""Usage of Messages.
+
+Sources: OpenRouter's OpenAPI document, `MessagesResult`; OpenRouter, "Usage accounting"; Anthropic's API reference,
+"Usage", read 2026-11-26.
 
 `input_tokens` leaves cache reads and writes out; ours counts them in.
 """

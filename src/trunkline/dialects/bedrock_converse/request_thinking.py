@@ -8,7 +8,8 @@ gives way to its limits and its tools, and its sampling to thinking:
   answered, begins with a signed thought; the thought of another provider's model is none;
 - while it thinks, `temperature` and `top_k` are not set, and `topP` is at least 0.95.
 
-Sources: openrouter-semantics §13; Bedrock user guide, "Extended thinking" and "Adaptive thinking", read 2026-11-26.
+Sources: OpenRouter, "Reasoning tokens"; Bedrock user guide, "Extended thinking" and "Adaptive thinking", read
+2026-11-26.
 """
 
 from collections.abc import Callable

@@ -19,7 +19,7 @@ from msgspec import Struct
 from trunkline.model.errors import UpstreamGarbled
 
 MAX_FRAME_BYTES = 16 * 1024 * 1024
-"""Source: reliability §5, U42; the specification's own bound."""
+"""Source: docs/reference/reliability.md, U42; the specification's own bound."""
 MAX_HEADER_BYTES = 128 * 1024
 """Of all headers of a frame. Source: the specification."""
 

@@ -1,4 +1,4 @@
-"""Cache marks, in both of their spellings. Sources: wire-common §10, openrouter-semantics §14."""
+"""Cache marks, in both of their spellings. Source: OpenRouter, "Prompt caching"."""
 
 from collections.abc import Iterable
 from typing import Any, Literal

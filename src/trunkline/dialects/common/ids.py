@@ -13,6 +13,6 @@ def made_up(identity: Identity, prefix: str, number: int) -> str:
 def pseudonym(user: str) -> str:
     """For the end user *user*, whom a provider of another dialect is to tell from others and not to know.
 
-    Source: openrouter-semantics §10.
+    Source: OpenRouter, "Parameters".
     """
     return f"user_{sha256(user.encode()).hexdigest()}"

@@ -1,4 +1,7 @@
-"""JSON from strangers: what every dialect checks before it looks at a field. Source: reliability §6, C4."""
+"""JSON from strangers: what every dialect checks before it looks at a field.
+
+Source: docs/reference/reliability.md, C4.
+"""
 
 import re
 from typing import Any, TypeVar

@@ -1,4 +1,4 @@
-"""JSON Schemas in the subset that a provider takes: one transformation, documented in docs/structured-output.md.
+"""JSON Schemas in the subset that a provider takes: one transformation, see docs/reference/structured-output.md.
 
     full            as it came
     plain           without references: each is replaced by what it names

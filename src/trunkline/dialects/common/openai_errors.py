@@ -1,4 +1,7 @@
-"""Errors of chat: an upstream's in our words, ours on the wire. Sources: reliability §4, wire-common §14."""
+"""Errors of chat: an upstream's in our words, ours on the wire.
+
+Sources: docs/reference/reliability.md, "Error contract"; OpenRouter, "Errors and debugging".
+"""
 
 import re
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""Usage objects of OpenAI's dialects, leniently decoded. Source: wire-common §12."""
+"""Usage objects of OpenAI's dialects, leniently decoded. Source: OpenRouter, "Usage accounting"."""
 
 from typing import Any
 

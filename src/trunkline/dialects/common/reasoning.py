@@ -6,7 +6,7 @@ one opaque string (Anthropic's `signature` and `data`, OpenAI's `encrypted_conte
 that string together with whose it is and the id of its item: `<format>:<id>:<data>`. Neither formats nor ids hold a
 colon, and base64 does not, so nothing else looks like it.
 
-Source: openrouter-semantics §13.
+Source: OpenRouter, "Reasoning tokens".
 """
 
 from typing import Literal

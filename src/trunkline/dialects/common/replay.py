@@ -2,7 +2,7 @@
 
 Everything is as it was but the id, the time, the usage, which is zero, and `openrouter_metadata`, which is left out.
 What stays is not decoded: values pass as their bytes. What is given again was written by us, so its frames have LF
-line ends and one line of data. Source: openrouter-semantics §15.
+line ends and one line of data. Source: OpenRouter, "Response caching".
 """
 
 from collections.abc import Callable

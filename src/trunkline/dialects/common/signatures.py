@@ -4,7 +4,7 @@ Anthropic and Gemini want the thought that led to a tool call back with its resu
 the call and drop the thought. So what an answer signed is remembered for a while by the id of the call that it led to,
 and put before that call where a request comes without it. Nothing is put in where the client kept any signed thought.
 
-Source: openrouter-semantics §13, "Preservation".
+Source: OpenRouter, "Reasoning tokens" (preserving reasoning).
 """
 
 from collections.abc import Callable

@@ -13,7 +13,7 @@ from msgspec import Struct
 from trunkline.model.errors import UpstreamFailed, UpstreamGarbled
 
 MAX_EVENT_BYTES = 32 * 1024 * 1024
-"""An image in base64 fits; an endless line does not. Source: reliability §5, U33."""
+"""An image in base64 fits; an endless line does not. Source: docs/reference/reliability.md, U33."""
 
 BOM = b"\xef\xbb\xbf"
 DONE = b"data: [DONE]\n\n"

@@ -1,4 +1,6 @@
-"""Names of tools as chat takes them: no namespaces, at most 64 letters, digits, `_` and `-`. Source: wire-chat §3.
+"""Names of tools as chat takes them: no namespaces, at most 64 letters, digits, `_` and `-`.
+
+Source: OpenRouter's OpenAPI document, `ChatRequest`.
 
 A tool in a namespace keeps its bare name where no other tool has it, and is `namespace__name` else. Characters that
 chat does not take become `_`; what is too long is cut, and a digest keeps it from being another's. Who reads the answer

@@ -4,7 +4,7 @@ What a client's dialect allows and a provider refuses is put right in our own wo
 each putting right is a loss: a call that nobody answered gets a result that says so, a result that comes late moves to
 where it belongs, and one that nobody asked for is said as the user's text.
 
-Source: openrouter-semantics §31 ("insufficient tool messages following tool_calls").
+Source: OpenAI API reference, "Chat Completions" (the error "insufficient tool messages following tool_calls").
 """
 
 from collections import defaultdict, deque

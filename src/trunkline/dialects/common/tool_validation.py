@@ -1,7 +1,7 @@
 """Whether the tool calls of an answer are such that a client can carry them out: what routing by quality looks at.
 
 A call is valid if it names a tool of the request and its arguments are a JSON object; free-form input always is. The
-tools' schemas are not looked at. Source: openrouter-semantics §5.3.
+tools' schemas are not looked at. Source: OpenRouter, "Auto Exacto".
 """
 
 import msgspec

@@ -1,7 +1,7 @@
 """What an upstream's error status means, in whatever dialect it speaks.
 
 The table of statuses is the same for all; a dialect says where in the body the code and the words are.
-Sources: reliability §3–§5 (U17–U21), openrouter-semantics §5.4.
+Sources: docs/reference/reliability.md, U17–U21; OpenRouter, "Provider routing".
 """
 
 import re
@@ -22,7 +22,7 @@ from trunkline.model.errors import (
 )
 
 MAX_REST_S = 600.0
-"""However long an upstream asks us to wait, we ask again after this. Source: reliability §5, U18."""
+"""However long an upstream asks us to wait, we ask again after this. Source: docs/reference/reliability.md, U18."""
 
 NO_MONEY = frozenset(
     {

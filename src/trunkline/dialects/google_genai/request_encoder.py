@@ -4,7 +4,7 @@ Schemas go as JSON Schema, which newer models take (`responseJsonSchema`, `param
 `schema` quirk says gemini, in the older subset of OpenAPI's.
 
 Sources: Gemini API, "generateContent" reference and "Thinking"; Firebase AI reference, "GenerationConfig", read
-2026-11-26; openrouter-semantics §13.
+2026-11-26; OpenRouter, "Reasoning tokens".
 """
 
 from typing import Any, TypeAlias

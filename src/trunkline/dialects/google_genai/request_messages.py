@@ -7,7 +7,7 @@ but takes a word that stands for one that is not there. Vertex refuses ids of ca
 and their order.
 
 Sources: Gemini API, "Thought signatures" and "Function calling"; google-genai, "FunctionDeclaration.name", and
-vercel/ai issue 15664 (ids at Vertex), read 2026-11-26; openrouter-semantics §11, §13.
+vercel/ai issue 15664 (ids at Vertex), read 2026-11-26; OpenRouter, "Tool calling" and "Reasoning tokens".
 """
 
 import re

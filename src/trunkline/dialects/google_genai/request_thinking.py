@@ -2,7 +2,7 @@
 
 A budget of -1 leaves it to the model. The two are never said together: that is refused. Gemini 3 still takes a budget.
 
-Sources: Gemini API, "Thinking" (the table of budgets), read 2026-11-26; openrouter-semantics §13.
+Sources: Gemini API, "Thinking" (the table of budgets), read 2026-11-26; OpenRouter, "Reasoning tokens".
 """
 
 from typing import Any, TypeAlias

@@ -1,6 +1,6 @@
 """Annotations of a chat answer, and the sources that some providers name beside it.
 
-Sources: wire-common §17; Perplexity's and xAI's references, read 2026-11-26.
+Sources: OpenRouter, "Web search"; Perplexity's and xAI's references, read 2026-11-26.
 """
 
 from typing import Any

@@ -303,7 +303,7 @@ class _Choice(Struct, forbid_unknown_fields=True, gc=False):
 
 
 class _Body(Struct, kw_only=True, forbid_unknown_fields=True, gc=False):
-    """A body that passes as it came, but for what is ours. Keys in the order that wire-chat §7 shows."""
+    """A body that passes as it came, but for what is ours. Keys in the order of OpenRouter's `ChatResult`."""
 
     id: str | None = None
     model: str | None = None

@@ -1,4 +1,4 @@
-"""Parts of another dialect's messages, in chat's words. Source: wire-chat §2.1.
+"""Parts of another dialect's messages, in chat's words. Source: OpenRouter's OpenAPI document, `ChatRequest`.
 
 A document that is text becomes text with its title before it, and so does a search result; that the model may cite from
 them is lost.

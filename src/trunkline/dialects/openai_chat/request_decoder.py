@@ -1,4 +1,4 @@
-"""A chat request in our words. Source: wire-chat §1–§6.
+"""A chat request in our words. Source: OpenRouter's OpenAPI document, `ChatRequest`.
 
 What stands in several places of the wire and in one of ours remembers its place by a null under that place's name in
 its `extra`: nulls say nothing, so no other dialect misses them. Such are the reasoning that is a string beside the

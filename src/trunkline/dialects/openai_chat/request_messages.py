@@ -1,4 +1,4 @@
-"""Messages of another dialect as providers of chat take them. Source: wire-chat §2.
+"""Messages of another dialect as providers of chat take them. Source: OpenRouter's OpenAPI document, `ChatRequest`.
 
 Providers insist on an order: the results of a message's calls directly behind it, one for each call, and nothing
 between. Other dialects are freer, so results are moved to their calls; a call without one gets one that says so, and a

@@ -1,4 +1,6 @@
-"""The shape of a chat request, for checking it. Source: wire-chat §1–§5; the limits are the documented ones.
+"""The shape of a chat request, for checking it.
+
+Source: OpenRouter's OpenAPI document, `ChatRequest`; the limits are the documented ones.
 
 Checked is what we or every upstream would stumble over; what is not named here passes unseen. One Struct stands for
 all kinds of a union (messages, parts, tools), because kinds that we do not know must pass: what a known kind needs is

@@ -3,7 +3,7 @@
 What a client or another dialect says of thinking is in `model.Reasoning`; the words of the provider are made here, for
 requests that are relayed as for those that are translated.
 
-Sources: openrouter-semantics §13; the providers' own pages on thinking (DeepSeek, Z.AI, Moonshot, Alibaba's Model
+Sources: OpenRouter, "Reasoning tokens"; the providers' own pages on thinking (DeepSeek, Z.AI, Moonshot, Alibaba's Model
 Studio, Google's compatible endpoint), read 2026-11-26.
 """
 

@@ -1,4 +1,6 @@
-"""A request of another dialect in chat's words, and what of it chat has no words for. Source: wire-chat §1–§6.
+"""A request of another dialect in chat's words, and what of it chat has no words for.
+
+Source: OpenRouter's OpenAPI document, `ChatRequest`.
 
 The messages are `turns`' matter. Where a provider takes less than chat can say, its quirks tell.
 """
@@ -22,7 +24,7 @@ from trunkline.model.request import Request, ResponseFormat
 MAX_STOPS = 4
 
 TIERS = {"standard": "default", "standard_only": "default", "fast": "priority"}
-"""Service tiers that chat spells otherwise. Source: openrouter-semantics §8."""
+"""Service tiers that chat spells otherwise. Source: OpenRouter, "Service tiers"."""
 KNOWN_TIERS = frozenset({"auto", "default", "flex", "priority", "scale", "ultrafast"})
 
 SHARED = ("safety_identifier", "prompt_cache_retention", "prompt_cache_options")

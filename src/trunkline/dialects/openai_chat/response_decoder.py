@@ -1,4 +1,6 @@
-"""A chat answer, read: events from a stream's bytes or from one JSON body. Source: wire-chat §7, §8.
+"""A chat answer, read: events from a stream's bytes or from one JSON body.
+
+Source: OpenRouter's OpenAPI document, `ChatResult` and `ChatStreamChunk`.
 
 Providers differ in how they write the same thing, and all of it arrives here: reasoning as `reasoning`,
 `reasoning_content`, `reasoning_details` or thinking blocks inside `content`; tool calls without an index, without an

@@ -1,4 +1,7 @@
-"""A chat answer, written: a stream's bytes or one JSON body from events. Source: wire-chat §7, §8."""
+"""A chat answer, written: a stream's bytes or one JSON body from events.
+
+Source: OpenRouter's OpenAPI document, `ChatResult` and `ChatStreamChunk`.
+"""
 
 from typing import Any
 
@@ -279,7 +282,7 @@ def usage_chunk(
     *,
     same: bool = True,
 ) -> bytes:
-    """The last chunk before [DONE]: wire-chat §8, step 7, in the form with one choice."""
+    """The last chunk before [DONE]: OpenRouter, "Streaming", in the form with one choice."""
     choice = {
         "index": 0,
         "delta": {"content": ""},
@@ -354,7 +357,7 @@ class BodyEncoder:
         return () if self._gate is None else self._gate.losses
 
     def finish(self, usage: Usage, cost: Cost, metadata: dict[str, Any] | None = None) -> bytes:
-        """The whole body, keys in the order that wire-chat §7 shows."""
+        """The whole body, keys in the order of OpenRouter's OpenAPI document, `ChatResult`."""
         response = self._folder.response
         extra = dict(response.extra)
         body: dict[str, Any] = {

@@ -5,7 +5,7 @@ provider ran becomes the entry of `reasoning_details` that OpenRouter has for su
 citations are counted over the whole message, of which chat knows no parts. Citations are said at once, when the choice
 ends, since OpenAI's own accumulator takes no second list of them. Answers of this dialect do not come here.
 
-Sources: wire-chat §6–§8, wire-common §17.
+Sources: OpenRouter's OpenAPI document, `ChatResult` and `ChatStreamChunk`; OpenRouter, "Web search".
 """
 
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Usage of chat, from the wire and back. Source: wire-common §12.
+"""Usage of chat, from the wire and back. Source: OpenRouter, "Usage accounting".
 
 Nearly every provider's usage is the documented object and nothing else. That form is read and written by Structs, which
 costs a tenth of the general way; whatever else providers say goes the general way, where every oddity is looked at.
@@ -91,7 +91,7 @@ class CostDetails(Struct, gc=False):
 
 
 class _Said(Struct, gc=False):
-    """The usage object for a client, keys in the order that wire-chat §7 shows."""
+    """The usage object for a client, keys in the order of OpenRouter's OpenAPI document, `ChatResult`."""
 
     prompt_tokens: int
     completion_tokens: int

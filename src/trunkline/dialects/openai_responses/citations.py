@@ -1,4 +1,4 @@
-"""Annotations of a text, which are flat here. Source: wire-common §17."""
+"""Annotations of a text, which are flat here. Source: OpenRouter's OpenAPI document, `OpenAIResponsesAnnotation`."""
 
 from typing import Any
 

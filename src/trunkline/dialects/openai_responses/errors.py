@@ -1,4 +1,6 @@
-"""Errors of Responses: an upstream's in our words, ours in a response. Sources: wire-responses §5, wire-common §14.3.
+"""Errors of Responses: an upstream's in our words, ours in a response.
+
+Sources: OpenRouter's OpenAPI document, `OpenResponsesResult`; OpenRouter, "Errors and debugging".
 
 Before an answer has begun both sides use chat's envelope.
 """

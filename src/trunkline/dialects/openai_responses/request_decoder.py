@@ -1,4 +1,4 @@
-"""A Responses request, read. Source: wire-responses §1–§4.
+"""A Responses request, read. Source: OpenRouter's OpenAPI document, `ResponsesRequest`.
 
 The items of one turn of the model are one message of ours: its thoughts, what it said, its calls, in their order.
 Each part's `extra` says which item it was of: `~place` is the item's in the input, and the first part of an item

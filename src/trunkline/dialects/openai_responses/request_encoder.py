@@ -1,4 +1,6 @@
-"""A Responses request, written for an upstream. Source: wire-responses §1–§4, OpenAI's API reference read 2026-11-20.
+"""A Responses request, written for an upstream.
+
+Source: OpenRouter's OpenAPI document, `ResponsesRequest`, OpenAI's API reference read 2026-11-20.
 
 A request of this dialect leaves item by item as it came (`to_wire`), but for what we put into it or OpenAI does not
 know: thoughts of other providers, packed or signed, are taken out, and so are fields that are ours. A request of

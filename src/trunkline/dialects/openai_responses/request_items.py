@@ -1,4 +1,4 @@
-"""Pieces of a Responses request as the wire spells them. Source: wire-responses §2, §4."""
+"""Pieces of a Responses request as the wire spells them. Source: OpenRouter's OpenAPI document, `ResponsesRequest`."""
 
 from collections.abc import Iterable
 from typing import Any

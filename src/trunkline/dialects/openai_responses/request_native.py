@@ -1,4 +1,7 @@
-"""A Responses client's own request, written again item by item as it came. Source: wire-responses §1–§4."""
+"""A Responses client's own request, written again item by item as it came.
+
+Source: OpenRouter's OpenAPI document, `ResponsesRequest`.
+"""
 
 from itertools import groupby
 from typing import Any

@@ -1,4 +1,6 @@
-"""The shape of a Responses request, for checking it. Source: wire-responses §1–§4; the limits are the documented ones.
+"""The shape of a Responses request, for checking it.
+
+Source: OpenRouter's OpenAPI document, `ResponsesRequest`; the limits are the documented ones.
 
 Checked is what we or every upstream would stumble over; what is not named here passes unseen. Items, parts and tools
 are unions with kinds that we do not know, and those must pass: what a known kind needs is in tables.

@@ -1,6 +1,6 @@
 """How OpenAI's models are told to think, and whose encrypted reasoning a provider takes.
 
-Source: openrouter-semantics §13.
+Source: OpenRouter, "Reasoning tokens".
 """
 
 from trunkline.dialects.common.reasoning import OPENAI, effort_of, wanted

@@ -1,4 +1,7 @@
-"""A request of another dialect, said in this one. Source: wire-responses §1–§4, openrouter-semantics §13–§14."""
+"""A request of another dialect, said in this one.
+
+Source: OpenRouter's OpenAPI document, `ResponsesRequest`; OpenRouter, "Reasoning tokens" and "Prompt caching".
+"""
 
 import re
 from collections.abc import Iterable

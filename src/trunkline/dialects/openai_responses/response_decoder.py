@@ -1,4 +1,6 @@
-"""A Responses answer, read: events from a stream's bytes or from one JSON body. Source: wire-responses §5–§7.
+"""A Responses answer, read: events from a stream's bytes or from one JSON body.
+
+Source: OpenRouter's OpenAPI document, `OpenResponsesResult` and `StreamEvents`.
 
 The last `response.*` event is the end; a [DONE] may follow or not, and is none by itself.
 """

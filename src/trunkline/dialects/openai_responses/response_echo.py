@@ -1,4 +1,7 @@
-"""The response object around its output: what it repeats of the request. Source: wire-responses §3, §5."""
+"""The response object around its output: what it repeats of the request.
+
+Source: OpenRouter's OpenAPI document, `OpenResponsesResult`.
+"""
 
 from typing import Any
 

@@ -1,4 +1,7 @@
-"""A Responses answer, given out: a stream's bytes or one JSON body from events. Source: wire-responses §5, §7."""
+"""A Responses answer, given out: a stream's bytes or one JSON body from events.
+
+Source: OpenRouter's OpenAPI document, `OpenResponsesResult` and `StreamEvents`.
+"""
 
 from typing import Any
 

@@ -1,4 +1,6 @@
-"""What the events and the items of an answer mean. Source: wire-responses §5–§7.
+"""What the events and the items of an answer mean.
+
+Source: OpenRouter's OpenAPI document, `OpenResponsesResult` and `StreamEvents`.
 
 A stream tells everything three times: in pieces, whole at the end of each piece and of its item, and whole again in the
 last event. The pieces are what is read; what a provider left out of them is taken from the later tellings. Providers

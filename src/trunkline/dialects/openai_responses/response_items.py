@@ -6,7 +6,7 @@ beside its content (its id, its status, whatever else), so that an encoder of th
 `~event` is an event that has no word of ours, `~bare` says that an image came as base64 alone, `~none` that a message
 had nothing in it, and `~part` is a part of a message's content of a kind that we do not know.
 
-Source: wire-responses §6.
+Source: OpenRouter's OpenAPI document, `OpenResponsesResult`.
 """
 
 from typing import Any

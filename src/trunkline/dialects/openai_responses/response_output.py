@@ -1,4 +1,6 @@
-"""A Responses answer put together: wire events, and in the end the items, from events. Source: wire-responses §6–§7.
+"""A Responses answer put together: wire events, and in the end the items, from events.
+
+Source: OpenRouter's OpenAPI document, `OpenResponsesResult` and `StreamEvents`.
 
 One item is written at a time. Parts that an upstream interleaves (parallel tool calls) wait for their turn, since
 clients read an item as whole once the next one has begun. An item of several parts stays open until a part comes that

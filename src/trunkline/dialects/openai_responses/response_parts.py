@@ -1,4 +1,7 @@
-"""The kinds of parts, each as it is written: how it begins, its pieces, how it ends. Source: wire-responses §6–§7."""
+"""The kinds of parts, each as it is written: how it begins, its pieces, how it ends.
+
+Source: OpenRouter's OpenAPI document, `OpenResponsesResult` and `StreamEvents`.
+"""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any

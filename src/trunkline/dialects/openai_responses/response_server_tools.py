@@ -1,4 +1,6 @@
-"""Tools that a provider of another dialect ran, as items of this one. Source: wire-responses §6.
+"""Tools that a provider of another dialect ran, as items of this one.
+
+Source: OpenRouter's OpenAPI document, `OpenResponsesResult`.
 
 Providers say much of them, each in its own words; the item of this dialect has room for what was asked, and for the
 addresses or the logs that came of it.

@@ -1,4 +1,4 @@
-"""Usage of Responses, from the wire and back. Source: wire-common §12.
+"""Usage of Responses, from the wire and back. Source: OpenRouter, "Usage accounting".
 
 The object says what chat's says under other names, so it is read by chat's reader after its keys were renamed.
 """

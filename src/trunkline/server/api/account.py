@@ -1,4 +1,7 @@
-"""GET /key and /credits: limit and spending of the calling key. Source: wire-other "Keys, credits, OAuth"."""
+"""GET /key and /credits: limit and spending of the calling key.
+
+Source: OpenRouter's OpenAPI document, `GET /key` and `GET /credits`.
+"""
 
 from datetime import UTC, datetime
 from typing import Any

@@ -1,6 +1,6 @@
 """GET /models, /models/count, /model/{author}/{slug}, /models/{author}/{slug}/endpoints, /providers.
 
-Source: openrouter-semantics §30, wire-other "Catalogue". They require no key, as on OpenRouter.
+Source: OpenRouter, "Models"; OpenRouter's OpenAPI document, `GET /models`. They require no key, as on OpenRouter.
 """
 
 from starlette.requests import Request

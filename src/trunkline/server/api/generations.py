@@ -1,4 +1,4 @@
-"""GET /generation?id=: usage, cost and attempts of one generation. Source: openrouter-semantics §21."""
+"""GET /generation?id=: usage, cost and attempts of one generation. Source: OpenRouter, "Usage accounting"."""
 
 from datetime import UTC, datetime
 from typing import Any

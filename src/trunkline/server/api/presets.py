@@ -1,6 +1,7 @@
 """Presets: create versions from ordinary request bodies, list and read them.
 
-Source: openrouter-semantics §9, wire-other "Presets". Any key may create and use presets; they belong to the gateway.
+Source: OpenRouter, "Presets"; OpenRouter's OpenAPI document, `/presets`. Any key may create and use presets; they
+belong to the gateway.
 """
 
 import logging

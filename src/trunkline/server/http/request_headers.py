@@ -1,4 +1,4 @@
-"""Parse a request's headers into `RequestHeaders`. Source: wire-common §2."""
+"""Parse a request's headers into `RequestHeaders`. Source: OpenRouter, "API overview"."""
 
 import re
 from functools import lru_cache
