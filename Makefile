@@ -22,15 +22,17 @@ test: .venv-test/.done  ## the whole suite
 	$(TEST)/python -m pytest -m "not soak" $(ARGS)
 
 # One target each, so that `make -k check` names all that is wrong and `make check-mypy` asks one thing alone.
-CHECKS = check-format check-lint check-layers check-mypy check-pyright check-docs check-unit
+CHECKS = check-format check-lint check-layers check-structure check-mypy check-pyright check-docs check-unit
 .PHONY: $(CHECKS)
-check: $(CHECKS)  ## what CI asks: format, lint, layers, types, docs, unit tests
+check: $(CHECKS)  ## what CI asks: format, lint, layers, structure, types, docs, unit tests
 check-format: .venv-test/.done
 	$(TEST)/ruff format --check .
 check-lint: .venv-test/.done
 	$(TEST)/ruff check .
 check-layers: .venv-test/.done
 	$(TEST)/lint-imports --no-cache
+check-structure: .venv-test/.done
+	$(TEST)/python tools/structure.py
 check-mypy: .venv-test/.done
 	$(TEST)/mypy
 check-pyright: .venv-test/.done

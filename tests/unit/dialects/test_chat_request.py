@@ -10,10 +10,11 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from trunkline.dialects.interfaces import Quirks
-from trunkline.dialects.openai_chat.request_decoder import PARTS, SAMPLING
+from trunkline.dialects.openai_chat.request_decoder import PARTS
 from trunkline.dialects.openai_chat.request_encoder import DROPPABLE, OURS
 from trunkline.dialects.openai_chat.request_native import to_wire
 from trunkline.dialects.openai_chat.request_schema import NEEDS, ChatBody
+from trunkline.dialects.openai_chat.vocabulary import SAMPLING
 from trunkline.dialects.registry import RELAYS, UPSTREAMS
 from trunkline.model.errors import InvalidRequest
 from trunkline.model.request import (

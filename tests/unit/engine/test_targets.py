@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from trunkline.dialects.interfaces import Encoded, Quirks, Upstream
-from trunkline.dialects.openai_chat.dialect import ChatUpstream
+from trunkline.dialects.openai_chat import ChatUpstream
 from trunkline.dialects.registry import UPSTREAMS
 from trunkline.engine.targets import Kind, Target, Targets
 from trunkline.model.endpoint import Endpoint

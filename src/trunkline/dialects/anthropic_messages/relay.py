@@ -26,7 +26,8 @@ from trunkline.dialects.anthropic_messages.response_parts import promised
 from trunkline.dialects.anthropic_messages.usage import decode as decode_usage
 from trunkline.dialects.anthropic_messages.usage import encode as encode_usage
 from trunkline.dialects.anthropic_messages.usage import in_delta
-from trunkline.dialects.common.lenient_json import WholeBody, load, text
+from trunkline.dialects.common.body_reader import WholeBody
+from trunkline.dialects.common.lenient_json import load, text
 from trunkline.dialects.common.sse import BlockReader, parse_block
 from trunkline.dialects.interfaces import Call, Converter, Identity, Outcome
 from trunkline.dialects.translation import Translation

@@ -21,7 +21,7 @@ from trunkline.dialects.anthropic_messages import (
 from trunkline.dialects.anthropic_messages.request_betas import header
 from trunkline.dialects.anthropic_messages.request_decoder import decode
 from trunkline.dialects.anthropic_messages.request_messages import NO_WORD, Writer
-from trunkline.dialects.anthropic_messages.response_decoder import NAME
+from trunkline.dialects.anthropic_messages.vocabulary import NAME
 from trunkline.dialects.common.ids import pseudonym
 from trunkline.dialects.common.json_schema import subset
 from trunkline.dialects.interfaces import Call, Encoded, Quirks

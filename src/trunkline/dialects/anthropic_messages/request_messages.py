@@ -19,7 +19,7 @@ from trunkline.dialects.anthropic_messages import request_cache_control, request
 from trunkline.dialects.anthropic_messages.citations import encode as encode_citation
 from trunkline.dialects.anthropic_messages.request_cache_control import cache_control
 from trunkline.dialects.anthropic_messages.request_tools import called
-from trunkline.dialects.anthropic_messages.response_decoder import NAME
+from trunkline.dialects.anthropic_messages.vocabulary import NAME
 from trunkline.dialects.common.reasoning import ANTHROPIC, pack
 from trunkline.dialects.common.tool_pairing import paired
 from trunkline.families.traits import Family

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import Any, TypeAlias
 
 from trunkline.dialects.anthropic_messages.request_cache_control import cache_control
-from trunkline.dialects.anthropic_messages.response_decoder import NAME
+from trunkline.dialects.anthropic_messages.vocabulary import NAME
 from trunkline.dialects.common.custom_tools import INPUT_SCHEMA
 from trunkline.dialects.common.json_schema import Subset, rooted, subset
 from trunkline.dialects.common.tool_names import fit

@@ -14,7 +14,9 @@ from msgspec import Struct
 from trunkline.dialects.anthropic_messages.citations import decode as decode_citation
 from trunkline.dialects.anthropic_messages.errors import from_object
 from trunkline.dialects.anthropic_messages.usage import decode as decode_usage
-from trunkline.dialects.common.lenient_json import BodyReader, load, text
+from trunkline.dialects.anthropic_messages.vocabulary import KIND, NAME, SERVER_CALLS
+from trunkline.dialects.common.body_reader import BodyReader
+from trunkline.dialects.common.lenient_json import load, text
 from trunkline.dialects.common.reasoning import ANTHROPIC
 from trunkline.dialects.common.sse import BlockReader, frames
 from trunkline.model.citation import Citation
@@ -34,7 +36,6 @@ from trunkline.model.events import (
 )
 from trunkline.model.usage import Usage
 
-NAME = "messages"
 FINISH: dict[str, FinishReason] = {
     "end_turn": "stop",
     "stop_sequence": "stop",
@@ -47,8 +48,6 @@ FINISH: dict[str, FinishReason] = {
 }
 """The upstream's word → ours. A word that is not here means that the model stopped by itself."""
 
-SERVER_CALLS = frozenset({"server_tool_use", "mcp_tool_use"})
-"""Blocks of tools that the provider runs."""
 DELTAS = {
     "text_delta": "text",
     "thinking_delta": "thinking",
@@ -57,8 +56,6 @@ DELTAS = {
 }
 """A delta's type → the key of the text that it adds."""
 
-KIND = "~delta"
-"""Where the type of a delta that the vocabulary has no name for stands, beside what it says."""
 
 _MESSAGE = frozenset(
     {"id", "type", "role", "model", "content", "stop_reason", "stop_sequence", "stop_details", "container", "usage"}

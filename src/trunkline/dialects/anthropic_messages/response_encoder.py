@@ -14,10 +14,10 @@ import msgspec
 from msgspec import Struct
 
 from trunkline.dialects.anthropic_messages.errors import envelope
-from trunkline.dialects.anthropic_messages.response_decoder import NAME
 from trunkline.dialects.anthropic_messages.response_parts import Writer, arguments
 from trunkline.dialects.anthropic_messages.usage import encode as encode_usage
 from trunkline.dialects.anthropic_messages.usage import in_delta
+from trunkline.dialects.anthropic_messages.vocabulary import NAME
 from trunkline.dialects.interfaces import Identity
 from trunkline.model.errors import TrunklineError
 from trunkline.model.events import (

@@ -10,7 +10,7 @@ import msgspec
 
 from trunkline.dialects.anthropic_messages.citations import encode as encode_citation
 from trunkline.dialects.anthropic_messages.citations import promised as promised_citation
-from trunkline.dialects.anthropic_messages.response_decoder import KIND, SERVER_CALLS
+from trunkline.dialects.anthropic_messages.vocabulary import KIND, SERVER_CALLS
 from trunkline.dialects.common.ids import made_up
 from trunkline.dialects.common.lenient_json import text
 from trunkline.dialects.common.reasoning import ANTHROPIC, OPENAI, pack

@@ -24,7 +24,8 @@ from trunkline.dialects.bedrock_converse.errors import from_frame, named
 from trunkline.dialects.bedrock_converse.redacted_reasoning import opened
 from trunkline.dialects.bedrock_converse.response_event_stream import Frame, FrameReader
 from trunkline.dialects.bedrock_converse.usage import decode as decode_usage
-from trunkline.dialects.common.lenient_json import BodyReader, load, text
+from trunkline.dialects.common.body_reader import BodyReader
+from trunkline.dialects.common.lenient_json import load, text
 from trunkline.dialects.common.reasoning import ANTHROPIC
 from trunkline.model.errors import UpstreamGarbled, UpstreamTruncated
 from trunkline.model.events import (

@@ -5,55 +5,16 @@ A client that sends nonsense is told so; a provider that does is understood as f
 
 import json
 import re
-from collections.abc import Iterator
 from typing import Any
 
 import msgspec
 
-from trunkline.dialects.common.sse import BOM
 from trunkline.model.errors import UpstreamGarbled, UpstreamTruncated
-from trunkline.model.events import Event
 
-MAX_BODY_BYTES = 256 * 1024 * 1024
-"""Of one JSON answer; several images in base64 fit."""
+BOM = b"\xef\xbb\xbf"
+"""The byte order mark, which some servers put before UTF-8."""
 
 _any = msgspec.json.Decoder()
-
-
-class WholeBody:
-    """One body, in any slices, until it is whole."""
-
-    __slots__ = ("_chunks", "_size")
-
-    def __init__(self) -> None:
-        self._chunks: list[bytes] = []
-        self._size = 0
-
-    def keep(self, chunk: bytes) -> None:
-        """Take a slice in.
-
-        Raises:
-            UpstreamGarbled: the body is longer than the bound.
-        """
-        self._size += len(chunk)
-        if self._size > MAX_BODY_BYTES:
-            raise UpstreamGarbled(f"the provider's answer is longer than {MAX_BODY_BYTES} bytes")
-        self._chunks.append(chunk)
-
-    def whole(self) -> bytes:
-        """All of it."""
-        return self._chunks[0] if len(self._chunks) == 1 else b"".join(self._chunks)
-
-
-class BodyReader(WholeBody):
-    """Half of a `Decoder` of one JSON body: `feed` only keeps it, and everything comes from `close`."""
-
-    __slots__ = ()
-
-    def feed(self, chunk: bytes) -> Iterator[Event]:
-        """Keeps *chunk*."""
-        self.keep(chunk)
-        return iter(())
 
 
 def load(data: bytes, *, last: bool) -> dict[str, Any]:

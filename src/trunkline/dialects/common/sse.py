@@ -10,12 +10,12 @@ leaves without its blank line is given out by `close`, because providers forget 
 
 from msgspec import Struct
 
+from trunkline.dialects.common.lenient_json import BOM
 from trunkline.model.errors import UpstreamFailed, UpstreamGarbled
 
 MAX_EVENT_BYTES = 32 * 1024 * 1024
 """An image in base64 fits; an endless line does not. Source: docs/reference/reliability.md, U33."""
 
-BOM = b"\xef\xbb\xbf"
 DONE = b"data: [DONE]\n\n"
 KEEP_ALIVE = b": OPENROUTER PROCESSING\n\n"
 

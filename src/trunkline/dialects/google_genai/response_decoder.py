@@ -20,9 +20,10 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from trunkline.dialects.common.lenient_json import BodyReader, load, text, value
+from trunkline.dialects.common.body_reader import BodyReader
+from trunkline.dialects.common.lenient_json import BOM, load, text, value
 from trunkline.dialects.common.reasoning import GEMINI
-from trunkline.dialects.common.sse import BOM, BlockReader, parse_block
+from trunkline.dialects.common.sse import BlockReader, parse_block
 from trunkline.dialects.google_genai.citations import Places, cited, grounded
 from trunkline.dialects.google_genai.errors import from_object
 from trunkline.dialects.google_genai.response_arguments import Pending, put

@@ -19,7 +19,8 @@ from typing import Annotated, Any, Literal, cast
 import msgspec
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
-from trunkline.dialects.common.lenient_json import MAX_BODY_BYTES, load, value
+from trunkline.dialects.common.body_reader import MAX_BODY_BYTES
+from trunkline.dialects.common.lenient_json import load, value
 from trunkline.dialects.common.openai_errors import from_object
 from trunkline.dialects.common.openai_usage import decode as decode_usage
 from trunkline.dialects.common.sse import DONE, BlockReader, frames

@@ -18,7 +18,7 @@ from trunkline.dialects.common.request_fields import Taker, value
 from trunkline.dialects.interfaces import Call
 from trunkline.dialects.openai_chat.citations import decode as decode_citation
 from trunkline.dialects.openai_chat.request_schema import ToolShape, check
-from trunkline.dialects.openai_chat.response_decoder import FORMS
+from trunkline.dialects.openai_chat.vocabulary import FORMS, REASONING, SAME, SAMPLING, THOUGHTS
 from trunkline.model.citation import Citation
 from trunkline.model.preferences import NO_PREFERENCES
 from trunkline.model.request import (
@@ -43,15 +43,6 @@ from trunkline.model.request import (
     VideoPart,
 )
 
-SAMPLING = (
-    "temperature", "top_p", "top_k", "top_a", "min_p", "frequency_penalty", "presence_penalty", "repetition_penalty",
-    "seed", "logit_bias", "logprobs", "top_logprobs", "n",
-)  # fmt: skip
-SAME = ("user", "service_tier", "verbosity", "prompt_cache_key", "parallel_tool_calls")
-"""Fields that are called the same here as there."""
-REASONING = ("effort", "summary", "max_tokens", "exclude", "enabled", "context", "mode")
-THOUGHTS = ("reasoning", "reasoning_content")
-"""Fields of a message that hold its reasoning as a string."""
 PLACES = frozenset({"refusal", "images", "transcript"})
 """Places beside the content; a part of the content that has a field of such a name is left alone."""
 ONCE = (b'"model"', b'"messages"', b'"provider"')

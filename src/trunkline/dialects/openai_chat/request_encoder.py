@@ -11,7 +11,7 @@ import msgspec
 from trunkline.dialects.common.request_fields import value
 from trunkline.dialects.interfaces import Call, Encoded, Quirks
 from trunkline.dialects.openai_chat import request_native, request_thinking, request_translated
-from trunkline.dialects.openai_chat.request_decoder import REASONING, SAMPLING
+from trunkline.dialects.openai_chat.vocabulary import REASONING, SAMPLING
 from trunkline.model.endpoint import Endpoint
 from trunkline.model.loss import Losses
 from trunkline.model.request import Reasoning, Request

@@ -21,8 +21,8 @@ from trunkline.dialects.common.request_fields import some
 from trunkline.dialects.common.tool_names import Names
 from trunkline.dialects.interfaces import Quirks
 from trunkline.dialects.openai_chat.request_content import UNKNOWN, Content
-from trunkline.dialects.openai_chat.request_native import DETAILS
 from trunkline.dialects.openai_chat.request_thinking import SIGNED, signed
+from trunkline.dialects.openai_chat.vocabulary import DETAILS
 from trunkline.model.loss import Losses
 from trunkline.model.request import (
     CacheMark,

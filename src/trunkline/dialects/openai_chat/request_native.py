@@ -5,8 +5,7 @@ from typing import Any
 from trunkline.dialects.common import cache_control
 from trunkline.dialects.common.request_fields import some, within
 from trunkline.dialects.openai_chat import request_tools
-from trunkline.dialects.openai_chat.request_decoder import REASONING, SAME, SAMPLING, THOUGHTS
-from trunkline.dialects.openai_chat.response_decoder import FORMS
+from trunkline.dialects.openai_chat.vocabulary import DETAILS, REASONING, SAME, SAMPLING, THOUGHTS
 from trunkline.model.request import (
     AudioPart,
     FilePart,
@@ -23,9 +22,6 @@ from trunkline.model.request import (
     ToolCallPart,
     VideoPart,
 )
-
-DETAILS = {form: (kind, key) for kind, (form, key) in FORMS.items()} | {"plain": ("reasoning.text", "text")}
-"""A form of reasoning → its detail's type, and the key its text is under."""
 
 
 def to_wire(request: Request) -> dict[str, Any]:

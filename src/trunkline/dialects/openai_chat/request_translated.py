@@ -14,9 +14,9 @@ from trunkline.dialects.common.tool_names import Names, fit
 from trunkline.dialects.interfaces import Quirks
 from trunkline.dialects.openai_chat import request_thinking, request_tools
 from trunkline.dialects.openai_chat.request_content import NO_MARK
-from trunkline.dialects.openai_chat.request_decoder import SAMPLING
 from trunkline.dialects.openai_chat.request_messages import Writer
 from trunkline.dialects.openai_chat.request_tools import NO_WORD
+from trunkline.dialects.openai_chat.vocabulary import SAMPLING
 from trunkline.model.endpoint import Endpoint
 from trunkline.model.loss import Losses
 from trunkline.model.request import Request, ResponseFormat

@@ -13,7 +13,8 @@ from typing import Any
 
 from msgspec import Struct
 
-from trunkline.dialects.common.lenient_json import BodyReader, arguments_text, load, text
+from trunkline.dialects.common.body_reader import BodyReader
+from trunkline.dialects.common.lenient_json import arguments_text, load, text
 from trunkline.dialects.common.openai_errors import from_object
 from trunkline.dialects.common.openai_usage import decode as decode_usage
 from trunkline.dialects.common.reasoning import GEMINI
@@ -21,6 +22,7 @@ from trunkline.dialects.common.sse import BlockReader, frames
 from trunkline.dialects.openai_chat.citations import decode as decode_citation
 from trunkline.dialects.openai_chat.citations import sources
 from trunkline.dialects.openai_chat.request_thinking import signature_of
+from trunkline.dialects.openai_chat.vocabulary import FORMS
 from trunkline.model.errors import UpstreamFailed, UpstreamGarbled, UpstreamTruncated
 from trunkline.model.events import (
     ChoiceEnded,
@@ -52,12 +54,6 @@ FINISH: dict[str, FinishReason] = {
 }
 """The upstream's word → ours. A word that is not here means that the model stopped by itself."""
 
-FORMS = {
-    "reasoning.text": ("text", "text"),
-    "reasoning.summary": ("summary", "summary"),
-    "reasoning.encrypted": ("encrypted", "data"),
-}
-"""A reasoning detail's type → our form, and the key its text is under."""
 
 _TOP = frozenset({"id", "object", "created", "model", "choices", "usage", "error", "provider", "obfuscation"})
 _CHOICE = frozenset({"index", "delta", "message", "finish_reason", "native_finish_reason", "logprobs", "text"})

@@ -12,9 +12,9 @@ from trunkline.dialects.common.openai_errors import error_object
 from trunkline.dialects.common.sse import DONE
 from trunkline.dialects.interfaces import Identity
 from trunkline.dialects.openai_chat.citations import encode as encode_citation
-from trunkline.dialects.openai_chat.response_decoder import FORMS
 from trunkline.dialects.openai_chat.response_filter import Gate
 from trunkline.dialects.openai_chat.usage import encode as encode_usage
+from trunkline.dialects.openai_chat.vocabulary import FORMS
 from trunkline.model.errors import TrunklineError
 from trunkline.model.events import (
     ChoiceEnded,

@@ -10,7 +10,8 @@ from typing import Any
 import msgspec
 from msgspec import Raw, Struct
 
-from trunkline.dialects.common.lenient_json import WholeBody, load, text
+from trunkline.dialects.common.body_reader import WholeBody
+from trunkline.dialects.common.lenient_json import load, text
 from trunkline.dialects.common.lenient_json import value as leniently
 from trunkline.dialects.common.sse import DONE, BlockReader, parse_block
 from trunkline.dialects.interfaces import Call, Converter, Identity, Outcome

@@ -8,7 +8,8 @@ The last `response.*` event is the end; a [DONE] may follow or not, and is none 
 from collections.abc import Iterator
 from typing import Any
 
-from trunkline.dialects.common.lenient_json import BodyReader, load, text
+from trunkline.dialects.common.body_reader import BodyReader
+from trunkline.dialects.common.lenient_json import load, text
 from trunkline.dialects.common.sse import FrameReader
 from trunkline.dialects.openai_responses.errors import from_object
 from trunkline.dialects.openai_responses.response_events import Reader

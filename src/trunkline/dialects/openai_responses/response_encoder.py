@@ -68,7 +68,7 @@ class StreamEncoder:
 
     def _frames(self) -> bytes:
         out: list[bytes] = []
-        for body in self._writer.take():
+        for body in self._writer.items.take():
             out.append(frame(body["type"], {**body, "sequence_number": self._number}))
             self._number += 1
         return b"".join(out)
@@ -76,7 +76,7 @@ class StreamEncoder:
     @property
     def losses(self) -> tuple[Loss, ...]:
         """As `Encoder.losses`."""
-        return self._writer.losses.found()
+        return self._writer.items.losses.found()
 
     def _last(self, response: dict[str, Any]) -> bytes:
         kind = f"response.{TERMINAL.get(response['status'], 'completed')}"
@@ -99,7 +99,7 @@ class StreamEncoder:
         begun = self._open()
         response = {**self._writer.final("incomplete"), **failure(error)}
         if usage is not None and cost is not None:
-            response["usage"] = encode_usage(usage, cost, same=self._writer.same)
+            response["usage"] = encode_usage(usage, cost, same=self._writer.items.same)
         return begun + self._frames() + self._last(response)
 
 
@@ -118,13 +118,13 @@ class BodyEncoder:
     def encode(self, event: Event) -> bytes:
         """Keeps what *event* says; everything comes from `finish`."""
         self._writer.on(event)
-        self._writer.take()
+        self._writer.items.take()
         return b""
 
     @property
     def losses(self) -> tuple[Loss, ...]:
         """As `Encoder.losses`."""
-        return self._writer.losses.found()
+        return self._writer.items.losses.found()
 
     def finish(self, usage: Usage, cost: Cost, metadata: dict[str, Any] | None = None) -> bytes:
         """The whole body."""
@@ -139,7 +139,7 @@ class BodyEncoder:
 def _closed(
     writer: Writer, response: dict[str, Any], usage: Usage, cost: Cost, metadata: dict[str, Any] | None
 ) -> dict[str, Any]:
-    response["usage"] = encode_usage(usage, cost, same=writer.same)
+    response["usage"] = encode_usage(usage, cost, same=writer.items.same)
     if metadata is not None:
         response["openrouter_metadata"] = metadata
     return response

@@ -6,24 +6,22 @@ One item is written at a time. Parts that an upstream interleaves (parallel tool
 clients read an item as whole once the next one has begun. An item of several parts stays open until a part comes that
 is not its own: then, and not before, is it known to be whole.
 
-What came in this dialect (`same`) is put together as it was, by the `~item` and `~at` of its parts; see `items`.
+What came in this dialect (`same`) is put together as it was, by `~item` and `~at` of its parts; see `response_items`.
 """
 
 from typing import Any
 
 from msgspec import Raw
 
-from trunkline.dialects.common.ids import made_up
-from trunkline.dialects.common.tool_renaming import Names
 from trunkline.dialects.common.tool_renaming import read as read_names
 from trunkline.dialects.interfaces import Identity
-from trunkline.dialects.openai_responses import response_parts, response_server_tools
+from trunkline.dialects.openai_responses import response_parts
 from trunkline.dialects.openai_responses.citations import encode as encode_citation
 from trunkline.dialects.openai_responses.response_echo import STATUSES, head, output_text, told
 from trunkline.dialects.openai_responses.response_events import Reader
-from trunkline.dialects.openai_responses.response_items import complete
+from trunkline.dialects.openai_responses.response_item_writer import ItemWriter
 from trunkline.dialects.openai_responses.response_parts import NO_WORD
-from trunkline.dialects.openai_responses.response_state import Body, Open, Slot, content, copied, thought
+from trunkline.dialects.openai_responses.response_state import Body, Open, content, thought
 from trunkline.model.events import (
     ChoiceEnded,
     Delta,
@@ -34,69 +32,39 @@ from trunkline.model.events import (
     PartStarted,
     Started,
 )
-from trunkline.model.loss import Losses
 
-TEMPLATES: dict[str, dict[str, Any]] = {
-    "message": {"role": "assistant", "content": []},
-    "reasoning": {"summary": []},
-    "function_call": {"call_id": "", "name": "", "arguments": ""},
-    "custom_tool_call": {"call_id": "", "name": "", "input": ""},
-    "image_generation_call": {"result": None},
-    "file_search_call": {"queries": []},
-}
-"""An item's type → its fields beside id, type and status, as it begins."""
-PREFIX = {"message": "msg_tmp", "reasoning": "rs_tmp", "image_generation_call": "ig_tmp"}
 CUT: dict[FinishReason, str] = {"length": "max_output_tokens", "content_filter": "content_filter"}
 """Why an answer is incomplete, by the reason why it ended."""
 
 
 class Writer:
-    """Takes events in; `take` gives the wire's events so far, without their sequence numbers."""
+    """Takes events in; `items.take` gives the wire's events so far, without their sequence numbers."""
 
     __slots__ = (
         "_current",
         "_left_out",
-        "_out",
         "_waiting",
         "head",
-        "identity",
-        "ids",
-        "losses",
-        "names",
+        "items",
         "open",
-        "output",
         "reason",
-        "same",
-        "slot",
     )  # fmt: skip
 
     def __init__(self, identity: Identity, envelope: dict[str, Raw]) -> None:
-        self.identity = identity
-        self.names: Names = read_names(envelope)
+        self.items = ItemWriter(identity, read_names(envelope))
         self.head = head(identity, envelope)
-        self.output: list[Body] = []
-        self.losses = Losses("response")
         self.reason = ChoiceEnded()
-        self.same = False
-        self._out: list[Body] = []
-        self.slot: Slot | None = None
         self.open: Open | None = None
         self._current: int | None = None
         self._waiting: list[Event] = []
         self._left_out: set[int] = set()
-        self.ids: set[str] = set()
-
-    def take(self) -> list[Body]:
-        """The wire's events since the last time."""
-        out, self._out = self._out, []
-        return out
 
     @property
     def plain(self) -> tuple[int, str, int, int] | None:
         """Part, item id, output index and content index of the text that is being written, None where none is."""
-        if self.open is None or self.slot is None or self.open.part.kind != "text" or self.open.number < 0:
+        if self.open is None or self.items.slot is None or self.open.part.kind != "text" or self.open.number < 0:
             return None
-        return self.open.part.index, self.slot.body["id"], self.slot.index, self.open.number
+        return self.open.part.index, self.items.slot.body["id"], self.items.slot.index, self.open.number
 
     def add(self, text: str) -> None:
         """Take in a piece of the open text that was written already; see `plain`."""
@@ -109,7 +77,7 @@ class Writer:
         match event:
             case PartStarted(choice=choice) if choice:
                 self._left_out.add(event.index)
-                self.losses.add(f"choices[{choice}]", "a response has one choice")
+                self.items.losses.add(f"choices[{choice}]", "a response has one choice")
             case Delta(index=index) | PartEnded(index=index) if index in self._left_out:
                 pass
             case PartStarted() if self._current is not None:
@@ -131,32 +99,21 @@ class Writer:
             case _:
                 pass
 
-    def emit(self, kind: str, **fields: Any) -> None:
-        """An event of the wire."""
-        self._out.append({"type": f"response.{kind}", **fields})
-
-    def of_item(self, kind: str, **fields: Any) -> None:
-        """An event about the open item."""
-        assert self.slot is not None
-        self._out.append(
-            {"type": f"response.{kind}", "item_id": self.slot.body["id"], "output_index": self.slot.index, **fields}
-        )
-
     def _begin(self, event: Started) -> None:
-        self.same = event.dialect == "responses"
+        self.items.same = event.dialect == "responses"
         if event.created:
             self.head["created_at"] = event.created
-        if self.same:
+        if self.items.same:
             self.head = told(self.head, event.extra)
         else:
             self._foreign(event.extra)
-        self.emit("created", response=dict(self.head))
-        self.emit("in_progress", response=dict(self.head))
+        self.items.emit("created", response=dict(self.head))
+        self.items.emit("in_progress", response=dict(self.head))
 
     def _lost(self, where: str, extra: Body) -> None:
         for key, value in extra.items():
             if value is not None and key[:1] != "~":
-                self.losses.add(f"{where}.{key}" if where else key, NO_WORD)
+                self.items.losses.add(f"{where}.{key}" if where else key, NO_WORD)
 
     def _foreign(self, extra: Body) -> None:
         """What an upstream of another dialect says beside its answer: the tier that served it has a name here too."""
@@ -165,75 +122,32 @@ class Writer:
         self._lost("", {key: said for key, said in extra.items() if key != "service_tier"})
 
     def _note(self, extra: Body) -> None:
-        if not self.same:
+        if not self.items.same:
             self._foreign(extra)
             return
         event = extra.get("~event")
         if isinstance(event, dict):
-            self._out.append(event)
+            self.items.events.append(event)
         self.head.update({key: value for key, value in extra.items() if key != "~event"})
 
     def _choice(self, event: ChoiceEnded) -> None:
         self.reason = event
-        if not self.same:
+        if not self.items.same:
             self._lost("choices[0]", event.extra)
         if event.stop is not None:
-            self.losses.add("stop_sequence", NO_WORD)
-        self.close("incomplete" if event.reason in CUT else "completed")
-
-    # Items
-
-    def item(self, kind: str, part: PartStarted, id_: str | None = None, key: Any = None, **fields: Any) -> None:
-        """Open an item for *part*, and close the one before it."""
-        self.close("completed")
-        own = self.own(part)
-        meta: Body = part.extra["~item"] if own else {}
-        body: Body = {"id": meta.get("id") or id_ or self._made_up(kind, part), "type": kind, "status": "in_progress"}
-        if own and "status" not in meta:
-            del body["status"]
-        body.update({name: copied(name, value) for name, value in TEMPLATES.get(kind, {}).items()})
-        # Lists are filled as the item goes on; those of the event stay as they are.
-        for name, value in meta.items():
-            if name not in ("id", "status") and not (isinstance(body.get(name), list) and not isinstance(value, list)):
-                body[name] = copied(name, value)
-        body.update(fields)
-        slot = self.slot = Slot(body, len(self.output), key, own, tool=part.id, status=meta.get("status"))
-        self.output.append(body)
-        shown = {name: copied(name, value) for name, value in body.items()}
-        self.emit("output_item.added", output_index=slot.index, item=complete(shown))
-
-    def own(self, part: PartStarted) -> bool:
-        """Whether *part* is of an item that came in this dialect."""
-        return self.same and isinstance(part.extra.get("~item"), dict)
-
-    def _made_up(self, kind: str, part: PartStarted) -> str:
-        prefix = PREFIX.get(kind) or response_server_tools.PREFIX.get(
-            kind, "fc_tmp" if part.kind == "tool_call" else "st_tmp"
-        )
-        return made_up(self.identity, prefix, len(self.output))
-
-    def close(self, status: str) -> None:
-        """The open item is whole."""
-        slot, self.slot = self.slot, None
-        if slot is None:
-            return
-        if slot.own:
-            if slot.status is not None:
-                slot.body["status"] = slot.status
-        else:
-            slot.body["status"] = status if slot.body["type"] in ("message", "reasoning") else "completed"
-        self.emit("output_item.done", output_index=slot.index, item=dict(slot.body))
+            self.items.losses.add("stop_sequence", NO_WORD)
+        self.items.close("incomplete" if event.reason in CUT else "completed")
 
     # Parts
 
     def _part(self, part: PartStarted) -> None:
         self._current = part.index
         rest = {key: value for key, value in part.extra.items() if key[:1] != "~" or key == "~bare"}
-        own = self.own(part)
+        own = self.items.own(part)
         if not own and part.kind not in ("opaque", "server_tool_call", "server_tool_result"):
             self._lost(f"parts[{part.index}]", rest)
         self.open = Open(part, [], [], [], rest if own else {})
-        response_parts.STARTS[part.kind](self, part)
+        response_parts.STARTS[part.kind](self.items, part)
 
     def _delta(self, event: Delta) -> None:
         opened = self.open
@@ -244,60 +158,53 @@ class Writer:
         if event.signature is not None:
             opened.signature = event.signature
             if opened.part.kind == "reasoning":
-                response_parts.thinking(self, opened)
+                response_parts.thinking(self.items, opened)
         if event.text:
             opened.texts.append(event.text)
             opened.length += len(event.text)
-        probs = _probs(event.logprobs, same=self.same) if event.logprobs else []
+        probs = _probs(event.logprobs, same=self.items.same) if event.logprobs else []
         opened.probs += probs
         if event.text and (piece := response_parts.PIECES.get(opened.part.kind)) is not None:
-            piece(self, opened, event.text, probs)
+            piece(self.items, opened, event.text, probs)
         if event.citations:
             self._cite(opened, event)
 
     def _more(self, opened: Open, extra: Body) -> None:
         """What an upstream of this dialect says of an item on its way, or in the end."""
-        if not self.own(opened.part):
+        if not self.items.own(opened.part):
             self._lost(f"parts[{opened.part.index}]", extra)
             return
         event, meta = extra.get("~event"), extra.get("~item")
-        if isinstance(event, dict) and self.slot is not None:
+        if isinstance(event, dict) and self.items.slot is not None:
             opened.shown = True
             kind = event.get("type", "")
-            self.of_item(kind.removeprefix("response."), **{key: said for key, said in event.items() if key != "type"})
-        if isinstance(meta, dict) and self.slot is not None:
-            self.last(self.slot, meta)
+            self.items.of_item(
+                kind.removeprefix("response."), **{key: said for key, said in event.items() if key != "type"}
+            )
+        if isinstance(meta, dict) and self.items.slot is not None:
+            self.items.last(self.items.slot, meta)
         opened.rest.update({key: value for key, value in extra.items() if key[:1] != "~" or key == "~bare"})
-
-    def last(self, slot: Slot, meta: Body) -> None:
-        """*meta* is what the item says beside its content in the end; what came of it before stays."""
-        body = slot.body
-        for key, value in meta.items():
-            if key == "status":
-                slot.status = value
-            elif key != "id" and not (isinstance(body.get(key), list) and (not value or not isinstance(value, list))):
-                body[key] = copied(key, value)
 
     def _cite(self, opened: Open, event: Delta) -> None:
         if opened.part.kind != "text":
-            self.losses.add("citations", "they are not of a text")
+            self.items.losses.add("citations", "they are not of a text")
             return
-        response_parts.text_begins(self, opened)
+        response_parts.text_begins(self.items, opened)
         for citation in event.citations or ():
-            note = encode_citation(citation, same=self.same, length=opened.length)
+            note = encode_citation(citation, same=self.items.same, length=opened.length)
             if note is None:
-                self.losses.add("citations", "an annotation names an address or a file, and this one neither")
+                self.items.losses.add("citations", "an annotation names an address or a file, and this one neither")
                 continue
             at = len(opened.notes)
             opened.notes.append(note)
-            self.of_item(
+            self.items.of_item(
                 "output_text.annotation.added", content_index=opened.number, annotation_index=at, annotation=note
             )
 
     def _ended(self) -> None:
         opened, self.open, self._current = self.open, None, None
         assert opened is not None
-        response_parts.ENDS[opened.part.kind](self, opened)
+        response_parts.ENDS[opened.part.kind](self.items, opened)
         waiting, self._waiting = self._waiting, []
         for event in waiting:
             self.on(event)
@@ -308,16 +215,16 @@ class Writer:
         """The response as it is in the end, without its usage; *status* is that of items that never ended."""
         if self.open is not None:
             self._cut_short(self.open)
-        if self.slot is not None and "status" in self.slot.body:
-            self.slot.body["status"] = status
-        self.slot = self.open = None
-        return {**self.head, "output": self.output, "output_text": output_text(self.output)}
+        if self.items.slot is not None and "status" in self.items.slot.body:
+            self.items.slot.body["status"] = status
+        self.items.slot = self.open = None
+        return {**self.head, "output": self.items.output, "output_text": output_text(self.items.output)}
 
     def _cut_short(self, opened: Open) -> None:
         """Put into its item what has come of a part that will never end."""
-        if self.slot is None:
+        if self.items.slot is None:
             return
-        said, body = "".join(opened.texts), self.slot.body
+        said, body = "".join(opened.texts), self.items.slot.body
         if opened.number >= 0 and opened.part.kind in ("text", "refusal"):
             body["content"][opened.number] = content(opened, whole=True)
         elif opened.number >= 0 and opened.part.kind == "reasoning":
@@ -328,19 +235,19 @@ class Writer:
 
     def ended(self) -> tuple[str, Body]:
         """The last event's type, and the response as it is in the end, without its usage."""
-        self.close("completed")
+        self.items.close("completed")
         reason, native = self.reason.reason, self.reason.native
         response = self.final("completed")
         response["status"] = "completed"
         if reason in CUT:
             response["status"] = "incomplete"
-            told = native if self.same and native in CUT.values() else CUT[reason]
+            told = native if self.items.same and native in CUT.values() else CUT[reason]
             response["incomplete_details"] = {"reason": told}
         elif reason == "error":
             response["status"] = "failed"
             response["error"] = {"code": "server_error", "message": "the provider ended its answer with an error"}
             response["error_type"] = "provider_unavailable"
-        elif self.same and native in STATUSES:
+        elif self.items.same and native in STATUSES:
             response["status"] = native
         return response["status"], response
 
@@ -348,12 +255,13 @@ class Writer:
 def whole(at: int, item: Body, identity: Identity) -> list[Body]:
     """The events of *item*, number *at* of an answer in this dialect, without their sequence numbers."""
     writer = Writer(identity, {})
-    writer.same = True
-    writer.output = [{} for _ in range(at)]
+    items = writer.items
+    items.same = True
+    items.output = [{} for _ in range(at)]
     for event in Reader().whole(at, item):
         writer.on(event)
-    writer.close("completed")
-    return writer.take()
+    items.close("completed")
+    return items.take()
 
 
 def _probs(logprobs: Body, *, same: bool) -> list[Any]:

@@ -4,24 +4,22 @@ Source: OpenRouter's OpenAPI document, `OpenResponsesResult` and `StreamEvents`.
 """
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from trunkline.dialects.common.custom_tools import free_text
 from trunkline.dialects.common.ids import made_up
 from trunkline.dialects.common.reasoning import FORMATS, OPENAI, pack
 from trunkline.dialects.openai_responses import response_server_tools
+from trunkline.dialects.openai_responses.response_item_writer import ItemWriter
 from trunkline.dialects.openai_responses.response_state import Body, Open, content, thought
 from trunkline.model.events import PartStarted
-
-if TYPE_CHECKING:
-    from trunkline.dialects.openai_responses.response_output import Writer
 
 NO_WORD = "the Responses dialect has no word for it"
 
 # Texts and refusals
 
 
-def _message(writer: "Writer", part: PartStarted) -> None:
+def _message(writer: ItemWriter, part: PartStarted) -> None:
     key = part.extra["~at"] if writer.own(part) else None
     if writer.slot is None or writer.slot.body["type"] != "message" or writer.slot.key != key:
         writer.item("message", part, key=key)
@@ -29,7 +27,7 @@ def _message(writer: "Writer", part: PartStarted) -> None:
         writer.last(writer.slot, part.extra["~item"])
 
 
-def text_begins(writer: "Writer", opened: Open) -> None:
+def text_begins(writer: ItemWriter, opened: Open) -> None:
     """Announce a text or a refusal, once."""
     assert writer.slot is not None
     if opened.number < 0:
@@ -39,7 +37,7 @@ def text_begins(writer: "Writer", opened: Open) -> None:
         writer.of_item("content_part.added", content_index=opened.number, part=empty)
 
 
-def _text_piece(writer: "Writer", opened: Open, text: str, probs: list[Any]) -> None:
+def _text_piece(writer: ItemWriter, opened: Open, text: str, probs: list[Any]) -> None:
     text_begins(writer, opened)
     if opened.part.kind == "refusal":
         writer.of_item("refusal.delta", content_index=opened.number, delta=text)
@@ -47,7 +45,7 @@ def _text_piece(writer: "Writer", opened: Open, text: str, probs: list[Any]) -> 
         writer.of_item("output_text.delta", content_index=opened.number, delta=text, logprobs=probs)
 
 
-def _text_ends(writer: "Writer", opened: Open) -> None:
+def _text_ends(writer: ItemWriter, opened: Open) -> None:
     assert writer.slot is not None
     if opened.number < 0 and opened.part.extra.get("~none"):
         return  # a message that says nothing
@@ -64,12 +62,12 @@ def _text_ends(writer: "Writer", opened: Open) -> None:
 # Reasoning
 
 
-def _thought(writer: "Writer", part: PartStarted) -> None:
+def _thought(writer: ItemWriter, part: PartStarted) -> None:
     if writer.own(part):
         _thinking_item(writer, part, part.extra["~at"])
 
 
-def _thinking_item(writer: "Writer", part: PartStarted, key: Any) -> None:
+def _thinking_item(writer: ItemWriter, part: PartStarted, key: Any) -> None:
     slot = writer.slot
     if slot is None or slot.body["type"] != "reasoning" or key is None or slot.key != key:
         openai = part.id if (part.format or "").endswith("-responses-v1") else None
@@ -78,7 +76,7 @@ def _thinking_item(writer: "Writer", part: PartStarted, key: Any) -> None:
         writer.last(slot, part.extra["~item"])
 
 
-def thinking(writer: "Writer", opened: Open) -> None:
+def thinking(writer: ItemWriter, opened: Open) -> None:
     """Open the item of a thought; one of another dialect has none before there is something in it."""
     part = opened.part
     if not writer.own(part) and not opened.shown:
@@ -86,7 +84,7 @@ def thinking(writer: "Writer", opened: Open) -> None:
         opened.shown = True
 
 
-def _thought_piece(writer: "Writer", opened: Open, text: str, probs: list[Any]) -> None:
+def _thought_piece(writer: ItemWriter, opened: Open, text: str, probs: list[Any]) -> None:
     del probs
     if opened.part.form == "server_tool_call":
         return
@@ -111,7 +109,7 @@ def _thought_piece(writer: "Writer", opened: Open, text: str, probs: list[Any]) 
         writer.of_item("reasoning_text.delta", content_index=opened.number, delta=text)
 
 
-def _thought_ends(writer: "Writer", opened: Open) -> None:
+def _thought_ends(writer: ItemWriter, opened: Open) -> None:
     part, text = opened.part, "".join(opened.texts)
     if part.form == "server_tool_call":
         writer.losses.add("reasoning_details", NO_WORD)
@@ -129,7 +127,7 @@ def _thought_ends(writer: "Writer", opened: Open) -> None:
     _seal(writer, opened, body, text)
 
 
-def _empty_thought(writer: "Writer", opened: Open) -> None:
+def _empty_thought(writer: ItemWriter, opened: Open) -> None:
     """A signed thought whose text is withheld: that it has one, if an empty one, tells it from an encrypted thought."""
     assert writer.slot is not None
     empty = thought(False, "")
@@ -139,7 +137,7 @@ def _empty_thought(writer: "Writer", opened: Open) -> None:
         writer.of_item(f"content_part.{kind}", content_index=0, part=empty)
 
 
-def _seal(writer: "Writer", opened: Open, body: Body, text: str) -> None:
+def _seal(writer: ItemWriter, opened: Open, body: Body, text: str) -> None:
     """Signature and encrypted content: as they came, or in the one opaque string that every client keeps."""
     part = opened.part
     if opened.signature is not None:
@@ -161,7 +159,7 @@ def _seal(writer: "Writer", opened: Open, body: Body, text: str) -> None:
 # Calls
 
 
-def _call(writer: "Writer", part: PartStarted) -> None:
+def _call(writer: ItemWriter, part: PartStarted) -> None:
     name, fields = part.name or "", dict[str, Any]()
     custom = part.form == "custom"
     if not writer.own(part):
@@ -176,7 +174,7 @@ def _call(writer: "Writer", part: PartStarted) -> None:
     writer.item("custom_tool_call" if custom else "function_call", part, call_id=id_, name=name, **fields)
 
 
-def _call_piece(writer: "Writer", opened: Open, text: str, probs: list[Any]) -> None:
+def _call_piece(writer: ItemWriter, opened: Open, text: str, probs: list[Any]) -> None:
     del probs
     if _as_json(writer, opened):
         return
@@ -184,13 +182,13 @@ def _call_piece(writer: "Writer", opened: Open, text: str, probs: list[Any]) -> 
     writer.of_item("custom_tool_call_input.delta" if custom else "function_call_arguments.delta", delta=text)
 
 
-def _as_json(writer: "Writer", opened: Open) -> bool:
+def _as_json(writer: ItemWriter, opened: Open) -> bool:
     """Whether free-form input comes inside JSON, so that it must be whole before it can be told."""
     assert writer.slot is not None
     return writer.slot.body["type"] == "custom_tool_call" and opened.part.form != "custom"
 
 
-def _call_ends(writer: "Writer", opened: Open) -> None:
+def _call_ends(writer: ItemWriter, opened: Open) -> None:
     assert writer.slot is not None
     body, said = writer.slot.body, "".join(opened.texts)
     if body["type"] == "function_call":
@@ -208,11 +206,11 @@ def _call_ends(writer: "Writer", opened: Open) -> None:
 # Images, tools of the provider's, items of other kinds
 
 
-def _image(writer: "Writer", part: PartStarted) -> None:
+def _image(writer: ItemWriter, part: PartStarted) -> None:
     writer.item("image_generation_call", part)
 
 
-def _image_ends(writer: "Writer", opened: Open) -> None:
+def _image_ends(writer: ItemWriter, opened: Open) -> None:
     assert writer.slot is not None
     result: str | None = "".join(opened.texts) or None
     if result is not None and opened.rest.get("~bare"):
@@ -222,7 +220,7 @@ def _image_ends(writer: "Writer", opened: Open) -> None:
     writer.close("completed")
 
 
-def _progress(writer: "Writer", opened: Open) -> None:
+def _progress(writer: ItemWriter, opened: Open) -> None:
     assert writer.slot is not None
     kind = writer.slot.body["type"]
     if not opened.shown:
@@ -230,7 +228,7 @@ def _progress(writer: "Writer", opened: Open) -> None:
             writer.of_item(f"{kind}.{word}")
 
 
-def _tool(writer: "Writer", part: PartStarted) -> None:
+def _tool(writer: ItemWriter, part: PartStarted) -> None:
     if writer.own(part):
         writer.item(part.extra["~item"].get("type", ""), part)
         return
@@ -241,7 +239,7 @@ def _tool(writer: "Writer", part: PartStarted) -> None:
         writer.item(kind, part)
 
 
-def _tool_ends(writer: "Writer", opened: Open) -> None:
+def _tool_ends(writer: ItemWriter, opened: Open) -> None:
     if writer.own(opened.part):
         _progress(writer, opened)
         writer.close("completed")
@@ -250,7 +248,7 @@ def _tool_ends(writer: "Writer", opened: Open) -> None:
         writer.slot.body.update(response_server_tools.asked(writer.slot.body["type"], "".join(opened.texts)))
 
 
-def _result(writer: "Writer", part: PartStarted) -> None:
+def _result(writer: ItemWriter, part: PartStarted) -> None:
     if writer.same:
         return  # it stands in the item of its call
     slot = writer.slot
@@ -258,7 +256,7 @@ def _result(writer: "Writer", part: PartStarted) -> None:
         writer.losses.add("server_tool_result", "the Responses dialect has no item for this tool's result")
 
 
-def _opaque(writer: "Writer", part: PartStarted) -> None:
+def _opaque(writer: ItemWriter, part: PartStarted) -> None:
     if not writer.own(part):
         writer.losses.add("opaque", "a part of a kind that the Responses dialect does not know")
     elif "~part" in part.extra:
@@ -267,7 +265,7 @@ def _opaque(writer: "Writer", part: PartStarted) -> None:
         writer.item(part.extra["~item"].get("type", ""), part)
 
 
-def _opaque_ends(writer: "Writer", opened: Open) -> None:
+def _opaque_ends(writer: ItemWriter, opened: Open) -> None:
     if not writer.own(opened.part) or writer.slot is None:
         return
     if "~part" in opened.part.extra:
@@ -276,15 +274,15 @@ def _opaque_ends(writer: "Writer", opened: Open) -> None:
         writer.close("completed")
 
 
-def _no_part(writer: "Writer", part: PartStarted) -> None:
+def _no_part(writer: ItemWriter, part: PartStarted) -> None:
     writer.losses.add(part.kind, NO_WORD)
 
 
-def _no_end(writer: "Writer", opened: Open) -> None:
+def _no_end(writer: ItemWriter, opened: Open) -> None:
     """Nothing is left to say at the end of such a part."""
 
 
-STARTS: dict[str, Callable[["Writer", PartStarted], None]] = {
+STARTS: dict[str, Callable[[ItemWriter, PartStarted], None]] = {
     "text": _message,
     "refusal": _message,
     "reasoning": _thought,
@@ -297,14 +295,14 @@ STARTS: dict[str, Callable[["Writer", PartStarted], None]] = {
 }
 """A part's kind → how its beginning is written; total, as are the ends."""
 
-PIECES: dict[str, Callable[["Writer", Open, str, list[Any]], None]] = {
+PIECES: dict[str, Callable[[ItemWriter, Open, str, list[Any]], None]] = {
     "text": _text_piece,
     "refusal": _text_piece,
     "reasoning": _thought_piece,
     "tool_call": _call_piece,
 }
 
-ENDS: dict[str, Callable[["Writer", Open], None]] = {
+ENDS: dict[str, Callable[[ItemWriter, Open], None]] = {
     "text": _text_ends,
     "refusal": _text_ends,
     "reasoning": _thought_ends,

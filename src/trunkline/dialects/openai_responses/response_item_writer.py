@@ -1,0 +1,108 @@
+"""The items of an answer, written one at a time: how an item begins, changes and ends. Source: wire-responses §6–§7."""
+
+from typing import Any
+
+from trunkline.dialects.common.ids import made_up
+from trunkline.dialects.common.tool_renaming import Names
+from trunkline.dialects.interfaces import Identity
+from trunkline.dialects.openai_responses import response_server_tools
+from trunkline.dialects.openai_responses.response_items import complete
+from trunkline.dialects.openai_responses.response_state import Body, Slot, copied
+from trunkline.model.events import PartStarted
+from trunkline.model.loss import Losses
+
+TEMPLATES: dict[str, dict[str, Any]] = {
+    "message": {"role": "assistant", "content": []},
+    "reasoning": {"summary": []},
+    "function_call": {"call_id": "", "name": "", "arguments": ""},
+    "custom_tool_call": {"call_id": "", "name": "", "input": ""},
+    "image_generation_call": {"result": None},
+    "file_search_call": {"queries": []},
+}
+"""An item's type → its fields beside id, type and status, as it begins."""
+PREFIX = {"message": "msg_tmp", "reasoning": "rs_tmp", "image_generation_call": "ig_tmp"}
+
+
+class ItemWriter:
+    """Opens and closes items; `events` holds the wire's events since the last `take`, without sequence numbers.
+
+    `same` says that the upstream speaks this dialect, `names` what the client calls its tools.
+    """
+
+    __slots__ = ("events", "identity", "ids", "losses", "names", "output", "same", "slot")
+
+    def __init__(self, identity: Identity, names: Names) -> None:
+        self.identity = identity
+        self.names = names
+        self.output: list[Body] = []
+        self.losses = Losses("response")
+        self.same = False
+        self.events: list[Body] = []
+        self.slot: Slot | None = None
+        self.ids: set[str] = set()
+
+    def take(self) -> list[Body]:
+        """The wire's events since the last time."""
+        out, self.events = self.events, []
+        return out
+
+    def emit(self, kind: str, **fields: Any) -> None:
+        """An event of the wire."""
+        self.events.append({"type": f"response.{kind}", **fields})
+
+    def of_item(self, kind: str, **fields: Any) -> None:
+        """An event about the open item."""
+        assert self.slot is not None
+        self.events.append(
+            {"type": f"response.{kind}", "item_id": self.slot.body["id"], "output_index": self.slot.index, **fields}
+        )
+
+    def item(self, kind: str, part: PartStarted, id_: str | None = None, key: Any = None, **fields: Any) -> None:
+        """Open an item for *part*, and close the one before it."""
+        self.close("completed")
+        own = self.own(part)
+        meta: Body = part.extra["~item"] if own else {}
+        body: Body = {"id": meta.get("id") or id_ or self._made_up(kind, part), "type": kind, "status": "in_progress"}
+        if own and "status" not in meta:
+            del body["status"]
+        body.update({name: copied(name, value) for name, value in TEMPLATES.get(kind, {}).items()})
+        # Lists are filled as the item goes on; those of the event stay as they are.
+        for name, value in meta.items():
+            if name not in ("id", "status") and not (isinstance(body.get(name), list) and not isinstance(value, list)):
+                body[name] = copied(name, value)
+        body.update(fields)
+        slot = self.slot = Slot(body, len(self.output), key, own, tool=part.id, status=meta.get("status"))
+        self.output.append(body)
+        shown = {name: copied(name, value) for name, value in body.items()}
+        self.emit("output_item.added", output_index=slot.index, item=complete(shown))
+
+    def own(self, part: PartStarted) -> bool:
+        """Whether *part* is of an item that came in this dialect."""
+        return self.same and isinstance(part.extra.get("~item"), dict)
+
+    def _made_up(self, kind: str, part: PartStarted) -> str:
+        prefix = PREFIX.get(kind) or response_server_tools.PREFIX.get(
+            kind, "fc_tmp" if part.kind == "tool_call" else "st_tmp"
+        )
+        return made_up(self.identity, prefix, len(self.output))
+
+    def close(self, status: str) -> None:
+        """The open item is whole."""
+        slot, self.slot = self.slot, None
+        if slot is None:
+            return
+        if slot.own:
+            if slot.status is not None:
+                slot.body["status"] = slot.status
+        else:
+            slot.body["status"] = status if slot.body["type"] in ("message", "reasoning") else "completed"
+        self.emit("output_item.done", output_index=slot.index, item=dict(slot.body))
+
+    def last(self, slot: Slot, meta: Body) -> None:
+        """*meta* is what the item says beside its content in the end; what came of it before stays."""
+        body = slot.body
+        for key, value in meta.items():
+            if key == "status":
+                slot.status = value
+            elif key != "id" and not (isinstance(body.get(key), list) and (not value or not isinstance(value, list))):
+                body[key] = copied(key, value)
