@@ -1,4 +1,6 @@
-"""Messages of another dialect as items. Source: OpenAI, "Responses"; OpenRouter, "Reasoning tokens" and "Prompt caching".
+"""Messages of another dialect as items.
+
+Sources: OpenAI, "Responses"; OpenRouter, "Reasoning tokens" and "Prompt caching".
 
 OpenAI takes a conversation only whole: every call needs its output and every output its call, so what lacks its other
 half is said some other way. A thought goes back only where this provider made it.
