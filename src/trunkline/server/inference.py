@@ -12,6 +12,7 @@ from trunkline.dialects.interfaces import Client
 from trunkline.engine.context import Context, RequestHeaders
 from trunkline.engine.generation import Generation
 from trunkline.engine.response_headers import error_headers, id_header
+from trunkline.engine.staged_generation import make_generation
 from trunkline.model.errors import Internal, InvalidRequest, Overloaded, TrunklineError, stripped
 from trunkline.model.key import Key
 from trunkline.ports import Sink
@@ -154,7 +155,7 @@ class Inference:
         Raises:
             TrunklineError: as `Generation.accept`.
         """
-        generation = Generation(self._state.engine, ctx, sink)
+        generation = make_generation(self._state.engine, ctx, sink)
         generation.accept()
         if ctx.call.stream:
             exchange.stream_headers = id_header(ctx.id)
