@@ -29,10 +29,10 @@ from trunkline.model.errors import (
     UpstreamTruncated,
 )
 from trunkline.ports import EVENT_STREAM, Clock, Sink
+from trunkline.server.http.request_headers import IDEMPOTENCY_KEY
 from trunkline.server.recording_sink import Answering, Recorder
 from trunkline.storage.idempotency import Entry, IdempotencyStore, Mismatch, Replay, Running
 
-HEADER = b"idempotency-key"
 MAX_KEY = 255
 """Characters. Source: Stripe, "Idempotent requests"."""
 MAX_KEPT_BYTES = 4 * 1024 * 1024
@@ -53,7 +53,7 @@ def key_of(header: bytes) -> str:
     """
     if not 0 < len(header) <= MAX_KEY or any(not 0x20 <= byte < 0x7F for byte in header):
         raise InvalidRequest(
-            f"Idempotency-Key: must be 1 to {MAX_KEY} printable ASCII characters", param=HEADER.decode()
+            f"Idempotency-Key: must be 1 to {MAX_KEY} printable ASCII characters", param=IDEMPOTENCY_KEY.decode()
         )
     return header.decode("ascii")
 
@@ -103,7 +103,7 @@ async def once(
         wait = min(max(now - found.created, LEAST_WAIT_S), MOST_WAIT_S)  # as long again as it has taken
         raise IdempotencyRunning("the first request with this Idempotency-Key is still running", retry_after_s=wait)
     elif isinstance(found, Mismatch):
-        raise IdempotencyMismatch("this Idempotency-Key was used for another request", param=HEADER.decode())
+        raise IdempotencyMismatch("this Idempotency-Key was used for another request", param=IDEMPOTENCY_KEY.decode())
     else:
         await _first(store, clock, entry, sink, make)
 

@@ -19,7 +19,7 @@ from trunkline.ports import Sink
 from trunkline.server import idempotency, request_parsing, response_cache
 from trunkline.server.auth import authenticate
 from trunkline.server.http.exchange import Exchange
-from trunkline.server.http.request_headers import request_headers
+from trunkline.server.http.request_headers import IDEMPOTENCY_KEY, request_headers
 from trunkline.server.recording_sink import Answering
 from trunkline.server.state import State
 from trunkline.storage.idempotency import Entry
@@ -76,7 +76,7 @@ class Inference:
             ctx, body = await self._read(exchange, id_, now)
             accept = partial(self._accept, ctx, exchange)
             make = response_cache.within(state, ctx, body, exchange, accept)
-            named = exchange.fields.get(idempotency.HEADER)
+            named = exchange.fields.get(IDEMPOTENCY_KEY)
             if named is None:
                 await make(exchange).run()
             else:

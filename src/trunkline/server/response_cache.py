@@ -28,10 +28,10 @@ from trunkline.model.errors import Attempt, TrunklineError
 from trunkline.model.record import GenerationRecord
 from trunkline.ports import EVENT_STREAM, JSON, Sink
 from trunkline.server.http.exchange import Exchange
+from trunkline.server.http.request_headers import RESPONSE_CACHE
 from trunkline.server.recording_sink import Answering, Recorder
 from trunkline.server.state import State
 
-HEADER = b"x-openrouter-cache"
 TTL = b"x-openrouter-cache-ttl"
 CLEAR = b"x-openrouter-cache-clear"
 DEFAULT_TTL_S = 300
@@ -65,7 +65,7 @@ def decide(
     A preset that says no is obeyed, then the header, then a preset that says yes. The header's time goes before the
     preset's. A preset that does not say, or none at all, is None.
     """
-    asked = _flag(headers.get(HEADER))
+    asked = _flag(headers.get(RESPONSE_CACHE))
     if preset_enabled is False or not (preset_enabled if asked is None else asked):
         return None
     ttl_s = seconds(headers.get(TTL))

@@ -25,7 +25,6 @@ from sqlalchemy import make_url
 from trunkline.app.application import App, Parts
 from trunkline.app.build import build
 from trunkline.app.clock import SystemClock
-from trunkline.app.serve import BACKLOG
 from trunkline.engine.stages import Stage
 from trunkline.model.record import GenerationRecord
 from trunkline.plugins.order import STAGES
@@ -142,7 +141,7 @@ async def running_gateway(
     async with build(settings, clock=clock, transport=transport, environ={}, stages=stages) as app:
         keeper = ConnectionTimer(app.server, loop)
         keeper.start()
-        server = await loop.create_server(lambda: Connection(app.server, loop), "127.0.0.1", 0, backlog=BACKLOG)
+        server = await loop.create_server(lambda: Connection(app.server, loop), "127.0.0.1", 0, backlog=4096)
         port = server.sockets[0].getsockname()[1]
         try:
             yield RunningGateway(app, f"http://127.0.0.1:{port}", network)

@@ -11,7 +11,17 @@ from hypothesis import strategies as st
 from trunkline.dialects.registry import CLIENTS
 from trunkline.engine.context import Context
 from trunkline.model.key import Key
-from trunkline.server.response_cache import CLEAR, HEADER, MOST_TTL_S, TTL, Caching, Kept, decide, key_of, seconds
+from trunkline.server.response_cache import (
+    CLEAR,
+    RESPONSE_CACHE as HEADER,
+    MOST_TTL_S,
+    TTL,
+    Caching,
+    Kept,
+    decide,
+    key_of,
+    seconds,
+)
 
 
 @pytest.mark.parametrize(

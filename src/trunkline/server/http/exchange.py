@@ -1,17 +1,16 @@
 """One client request and its response, as the routes use it. `server.http.protocol` has the connection."""
 
 import asyncio
+from collections.abc import Callable
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 from urllib.parse import unquote
 
 from trunkline.dialects.common.sse import KEEP_ALIVE
 from trunkline.model.errors import InvalidRequest, PayloadTooLarge, TrunklineError, stripped
 from trunkline.ports import JSON, Listener
+from trunkline.server.config import ServerSettings
 from trunkline.server.http.request_head import NO_HEAD, RequestHead, RequestRefused
-
-if TYPE_CHECKING:
-    from trunkline.server.http.protocol import Connection
 
 CORS_HEADERS = (
     b"access-control-allow-origin: *\r\naccess-control-expose-headers: X-Generation-Id,X-Provider-Name,request-id\r\n"
@@ -31,6 +30,74 @@ class Cancellable(Protocol):
 
     def cancel(self) -> object:
         """Cancel it."""
+        ...
+
+
+class ServerInfo(Protocol):
+    """What an exchange asks of the server."""
+
+    @property
+    def date(self) -> bytes:
+        """The header `date` as a complete line."""
+        ...
+
+    @property
+    def settings(self) -> ServerSettings:
+        """The configuration's `server` block."""
+        ...
+
+    def error(self, path: bytes, error: TrunklineError, request_id: str | None) -> bytes:
+        """The JSON body of an error before any route, in the dialect of *path*."""
+        ...
+
+
+class ClientConnection(Protocol):
+    """The connection that an exchange came on."""
+
+    @property
+    def server(self) -> ServerInfo:
+        """The server that it belongs to."""
+        ...
+
+    @property
+    def peer(self) -> tuple[str, int] | None:
+        """The client's address and port."""
+        ...
+
+    @property
+    def local(self) -> tuple[str, int] | None:
+        """The server's address and port."""
+        ...
+
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop:
+        """The event loop."""
+        ...
+
+    @property
+    def clock(self) -> Callable[[], float]:
+        """Monotonic seconds."""
+        ...
+
+    @property
+    def transport(self) -> asyncio.Transport:
+        """The socket."""
+        ...
+
+    def send(self, data: bytes) -> None:
+        """Send *data* at the end of this turn."""
+        ...
+
+    def flush(self) -> None:
+        """Send what waits to be sent."""
+        ...
+
+    def answered(self, exchange: "Exchange") -> None:
+        """The answer's last byte has been written."""
+        ...
+
+    def expect_continue(self, exchange: "Exchange") -> None:
+        """Somebody waits for the body."""
         ...
 
 
@@ -66,7 +133,7 @@ class Exchange:
     _chunked = False
     _waiter: "asyncio.Future[None] | None" = None
 
-    def __init__(self, connection: "Connection") -> None:
+    def __init__(self, connection: "ClientConnection") -> None:
         self._connection = connection
         self._body: list[bytes] = []
 

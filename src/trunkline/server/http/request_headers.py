@@ -7,8 +7,9 @@ from trunkline.dialects.common.json_input import printable
 from trunkline.engine.context import RequestHeaders
 from trunkline.server.auth import Headers, key_digest
 from trunkline.server.http.exchange import Exchange
-from trunkline.server.idempotency import HEADER as IDEMPOTENCY
-from trunkline.server.response_cache import HEADER as CACHE
+
+IDEMPOTENCY_KEY = b"idempotency-key"
+RESPONSE_CACHE = b"x-openrouter-cache"
 
 MAX_HEADER_VALUE = 256
 
@@ -37,7 +38,7 @@ def parse_headers(headers: Headers) -> RequestHeaders:
         metadata=_enabled(headers.get(b"x-openrouter-metadata") or headers.get(_METADATA_LEGACY)),
         betas=() if betas is None else _beta_names(betas),
         compressed=headers.get(b"content-encoding", b"identity") != b"identity",
-        waits=IDEMPOTENCY in headers or CACHE in headers,
+        waits=IDEMPOTENCY_KEY in headers or RESPONSE_CACHE in headers,
     )
 
 
