@@ -68,7 +68,7 @@ def test_one_model_at_several_providers() -> None:
     assert llama.endpoints[0].price is PRICED
 
 
-def test_a_list_fills_what_the_configuration_leaves_open() -> None:
+def test_list_fills_omitted_settings() -> None:
     models = {"a/b": ModelSettings(endpoints=(EndpointSettings(provider="x", upstream_model="m"),))}
     lists = {"x": (ListedModel(id="m", context_length=8, max_output=4, price=PRICED),)}
     catalog = build_catalog(providers(provider("x", discover=True)), models, lists, now=0)
@@ -77,7 +77,7 @@ def test_a_list_fills_what_the_configuration_leaves_open() -> None:
     assert (endpoint.context_length, endpoint.max_output, endpoint.price) == (8, 4, PRICED)
 
 
-def test_a_configured_model_gets_the_endpoints_of_lists() -> None:
+def test_configured_model_gets_listed_endpoints() -> None:
     models = {"a/b": ModelSettings(endpoints=(EndpointSettings(provider="x", upstream_model="m"),))}
     catalog = build_catalog(
         providers(provider("x"), provider("y", discover=True)),
@@ -101,13 +101,13 @@ def test_ids_of_discovered_models() -> None:
     assert catalog.models[0].endpoints[0].upstream_model == "models/gemini-9"
 
 
-def test_a_provider_without_a_list_has_what_is_known() -> None:
+def test_provider_without_list_has_known_models() -> None:
     catalog = build_catalog(providers(provider("p", discover=True, known_models=("sonar",))), {}, now=0)
     assert catalog.find("p/sonar") is not None
     assert build_catalog(providers(provider("p", known_models=("sonar",))), {}, now=0).find("p/sonar") is None
 
 
-def test_prices_in_their_order() -> None:
+def test_price_sources_by_precedence() -> None:
     now = 1_790_000_000.0
     known = look_up("openai", "gpt-4o-mini", now)
     assert known.price is not None

@@ -93,7 +93,7 @@ def test_together() -> None:
     assert (found.price.prompt, found.price.completion) == (180_000, 590_000)
 
 
-def test_others() -> None:
+def test_other_list_forms() -> None:
     assert [
         one.id
         for one in parse_model_list(body({"id": "gpt-9"}, {"id": "text-embedding-9"}, {"id": "tts-1"}), known("openai"))
@@ -196,7 +196,7 @@ def test_cohere() -> None:
     assert (found.id, found.name, found.context_length) == ("command-x", None, 256_000)
 
 
-def test_servers_of_your_own() -> None:
+def test_local_servers() -> None:
     ollama = body({"id": "qwen3:8b", "created": 1, "owned_by": "library"}, {"id": "nomic-embed-text"})
     assert [one.id for one in parse_model_list(ollama, known("ollama"))] == ["qwen3:8b"]
     litellm = body({"id": "gpt-9", "created": 1677610602, "owned_by": "openai"}, {"id": "text-embedding-3-small"})
@@ -235,12 +235,12 @@ def test_routers_and_others() -> None:
 
 
 @pytest.mark.parametrize("said", ["2026", "soon", "0001-01-01T00:00:00Z", "9" * 50, 3, None, ""])
-def test_a_moment_that_is_none(said: Any) -> None:
+def test_invalid_time(said: Any) -> None:
     (found,) = parse_model_list(body({"id": "m", "created_at": said}), ACME)
     assert found.created >= 0
 
 
-def test_odd_entries_do_not_take_the_others_with_them() -> None:
+def test_invalid_entries_are_skipped() -> None:
     odd: list[Any] = [None, 1, "x", [], {}, {"id": 1}, {"id": ""}, {"id": "a b"}, {"id": "a\r\nb"}, {"id": "x" * 257}]
     odd += [{"name": "models/"}, {"modelId": 3}, {"inferenceProfileId": "x"}]
     odd.append({"id": "ok", "pricing": [], "architecture": 3, "context_length": True, "created": -1, "name": 4})
@@ -248,7 +248,7 @@ def test_odd_entries_do_not_take_the_others_with_them() -> None:
 
 
 @pytest.mark.parametrize("wrong", [b"", b"<html>", b"{}", b'{"data": {}}', b"3", b"null"])
-def test_what_is_no_list(wrong: bytes) -> None:
+def test_invalid_model_list(wrong: bytes) -> None:
     with pytest.raises(ValueError, match="the model list"):
         parse_model_list(wrong, ACME)
 
@@ -261,13 +261,13 @@ JSON = recursive(
 
 
 @given(JSON)
-def test_whatever_an_entry_holds_the_next_one_is_read(odd: Any) -> None:
+def test_entry_after_any_entry_is_parsed(odd: Any) -> None:
     found = parse_model_list(body(odd, {"id": "m", "pricing": odd, "architecture": odd, "created": odd}), ACME)
     assert found[-1].id == "m"
 
 
 @given(binary())
-def test_any_bytes_are_a_list_or_a_value_error(said: bytes) -> None:
+def test_any_bytes_parse_or_raise_value_error(said: bytes) -> None:
     with contextlib.suppress(ValueError):
         parse_model_list(said, ACME)
 
@@ -287,7 +287,7 @@ def test_any_bytes_are_a_list_or_a_value_error(said: bytes) -> None:
         {"prompt": True, "completion": True},
     ],
 )
-def test_a_price_that_is_none(said: Any) -> None:
+def test_invalid_price(said: Any) -> None:
     assert parse_price(said, "per_token") is None
 
 
@@ -332,7 +332,7 @@ class Scripted:
     async def close(self) -> None: ...
 
 
-async def test_the_question_that_leaves() -> None:
+async def test_model_list_request() -> None:
     transport = Scripted(Answer(200, body({"id": "m"})))
     acme = Provider(
         slug="acme",
@@ -359,7 +359,7 @@ async def test_the_question_that_leaves() -> None:
     assert not any(line.startswith("content-length") for line in lines)
 
 
-async def test_every_list_is_asked_with_the_headers_that_it_wants() -> None:
+async def test_every_list_is_requested_with_its_headers() -> None:
     anthropic = build_provider("anthropic", ProviderSettings(), {"ANTHROPIC_API_KEY": "k"}, listed=False)
     transport = Scripted(Answer(200, body({"id": "m"})))
     await fetch_model_list(anthropic, fetch_with(transport), Authenticator(Clock(), transport))
@@ -379,7 +379,7 @@ async def test_every_list_is_asked_with_the_headers_that_it_wants() -> None:
     assert all(b"\r\nauthorization: AWS4-HMAC-SHA256 Credential=AKID/" in one.head for one in transport.sent)
 
 
-async def test_a_list_that_wants_a_token() -> None:
+async def test_model_list_with_access_token() -> None:
     account = GoogleAccount(kind="authorized_user", client_id="c", client_secret="s", refresh_token="r")
     credential = Credential(id="v#1", auth="google", secret="", account=account)
     vertex = Provider(slug="v", name="V", base_url="https://h/v1", dialect="gemini", credentials=(credential,))
@@ -390,7 +390,7 @@ async def test_a_list_that_wants_a_token() -> None:
     assert b"\r\nauthorization: Bearer t\r\n" in models.head
 
 
-async def test_an_answer_that_is_no_200() -> None:
+async def test_model_list_status_other_than_200() -> None:
     transport = Scripted(Answer(401, b"{}"))
     with pytest.raises(UpstreamFailed, match="answered 401"):
         await fetch_model_list(ACME, fetch_with(transport), Authenticator(Clock(), transport))
@@ -412,7 +412,7 @@ def answering(answers: Mapping[str, bytes | Exception]) -> Fetch:
     return fetch
 
 
-async def test_who_fails_keeps_what_was_known(caplog: pytest.LogCaptureFixture) -> None:
+async def test_failed_fetch_keeps_previous_list(caplog: pytest.LogCaptureFixture) -> None:
     def one(slug: str, **more: Any) -> Provider:
         return Provider(slug=slug, name=slug, base_url=f"https://{slug}", dialect="chat", discover=True, **more)
 
@@ -449,7 +449,7 @@ async def test_who_fails_keeps_what_was_known(caplog: pytest.LogCaptureFixture) 
     ]
 
 
-async def test_a_server_that_is_not_there(caplog: pytest.LogCaptureFixture) -> None:
+async def test_missing_local_server(caplog: pytest.LogCaptureFixture) -> None:
     here = Provider(slug="ollama", name="Ollama", base_url="http://h/v1", dialect="chat", discover=True)
     assert (
         await discover_local_servers([here], answering({"http://h/v1/models": UpstreamUnreachable("refused")}), NO_ONE)

@@ -85,7 +85,7 @@ def test_endpoints(catalog: Catalog) -> None:
     assert second["context_length"] == 128000
 
 
-def test_amounts() -> None:
+def test_usd_text() -> None:
     assert [usd_text(pico) for pico in (None, 0, 1, 250_000, 10**12, 100 * 10**12)] == [
         "-1",
         "0",
@@ -155,7 +155,7 @@ def answer(checker: Checker, path: str) -> dict[str, Any]:
     return found
 
 
-def test_the_answers_are_what_the_document_says(checker: Checker, catalog: Catalog) -> None:
+def test_bodies_match_the_openapi_document(checker: Checker, catalog: Catalog) -> None:
     assert checker.faults(model_list(catalog.models), answer(checker, "/models")) == []
     body = endpoints_object(catalog.models[0])
     assert checker.faults(body, answer(checker, "/models/{author}/{slug}/endpoints")) == []

@@ -14,7 +14,7 @@ LIMIT = 1000
 KEYS = [Key(id=str(n), name=str(n), label="…", limit=limit) for n, limit in enumerate((LIMIT, 10, 0, None))]
 
 
-def test_money_for_a_hundred_lets_a_hundred_through() -> None:
+def test_limit_for_a_hundred_calls_admits_a_hundred() -> None:
     budgets, key = Budgets(), Key(id="k", name="k", label="…", limit=100 * 7)
     held: list[Reservation] = []
     for _ in range(1000):
@@ -30,7 +30,7 @@ def test_money_for_a_hundred_lets_a_hundred_through() -> None:
     budgets.reserve(key, 100)
 
 
-def test_refused_names_the_numbers() -> None:
+def test_refusal_names_the_amounts() -> None:
     budgets, key = Budgets(), Key(id="k", name="k", label="…", limit=from_usd(1))
     budgets.reserve(key, from_usd("0.75")).settle(from_usd("0.75"))
     with pytest.raises(OutOfCredit) as caught:
@@ -44,14 +44,14 @@ def test_refused_names_the_numbers() -> None:
         budgets.reserve(key, 0)
 
 
-def test_an_unknown_bound_needs_something_left() -> None:
+def test_unknown_bound_requires_remaining_credit() -> None:
     budgets, key = Budgets(), Key(id="k", name="k", label="…", limit=5)
     budgets.reserve(key, 0).settle(5)
     with pytest.raises(OutOfCredit, match="Key limit exceeded"):
         budgets.reserve(key, 0)
 
 
-def test_without_a_limit_only_the_sum_is_kept() -> None:
+def test_key_without_limit_counts_spending_only() -> None:
     budgets = Budgets()
     reservation = budgets.reserve(KEYS[3], 10**30)
     assert (reservation.amount, budgets.reserved("3")) == (0, 0)
@@ -75,7 +75,7 @@ def test_a_reservation_ends_once() -> None:
     assert (budgets.spent("0"), budgets.reserved("0")) == (3, 0)
 
 
-def test_what_others_spent_counts() -> None:
+def test_spending_of_other_processes_counts() -> None:
     budgets = Budgets()
     budgets.load({"0": 900, "unheard of": 1})
     budgets.reserve(KEYS[0], 40).settle(40)

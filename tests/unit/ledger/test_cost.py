@@ -47,7 +47,7 @@ def test_each_kind_of_token_has_its_price() -> None:
     )
 
 
-def test_cache_prices_that_are_not_known_are_the_prompts() -> None:
+def test_unknown_cache_prices_default_to_prompt() -> None:
     usage = Usage(prompt=1000, cached=600, cache_write=100)
     assert cost(usage, Price(prompt=3, completion=5)).total == 3000
     assert cost(usage, Price(prompt=3, completion=5, cache_read=0, cache_write=0)).total == 900
@@ -58,13 +58,13 @@ def test_reasoning_apart_is_billed_as_output() -> None:
     assert cost(Usage(completion=100, reasoning=90), Price(prompt=0, completion=2)).total == 200
 
 
-def test_more_cached_than_sent_is_cut() -> None:
+def test_cached_tokens_are_cut_to_the_prompt() -> None:
     price = Price(prompt=100, completion=0, cache_read=10, cache_write=1000)
     assert cost(Usage(prompt=10, cached=50, cache_write=50), price).total == 100
     assert cost(Usage(prompt=10, cached=4, cache_write=50), price).total == 4 * 10 + 6 * 1000
 
 
-def test_an_unknown_price_is_what_the_provider_said() -> None:
+def test_unknown_price_uses_reported_cost() -> None:
     half = Price(prompt=1)
     assert cost(Usage(prompt=5, upstream_cost=77), half) == Cost(total=77, upstream=77)
     assert cost(Usage(prompt=5), half) == Cost(known=False)
@@ -73,7 +73,7 @@ def test_an_unknown_price_is_what_the_provider_said() -> None:
     )
 
 
-def test_what_is_not_charged_is_free_and_known() -> None:
+def test_uncharged_cost_is_zero_and_known() -> None:
     assert cost(Usage(prompt=5), PRICE, charged=False) == FREE
     assert cost(Usage(prompt=5, upstream_cost=9), Price(), charged=False) == Cost(upstream=9)
 
@@ -122,7 +122,7 @@ def test_more_usage_never_costs_less(a: Usage, b: Usage, price: Price) -> None:
     st.builds(Price, prompt=st.none() | ANY, completion=st.none() | ANY, cache_read=st.none() | ANY, request=ANY),
     st.booleans(),
 )
-def test_no_number_breaks_it(usage: Usage, price: Price, charged: bool) -> None:
+def test_cost_is_bounded_for_any_numbers(usage: Usage, price: Price, charged: bool) -> None:
     result = cost(usage, price, charged=charged)
     for amount in (result.total, result.prompt, result.completion, result.request, result.upstream or 0):
         assert 0 <= amount <= MAX_PICO
@@ -130,12 +130,12 @@ def test_no_number_breaks_it(usage: Usage, price: Price, charged: bool) -> None:
 
 
 @given(usages(), st.integers(0, 1000), st.integers(0, 1000), PRICES)
-def test_the_worst_case_is_one(usage: Usage, more_prompt: int, more_output: int, price: Price) -> None:
+def test_worst_case_is_an_upper_bound(usage: Usage, more_prompt: int, more_output: int, price: Price) -> None:
     bound = worst_case(usage.prompt + more_prompt, usage.completion + more_output, price)
     assert cost(usage, price).total <= bound
 
 
-def test_the_worst_case_without_a_bound() -> None:
+def test_worst_case_without_max_output() -> None:
     assert worst_case(1000, None, PRICE) == 1000 * 312_500 + 7
     assert worst_case(1000, 1000, Price(prompt=3)) == 0
 

@@ -36,7 +36,7 @@ def test_the_table_is_right(kind: type[TrunklineError]) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
-def test_each_is_what_it_says(kind: type[TrunklineError]) -> None:
+def test_each_class_raises_with_its_attributes(kind: type[TrunklineError]) -> None:
     assert kind.__doc__
     assert 400 <= kind.status < 600
     assert (kind.fault == "caller") == (kind.status < 500 and kind is not errors.UpstreamLimited)
@@ -48,7 +48,7 @@ def test_each_is_what_it_says(kind: type[TrunklineError]) -> None:
     assert error.attempts == ()
 
 
-def test_one_may_have_a_kind_of_its_own() -> None:
+def test_error_type_can_be_overridden() -> None:
     error = errors.UpstreamRejected("no", error_type="content_policy_violation")
     assert error.kind == "content_policy_violation"
     assert error.error_type == "invalid_request"

@@ -53,12 +53,12 @@ BAD: dict[str, list[Event]] = {
 
 
 @pytest.mark.parametrize("events", GOOD)
-def test_a_stream(events: list[Event]) -> None:
+def test_valid_streams(events: list[Event]) -> None:
     check(events)
 
 
 @pytest.mark.parametrize("events", BAD.values(), ids=BAD.keys())
-def test_no_stream(events: list[Event]) -> None:
+def test_invalid_streams(events: list[Event]) -> None:
     with pytest.raises(AssertionError):
         check(events)
 
@@ -94,14 +94,14 @@ def responses(draw: st.DrawFn) -> Response:
 
 
 @given(response=responses())
-def test_unfolded_and_folded_it_is_the_same(response: Response) -> None:
+def test_unfold_then_fold_round_trips(response: Response) -> None:
     events = list(unfold(response))
     check(events)
     assert fold(events) == response
 
 
 @given(response=responses())
-def test_folding_leaves_the_events_as_they_were(response: Response) -> None:
+def test_fold_does_not_modify_events(response: Response) -> None:
     events = list(unfold(response))
     before = repr(events)
     fold([*events[:-1], Noted({"x": "later"}), events[-1]])
@@ -146,7 +146,7 @@ def test_pieces_append_signatures_replace_and_extras_merge() -> None:
     )
 
 
-def test_what_has_come_so_far_can_be_read() -> None:
+def test_partial_response_can_be_read() -> None:
     folder = Folder()
     for event in (BEGUN, PART, Delta(0, "Hel"), Delta(0, "lo")):
         folder.add(event)
@@ -156,6 +156,6 @@ def test_what_has_come_so_far_can_be_read() -> None:
 
 
 @pytest.mark.parametrize("event", [BEGUN, PART, END, Delta(0), PartEnded(0), ChoiceEnded(), Noted({})])
-def test_events_are_not_edited(event: Any) -> None:
+def test_events_are_immutable(event: Any) -> None:
     with pytest.raises(AttributeError):
         event.index = 5

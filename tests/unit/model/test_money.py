@@ -13,7 +13,7 @@ AMOUNTS = st.integers(-MAX_PICO, MAX_PICO)
 
 
 @given(amount=AMOUNTS)
-def test_exact_there_and_back(amount: int) -> None:
+def test_usd_round_trip_is_exact(amount: int) -> None:
     assert from_usd(to_usd(amount)) == amount
 
 
@@ -44,7 +44,7 @@ def test_from_usd(amount: Decimal | float | int | str, pico: int) -> None:
 
 
 @pytest.mark.parametrize("amount", [math.nan, math.inf, "-inf", "NaN"])
-def test_only_numbers(amount: float | str) -> None:
+def test_from_usd_rejects_non_numbers(amount: float | str) -> None:
     with pytest.raises(ValueError, match="not a finite amount"):
         from_usd(amount)
 

@@ -54,7 +54,7 @@ def test_references(body: Json, expected: tuple[str, str, Json] | None) -> None:
 
 
 @pytest.mark.parametrize("body", [{"preset": 5}, {"preset": ["a"]}, {"preset": "a", "model": "@preset/b"}])
-def test_references_that_are_none(body: Json) -> None:
+def test_invalid_references(body: Json) -> None:
     with pytest.raises(InvalidRequest) as caught:
         find_reference(fields(body))
     assert caught.value.param == "preset"
@@ -133,7 +133,7 @@ def test_the_presets_system_text_comes_first(dialect: str, request_: Json, expec
     assert both(dialect, request_, {}, "Preset.") == expected
 
 
-def test_blanks_around_messages_do_no_harm() -> None:
+def test_whitespace_around_messages() -> None:
     request = {"messages": msgspec.Raw(b' [ \n {"role":"user","content":"x"} ] ')}
     found = merge_preset(request, {}, "Preset.", "chat")
     assert [one["role"] for one in msgspec.json.decode(found["messages"])] == ["system", "user"]
@@ -175,7 +175,7 @@ PAIRS: list[tuple[str, Any, Any, bool]] = [
 
 
 @pytest.mark.parametrize(("one", "other", "same"), [pair[1:] for pair in PAIRS], ids=[pair[0] for pair in PAIRS])
-def test_which_tools_are_the_same(one: Any, other: Any, same: bool) -> None:
+def test_tool_identity(one: Any, other: Any, same: bool) -> None:
     assert (tool_identity(one) == tool_identity(other)) is same
 
 
@@ -196,7 +196,7 @@ anything = st.recursive(
 
 
 @given(st.lists(anything, max_size=4), st.lists(anything, max_size=4))
-def test_every_tool_of_the_request_is_there_whatever_it_is(preset: list[Any], request: list[Any]) -> None:
+def test_every_tool_of_the_request_is_kept(preset: list[Any], request: list[Any]) -> None:
     found = merge_tools(preset, request)
     assert len(found) >= len(preset)
     assert set(map(tool_identity, found)) == set(map(tool_identity, preset)) | set(map(tool_identity, request))
@@ -206,7 +206,7 @@ def test_every_tool_of_the_request_is_there_whatever_it_is(preset: list[Any], re
 @given(
     body=st.dictionaries(st.sampled_from(["model", "messages", "tools", "system", "instructions", "input"]), anything)
 )
-def test_no_request_breaks_the_merge(dialect: str, body: Json) -> None:
+def test_any_request_can_be_merged(dialect: str, body: Json) -> None:
     both(dialect, body, {"tools": [F], "tool_choice": "auto", "model": "a/b"}, "Preset.")
 
 
@@ -218,7 +218,7 @@ def test_no_request_breaks_the_merge(dialect: str, body: Json) -> None:
     ),
     number=st.integers(0, len(SAID) + len(LOST) - 1),
 )
-def test_a_merged_request_is_taken_or_refused_by_its_dialect(dialect: str, body: Json, number: int) -> None:
+def test_merged_request_is_parsed_or_rejected(dialect: str, body: Json, number: int) -> None:
     origin, preset, *_ = [*SAID.values(), *LOST.values()][number]
     said = config_to_dialect(parse_content(CLIENTS[origin], msgspec.json.encode(preset)).config, dialect)
     usual = {"model": "a/b", "messages": [{"role": "user", "content": "x"}], "input": "x"}

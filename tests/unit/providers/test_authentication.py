@@ -141,7 +141,7 @@ def test_an_account_that_cannot_be_used(changed: dict[str, Any], why: str) -> No
         google_accounts.load_account(json.dumps(SERVICE | changed))
 
 
-def test_without_the_package_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_package_error_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("trunkline.providers.google_accounts.find_spec", lambda name: None)
     with pytest.raises(AccountUnusable, match=r"pip install 'trunkline\[vertex\]'"):
         google_accounts.load_account(json.dumps(SERVICE))
@@ -156,7 +156,7 @@ async def test_a_private_key_that_cannot_sign(key: str) -> None:
     assert key not in str(caught.value)
 
 
-async def test_the_question() -> None:
+async def test_token_request() -> None:
     endpoint = Endpoint(*tokens("t"))
     assert await Authenticator(Clock(), endpoint).token(credential()) == "t"
     (asked,) = endpoint.asked
@@ -171,7 +171,7 @@ async def test_the_question() -> None:
     }
 
 
-async def test_a_token_is_kept_until_shortly_before_its_end() -> None:
+async def test_token_is_cached_until_shortly_before_expiry() -> None:
     clock, endpoint = Clock(), Endpoint(*tokens("a", "b"))
     authority = Authenticator(clock, endpoint)
     assert await authority.token(credential()) == "a"
@@ -182,7 +182,7 @@ async def test_a_token_is_kept_until_shortly_before_its_end() -> None:
     assert len(endpoint.asked) == 2
 
 
-async def test_a_short_life_is_used_to_its_half() -> None:
+async def test_short_lived_token_is_used_for_half_its_lifetime() -> None:
     clock, endpoint = Clock(), Endpoint(*tokens("a", "b", life=60))
     authority = Authenticator(clock, endpoint)
     assert await authority.token(credential()) == "a"
@@ -192,7 +192,7 @@ async def test_a_short_life_is_used_to_its_half() -> None:
     assert await authority.token(credential()) == "b"
 
 
-async def test_many_calls_ask_once() -> None:
+async def test_concurrent_calls_fetch_once() -> None:
     endpoint = Endpoint(*tokens("a"))
     endpoint.gate.clear()
     authority = Authenticator(Clock(), endpoint)
@@ -205,7 +205,7 @@ async def test_many_calls_ask_once() -> None:
     assert len(endpoint.asked) == 2
 
 
-async def test_many_calls_fail_once() -> None:
+async def test_concurrent_calls_share_a_failed_fetch() -> None:
     clock, endpoint = Clock(), Endpoint(UpstreamUnreachable("no route"), *tokens("a"))
     endpoint.gate.clear()
     authority = Authenticator(clock, endpoint)
@@ -220,7 +220,7 @@ async def test_many_calls_fail_once() -> None:
     assert await authority.token(credential()) == "a"
 
 
-async def test_a_refused_token_is_renewed_once_however_many_were_refused() -> None:
+async def test_refused_token_is_renewed_once() -> None:
     endpoint = Endpoint(*tokens("a", "b"))
     authority = Authenticator(Clock(), endpoint)
     assert await authority.token(credential()) == "a"
@@ -241,7 +241,7 @@ async def test_a_refused_token_is_renewed_once_however_many_were_refused() -> No
         (Answer(200, {"access_token": "a\r\nb", "expires_in": 1}), UpstreamFailed),
     ],
 )
-async def test_no_token(answer: Answer, kind: type[TrunklineError]) -> None:
+async def test_invalid_token_responses(answer: Answer, kind: type[TrunklineError]) -> None:
     with pytest.raises(kind) as caught:
         await Authenticator(Clock(), Endpoint(answer)).token(credential())
     assert caught.value.another_endpoint
@@ -254,7 +254,7 @@ async def test_two_accounts_have_two_tokens() -> None:
     assert await authority.token(credential()) == "a"
 
 
-async def test_the_headers_of_a_question_for_models() -> None:
+async def test_headers_of_a_model_list_request() -> None:
     authority = Authenticator(Clock(), Endpoint(*tokens("t")))
     url = "https://h/v1/models?pageSize=5"
     assert await authority.headers(VERTEX, credential(), url, "gemini") == (("authorization", "Bearer t"),)

@@ -20,14 +20,14 @@ def ready(slug: str, text: str = "{}", **environ: str) -> Provider:
     return parse(f"providers:\n  {slug}: {text}\n".encode(), environ).providers[slug]
 
 
-def test_a_provider_of_the_list_may_be_asked_in_another_of_its_dialects() -> None:
+def test_listed_provider_in_another_dialect() -> None:
     openai = ready("openai", "{dialect: responses, credentials: [{api_key: k}]}")
     assert openai.dialect == "responses"
     assert openai.dialect_for("responses") == ("responses", "https://api.openai.com/v1")
     assert openai.dialect_for("chat") == ("responses", "https://api.openai.com/v1")
 
 
-def test_who_is_relayed_and_who_is_translated() -> None:
+def test_relayed_and_translated_clients() -> None:
     deepseek = ready("deepseek", "{credentials: [{api_key: k}]}")
     assert deepseek.dialect_for("chat") == ("chat", "https://api.deepseek.com/v1")
     assert deepseek.dialect_for("messages") == ("messages", "https://api.deepseek.com/anthropic/v1")
@@ -36,7 +36,7 @@ def test_who_is_relayed_and_who_is_translated() -> None:
     assert deepseek.key_header("k", "messages") == ("x-api-key", "k")
 
 
-def test_further_dialects_of_your_own() -> None:
+def test_configured_further_dialects() -> None:
     acme = ready(
         "acme", "{base_url: https://h/v1, also: {messages: https://h/anthropic/v1/}, credentials: [{api_key: k}]}"
     )
@@ -64,7 +64,7 @@ def test_the_header_that_carries_the_key(text: str, field: tuple[str, str]) -> N
     assert acme.key_header("k", acme.dialect) == field
 
 
-def test_a_header_of_the_configuration_goes_before_the_dialects_own() -> None:
+def test_configured_header_overrides_the_dialects() -> None:
     anthropic = ready("anthropic", "{headers: {Anthropic-Version: '2030-01-01'}, credentials: [{api_key: k}]}")
     assert anthropic.request_headers("messages") == (("anthropic-version", "2030-01-01"),)
     assert anthropic.key_header("k", "messages") == ("x-api-key", "k")
@@ -119,7 +119,7 @@ def test_bedrock_with_a_signature() -> None:
         assert SECRET not in repr(bedrock) + repr(credential) + repr(bedrock.credentials)
 
 
-def test_credentials_that_are_about_for_other_reasons_make_no_provider(tmp_path: Path) -> None:
+def test_general_credentials_create_no_provider(tmp_path: Path) -> None:
     file = tmp_path / "user.json"
     file.write_text(json.dumps(USER))
     environ = {
@@ -167,7 +167,7 @@ def test_claude_on_vertex(tmp_path: Path) -> None:
     assert claude.key_header("t", "messages") == ("authorization", "Bearer t")
 
 
-def test_an_address_of_your_own_that_signs() -> None:
+def test_custom_address_with_sigv4() -> None:
     block = (
         "{base_url: https://vpce-1.bedrock-runtime.us-east-1.vpce.amazonaws.com, dialect: converse, auth: sigv4,"
         " region: us-east-1, credentials: [{access_key_id: a, secret_access_key: b}]}"
@@ -197,7 +197,7 @@ def test_a_compatible_provider_is_one_entry_of_data(monkeypatch: pytest.MonkeyPa
     assert provider.quirks.max_output_field == "max_tokens"
 
 
-def test_what_is_no_credential_says_what_would_be() -> None:
+def test_invalid_credential_error_names_expected_fields() -> None:
     said = CredentialSettings(api_key="k", service_account="x")
     ((path, fault),) = find_faults("groq", ProviderSettings(credentials=(said,)), {})
     assert path == ("credentials", 0)

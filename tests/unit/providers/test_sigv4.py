@@ -73,7 +73,7 @@ def test_a_query_is_in_the_order_of_its_names() -> None:
     assert proof.endswith("Signature=5626b721162084b4239abaf64bf4023837adc5b5136b8c045a50dafe717ea468")
 
 
-def test_a_model_that_is_an_arn() -> None:
+def test_model_id_that_is_an_arn() -> None:
     """As botocore 1.44 signs it: what is quoted in the path is quoted once more."""
     found = signed(
         "POST",
@@ -99,7 +99,7 @@ def test_a_session_is_part_of_what_is_signed() -> None:
 
 
 @given(body=binary(max_size=40), path=text("abc:%/.", max_size=9))
-def test_what_leaves_is_what_was_signed(body: bytes, path: str) -> None:
+def test_sent_request_matches_the_signature(body: bytes, path: str) -> None:
     proof = signed("POST", body=body, path=f"/{path}")["authorization"]
     assert proof == signed("POST", body=body, path=f"/{path}")["authorization"]
     assert proof != signed("POST", body=body + b"x", path=f"/{path}")["authorization"]

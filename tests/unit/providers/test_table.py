@@ -24,7 +24,7 @@ WANTED = {
 FILLED = {"region": "us-east-1", "project": "p", "resource": "r"}
 
 
-def test_those_that_are_wanted_are_there() -> None:
+def test_required_providers_are_listed() -> None:
     assert set(ENTRIES) >= WANTED
 
 
@@ -81,7 +81,7 @@ def _site(url: str) -> str:
     return host if host.replace(".", "").isdigit() else ".".join(host.split(".")[-2:])
 
 
-def test_its_own_address_is_known_again(slug: str, entry: Compatible) -> None:
+def test_own_address_is_recognized(slug: str, entry: Compatible) -> None:
     assert entry.is_own_address(made(slug).base_url)
     assert entry.is_own_address(made(slug).base_url + "/")
     assert not entry.is_own_address("https://api.elsewhere.example/v1")
@@ -124,7 +124,7 @@ def test_the_key_is_sent_in_the_dialects_own_header(slug: str, entry: Compatible
     assert said["anthropic-version"] == "2023-06-01"
 
 
-def test_no_two_share_a_variable_or_a_spelling() -> None:
+def test_variables_and_spellings_are_unique() -> None:
     names = [entry.env for entry in ENTRIES.values() if entry.env]
     assert len(names) == len(set(names))
     spellings = [word for slug, entry in ENTRIES.items() for word in (slug, *entry.aka)]
@@ -145,7 +145,7 @@ def test_each_with_a_variable_is_found_from_the_environment(slug: str, entry: Co
         assert from_environment({entry.env: "k"}) == {}, "an address with a gap is none"
 
 
-def test_a_program_is_the_same_wherever_it_runs_and_a_service_is_not(slug: str, entry: Compatible) -> None:
+def test_entry_of_a_program_applies_at_any_address(slug: str, entry: Compatible) -> None:
     elsewhere = made(slug, base_url="http://10.0.0.7:9/v1")
     assert elsewhere.dialect == entry.dialect
     assert elsewhere.quirks == entry.quirks

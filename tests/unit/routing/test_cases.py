@@ -296,7 +296,7 @@ def assert_refused(error: TrunklineError, row: Row) -> None:
     assert refused.param is None or error.param == refused.param
 
 
-def test_rows_have_names_of_their_own_and_there_are_many() -> None:
+def test_case_names_are_unique() -> None:
     names = [f"{theme}: {row.it}" for theme, row in ROWS]
     assert len(set(names)) == len(names)
     assert len(names) >= 150

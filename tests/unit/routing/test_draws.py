@@ -83,7 +83,7 @@ def test_equal_prices_have_equal_shares() -> None:
         assert_shares(firsts(found, place), dict.fromkeys("abcd", 1))
 
 
-def test_the_order_of_the_configuration_has_no_say() -> None:
+def test_configured_order_does_not_affect_the_draw() -> None:
     assert_shares(firsts(orders([3, 1])), {"a": 1, "b": 9})
 
 

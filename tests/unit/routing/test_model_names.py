@@ -93,7 +93,7 @@ def test_a_family_ends_at_a_hyphen() -> None:
     assert latest(*models, name="~a/maxi-latest") is None
 
 
-def test_what_is_remembered_is_bounded_and_more_is_still_found() -> None:
+def test_name_cache_is_bounded() -> None:
     names = ModelNames([SMALL])
     for number in range(ModelNames.MAX_REMEMBERED + 10):
         assert names.resolve(f"nobody/{number}") is None
@@ -105,7 +105,7 @@ def test_what_is_remembered_is_bounded_and_more_is_still_found() -> None:
     suffixes=st.lists(st.sampled_from([*SUFFIXES, "batch", "swift", ""]), max_size=5),
     base=st.sampled_from(["acme/small", "tiny", "x"]),
 )
-def test_any_suffixes_are_told_or_the_name_is_none(suffixes: list[str], base: str) -> None:
+def test_any_suffixes_resolve_or_the_name_is_unknown(suffixes: list[str], base: str) -> None:
     named = NAMES.resolve(":".join([base, *suffixes]))
     if named is not None:
         own = named.model.id.partition(":")[2]

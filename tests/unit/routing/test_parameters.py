@@ -28,26 +28,26 @@ def endpoint(provider: str, parameters: frozenset[str]) -> Endpoint:
     )  # fmt: skip
 
 
-def test_what_is_asked() -> None:
+def test_used_parameters() -> None:
     assert used_parameters(REQUEST) == ALL
     assert used_parameters(Request(dialect="chat", messages=())) == frozenset()
 
 
 @pytest.mark.parametrize("name", sorted(ALL))
-def test_one_that_lacks_one_lacks_it(name: str) -> None:
+def test_unsupported_parameter_is_reported(name: str) -> None:
     assert unsupported_parameters(REQUEST, ALL - {name}) == {name}
 
 
-def test_two_names_of_one_thing() -> None:
+def test_synonymous_parameters() -> None:
     other = (ALL - {"max_tokens", "reasoning"}) | {"max_completion_tokens", "reasoning_effort"}
     assert unsupported_parameters(REQUEST, other) == frozenset()
 
 
-def test_one_that_names_none_has_all() -> None:
+def test_endpoint_without_parameters_supports_all() -> None:
     assert unsupported_parameters(REQUEST, frozenset()) == frozenset()
 
 
-def test_a_plan_asks_only_where_it_is_wanted() -> None:
+def test_is_expressible_is_called_only_for_require_parameters() -> None:
     able, unable = endpoint("able", ALL), endpoint("unable", ALL - {"tools"})
     model = Model(id="acme/small", name="small", endpoints=(unable, able))
 

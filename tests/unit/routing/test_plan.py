@@ -86,7 +86,7 @@ def names(wanted: Preferences, *endpoints: Endpoint) -> str:
         (Preferences(only=["acme"], ignore=["acme/fp8"], order=["acme"]), "D"),
     ],
 )
-def test_who_is_left_in_which_order(wanted: Preferences, left: str) -> None:
+def test_remaining_endpoints_in_order(wanted: Preferences, left: str) -> None:
     assert names(wanted) == left
 
 
@@ -108,7 +108,7 @@ def test_who_is_left_in_which_order(wanted: Preferences, left: str) -> None:
         (Preferences(quantizations=["int4"]), "4 removed by quantizations", ["quantization"]),
     ],
 )
-def test_when_nothing_is_left_it_says_why(wanted: Preferences, message: str, excluded: list[str]) -> None:
+def test_error_names_the_filters_when_nothing_is_left(wanted: Preferences, message: str, excluded: list[str]) -> None:
     with pytest.raises(NoEndpoint) as caught:
         planned([model(*ALL)], wanted)
     error = caught.value
@@ -129,7 +129,7 @@ def test_a_model_that_nobody_serves(wanted: Preferences) -> None:
 
 
 @pytest.mark.parametrize("given_", ["cheap", "nan", "inf", ""])
-def test_a_price_that_is_no_number(given_: str) -> None:
+def test_max_price_that_is_not_a_number(given_: str) -> None:
     with pytest.raises(InvalidRequest) as caught:
         planned([model(*ALL)], Preferences(max_price=MaxPrice(completion=given_)))
     assert caught.value.param == "provider.max_price.completion"
@@ -147,7 +147,7 @@ def test_the_next_model_is_a_fallback_for_all_endpoints_of_the_first() -> None:
     assert [found.model.id for found in planned([model(), large])] == ["acme/large"]
 
 
-def test_without_preferences_it_is_the_configuration() -> None:
+def test_without_preferences_the_configured_order_is_used() -> None:
     (candidates,) = planned([model(*ALL)])
     assert candidates.endpoints is not None
     assert candidates.endpoints == ALL
@@ -240,7 +240,7 @@ def test_one_that_is_filtered_out_changes_nothing(
 
 
 @given(endpoints=st.lists(ENDPOINTS, max_size=5), wanted=WANTED, draws=DRAWS)
-def test_a_draw_orders_and_rules_nobody_out(endpoints: list[Endpoint], wanted: Preferences, draws: list[float]) -> None:
+def test_draw_orders_and_excludes_none(endpoints: list[Endpoint], wanted: Preferences, draws: list[float]) -> None:
     wanted = replace(wanted, allow_fallbacks=None)
     found, other = order_of(endpoints, wanted, iter(draws).__next__), order_of(endpoints, wanted, lambda: 0.5)
     assert sorted(found) == sorted(other)
@@ -262,14 +262,16 @@ def test_the_draw_is_asked_once_for_each_that_has_a_price(endpoints: list[Endpoi
 
 
 @given(endpoints=st.lists(ENDPOINTS, min_size=1, max_size=5), wanted=WANTED, ignored=NAMES)
-def test_a_further_wish_only_narrows(endpoints: list[Endpoint], wanted: Preferences, ignored: list[str] | None) -> None:
+def test_a_further_preference_only_narrows(
+    endpoints: list[Endpoint], wanted: Preferences, ignored: list[str] | None
+) -> None:
     wanted = replace(wanted, allow_fallbacks=None)
     narrower = replace(wanted, ignore=[*(wanted.ignore or ()), *(ignored or ())], zdr=True)
     assert set(order_of(endpoints, narrower, lambda: 0.5)) <= set(order_of(endpoints, wanted, lambda: 0.5))
 
 
 @given(endpoints=st.lists(ENDPOINTS, min_size=1, max_size=5), only=NAMES, ignore=NAMES, wanted=WANTED)
-def test_nobody_passes_a_policy_whatever_is_wished(
+def test_preferences_cannot_bypass_a_policy(
     endpoints: list[Endpoint], only: list[str] | None, ignore: list[str] | None, wanted: Preferences
 ) -> None:
     lower = [None if names is None else frozenset(name.lower() for name in names) for names in (only, ignore)]
@@ -285,7 +287,7 @@ def test_nobody_passes_a_policy_whatever_is_wished(
 
 
 @given(endpoints=st.lists(ENDPOINTS, min_size=1, max_size=5), wanted=WANTED)
-def test_what_is_removed_and_what_is_left_are_all(endpoints: list[Endpoint], wanted: Preferences) -> None:
+def test_excluded_and_remaining_are_all_endpoints(endpoints: list[Endpoint], wanted: Preferences) -> None:
     one = wanted_of(model(*endpoints))
     left, removed = filters.apply_filters(
         one, filters.Criteria(preferences=wanted), filters.price_limits(wanted.max_price)

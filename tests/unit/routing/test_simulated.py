@@ -72,7 +72,7 @@ def half_dead(now: float = 1000.0) -> tuple[Statistics, float]:
     return statistics, now - 1.0 + OPEN_HALF_S
 
 
-def test_a_trial_that_is_taken_keeps_the_others_away_until_it_is_answered() -> None:
+def test_claimed_trial_keeps_other_requests_away() -> None:
     statistics, over = dead()
     assert offer(statistics, over - 0.1) == (DOWN, False)
     assert offer(statistics, over) == (STABLE, True)
@@ -84,7 +84,7 @@ def test_a_trial_that_is_taken_keeps_the_others_away_until_it_is_answered() -> N
     assert not statistics.tripped
 
 
-def test_a_trial_that_nobody_takes_is_on_offer_for_ever() -> None:
+def test_unclaimed_trial_stays_offered() -> None:
     statistics, over = dead()
     assert [offer(statistics, over + after) for after in (0, 1, 100, 5000)] == [(STABLE, True)] * 4
 
@@ -127,7 +127,7 @@ def test_after_a_failed_trial_the_next_one_is_waited_for_as_long_as_a_first() ->
     assert standing(statistics, again + TRIAL_S) == STABLE
 
 
-def test_a_trial_that_met_a_429_has_shown_nothing() -> None:
+def test_trial_with_a_429_is_undecided() -> None:
     statistics, over = dead()
     standing(statistics, over)
     statistics.claim_trial(over)
@@ -159,7 +159,7 @@ def test_a_failed_trial_doubles_the_time_up_to_a_minute() -> None:
     assert waits == [10, 20, 40, 60, 60, 60]
 
 
-def test_an_answer_to_a_call_that_began_before_is_no_proof() -> None:
+def test_success_of_an_earlier_call_does_not_decide_a_trial() -> None:
     statistics, over = dead()
     assert standing(statistics, over) == STABLE
     statistics.claim_trial(over)
@@ -169,7 +169,7 @@ def test_an_answer_to_a_call_that_began_before_is_no_proof() -> None:
     assert standing(statistics, over + 3.0) == STABLE
 
 
-def test_forgiven_it_is_judged_by_what_comes_then() -> None:
+def test_closed_circuit_is_judged_by_new_attempts() -> None:
     statistics, over = dead()
     served(statistics, over + 1.0, seconds=0.5)
     assert standing(statistics, over + 1.0) == STABLE
@@ -187,7 +187,7 @@ def test_a_probe_begins_a_trial() -> None:
     assert not statistics.troubled
 
 
-def test_a_probe_that_was_wrong_is_not_believed_again_at_once() -> None:
+def test_probes_are_ignored_after_a_wrong_one() -> None:
     statistics, over = dead()
     statistics.recovered(over - 3.0)
     statistics.failed(over - 2.0)
@@ -198,7 +198,7 @@ def test_a_probe_that_was_wrong_is_not_believed_again_at_once() -> None:
     assert standing(statistics, over - 2.0 + WRONG_PROBE_S) == STABLE
 
 
-def test_one_that_is_half_dead_rests_and_no_probe_helps_it() -> None:
+def test_partially_failing_endpoint_opens_and_ignores_probes() -> None:
     statistics, over = half_dead()
     assert not statistics.troubled
     statistics.recovered(over - 10.0)
@@ -206,7 +206,7 @@ def test_one_that_is_half_dead_rests_and_no_probe_helps_it() -> None:
     assert standing(statistics, over) == STABLE
 
 
-def test_it_is_then_watched_more_closely() -> None:
+def test_fewer_attempts_suffice_for_a_suspect() -> None:
     statistics, over = half_dead()
     served(statistics, over + 1.0)
     assert standing(statistics, over + 1.0) == STABLE
@@ -216,7 +216,7 @@ def test_it_is_then_watched_more_closely() -> None:
     assert standing(statistics, over + 2.0) == DOWN
 
 
-def test_a_failure_among_many_answers_changes_nothing() -> None:
+def test_single_failure_among_successes_changes_nothing() -> None:
     statistics = Statistics()
     for second in range(30):
         served(statistics, 1000.0 + second)
@@ -224,7 +224,7 @@ def test_a_failure_among_many_answers_changes_nothing() -> None:
     assert standing(statistics, 1030.0) == STABLE
 
 
-def test_vitals_that_nothing_was_added_to_still_age() -> None:
+def test_vitals_age_without_new_attempts() -> None:
     statistics = Statistics()
     served(statistics, 1000.0)
     assert statistics.refresh(1001.0) is statistics.refresh(1002.0)
@@ -275,7 +275,7 @@ def test_the_law_is_the_mean_of_the_draw(simulate: Any) -> None:
     assert simulate.expectation([7, 7, 7], slots[:3]) == pytest.approx(7)
 
 
-def test_what_failed_is_told_by_the_moment(simulate: Any) -> None:
+def test_failures_are_counted_by_moment(simulate: Any) -> None:
     world = simulate.World(1, 24)
     blackout = world.seconds * 0.75
     assert [world.moment(blackout + after) for after in (-1, 0, 119, 120)] == [

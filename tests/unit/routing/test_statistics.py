@@ -31,7 +31,7 @@ def standing(statistics: Statistics, now: float) -> int:
     return statistics.refresh(now).standing
 
 
-def test_nothing_is_known_at_first() -> None:
+def test_initial_vitals() -> None:
     vitals = Statistics().refresh(NOW)
     assert (vitals.standing, vitals.latency, vitals.throughput, vitals.tool_success) == (STABLE, None, None, None)
     uptime = Statistics().uptime(NOW)
@@ -43,19 +43,19 @@ def test_nothing_is_known_at_first() -> None:
 
 
 @pytest.mark.parametrize(("age", "found"), [(0, UNSTABLE), (10, UNSTABLE), (24, UNSTABLE), (31, STABLE), (300, STABLE)])
-def test_a_failure_is_trouble_for_half_a_minute(age: float, found: int) -> None:
+def test_failure_makes_unstable_for_half_a_minute(age: float, found: int) -> None:
     assert standing(failing(1), NOW + age) == found
 
 
 @pytest.mark.parametrize(("served", "found"), [(0, UNSTABLE), (18, UNSTABLE), (19, STABLE), (100, STABLE)])
-def test_a_twentieth_of_failures_is_no_trouble(served: int, found: int) -> None:
+def test_five_percent_failures_are_stable(served: int, found: int) -> None:
     statistics = failing(1)
     serve(statistics, served)
     assert standing(statistics, NOW + 1) == found
 
 
 @pytest.mark.parametrize(("age", "known"), [(0, True), (269, True), (301, False), (5000, False)])
-def test_latency_and_throughput_are_of_five_minutes(age: float, known: bool) -> None:
+def test_latency_and_throughput_cover_five_minutes(age: float, known: bool) -> None:
     statistics = Statistics()
     serve(statistics, 3, latency_s=0.5, tokens=100, seconds=2.0)
     vitals = statistics.refresh(NOW + age)
@@ -64,7 +64,7 @@ def test_latency_and_throughput_are_of_five_minutes(age: float, known: bool) -> 
 
 
 @pytest.mark.parametrize(("age", "known"), [(0, True), (1769, True), (1831, False)])
-def test_the_public_list_has_half_an_hour(age: float, known: bool) -> None:
+def test_public_percentiles_cover_half_an_hour(age: float, known: bool) -> None:
     statistics = Statistics()
     serve(statistics, 100, latency_s=0.5, tokens=100, seconds=2.0)
     latency, throughput = statistics.half_hour(NOW + age)
@@ -75,7 +75,7 @@ def test_the_public_list_has_half_an_hour(age: float, known: bool) -> None:
 
 
 @pytest.mark.parametrize(("age", "known"), [(0, True), (84_000, True), (88_201, False)])
-def test_uptime_has_a_day(age: float, known: bool) -> None:
+def test_uptime_covers_a_day(age: float, known: bool) -> None:
     statistics = Statistics()
     serve(statistics, 99)
     statistics.failed(NOW)
@@ -83,7 +83,7 @@ def test_uptime_has_a_day(age: float, known: bool) -> None:
 
 
 @pytest.mark.parametrize(("age", "known"), [(0, 200), (5_400, 200), (9_001, 0)])
-def test_tool_calls_have_two_hours(age: float, known: int) -> None:
+def test_tool_success_covers_two_hours(age: float, known: int) -> None:
     statistics = Statistics()
     serve(statistics, 150, tools=True)
     serve(statistics, 50, tools=False)
@@ -92,7 +92,7 @@ def test_tool_calls_have_two_hours(age: float, known: int) -> None:
     assert vitals.tool_success == (0.75 if known else None)
 
 
-def test_uptime_needs_a_hundred_attempts_and_leaves_limits_out() -> None:
+def test_uptime_needs_a_hundred_attempts_without_429s() -> None:
     statistics = Statistics()
     serve(statistics, 99)
     for _ in range(50):
@@ -102,7 +102,7 @@ def test_uptime_needs_a_hundred_attempts_and_leaves_limits_out() -> None:
     assert statistics.uptime(NOW).last_5m == 99.0
 
 
-def test_a_slot_that_is_used_again_has_forgotten() -> None:
+def test_reused_slot_is_cleared() -> None:
     statistics = Statistics()
     serve(statistics, 5, latency_s=9.0)
     later = NOW + 61 * 30.0  # a turn of the ring
@@ -119,7 +119,7 @@ def test_a_slot_that_is_used_again_has_forgotten() -> None:
     values=st.lists(st.floats(0.002, 500), min_size=1, max_size=60),
     level=st.sampled_from([("p50", 50), ("p75", 75), ("p90", 90), ("p99", 99)]),
 )
-def test_percentiles_are_within_a_twentieth(values: list[float], level: tuple[str, int]) -> None:
+def test_percentiles_are_within_five_percent(values: list[float], level: tuple[str, int]) -> None:
     statistics = Statistics()
     for value in values:
         statistics.served(NOW, latency_s=value, tokens=1_000_000, seconds=1_000_000 / value)
@@ -142,7 +142,7 @@ def test_percentiles_of_many() -> None:
         assert said == pytest.approx(values[place - 1], rel=0.05)
 
 
-def test_an_answer_of_one_token_or_no_time_has_no_throughput() -> None:
+def test_one_token_or_zero_time_has_no_throughput() -> None:
     statistics = Statistics()
     statistics.served(NOW, latency_s=0.1, tokens=1, seconds=1.0)
     statistics.served(NOW, latency_s=0.0, tokens=5, seconds=0.0)
@@ -192,7 +192,7 @@ def test_memory_does_not_grow_with_calls_or_time() -> None:
 # The circuit
 
 
-def test_five_failures_in_a_row_open_it_for_five_seconds() -> None:
+def test_five_consecutive_failures_open_the_circuit_for_five_seconds() -> None:
     assert standing(failing(4), NOW) == UNSTABLE
     statistics = failing(5)
     assert standing(statistics, NOW) == DOWN
@@ -200,14 +200,14 @@ def test_five_failures_in_a_row_open_it_for_five_seconds() -> None:
     assert standing(statistics, NOW + 5) == STABLE, "it is tried"
 
 
-def test_an_answer_between_breaks_the_row() -> None:
+def test_success_resets_consecutive_failures() -> None:
     statistics = failing(4)
     serve(statistics, 1)
     statistics.failed(NOW)
     assert standing(statistics, NOW) == UNSTABLE
 
 
-def test_more_than_half_of_fewer_than_twenty_do_not() -> None:
+def test_fewer_than_twenty_attempts_do_not_open_the_circuit_by_share() -> None:
     statistics = Statistics()
     for _ in range(6):
         statistics.failed(NOW)
@@ -216,7 +216,7 @@ def test_more_than_half_of_fewer_than_twenty_do_not() -> None:
     assert statistics.open_until < NOW
 
 
-def test_429s_do_not_open_it() -> None:
+def test_429s_do_not_open_the_circuit() -> None:
     statistics = Statistics()
     for _ in range(50):
         statistics.limited(NOW)
@@ -224,7 +224,7 @@ def test_429s_do_not_open_it() -> None:
     assert not statistics.troubled
 
 
-def test_it_doubles_up_to_a_minute() -> None:
+def test_open_time_doubles_up_to_a_minute() -> None:
     statistics, now = failing(5), NOW
     lengths = []
     for _ in range(7):
@@ -235,7 +235,7 @@ def test_it_doubles_up_to_a_minute() -> None:
     assert lengths == [5, 10, 20, 40, 60, 60, 60]
 
 
-def test_failures_of_calls_that_began_before_do_not_lengthen_it() -> None:
+def test_failures_of_earlier_calls_do_not_extend_the_open_time() -> None:
     statistics = failing(5)
     statistics.failed(NOW + 1)
     statistics.failed(NOW + 4)
@@ -244,7 +244,7 @@ def test_failures_of_calls_that_began_before_do_not_lengthen_it() -> None:
     assert statistics.open_until == NOW + 15, "of the first try"
 
 
-def test_an_answer_when_its_time_is_over_closes_it() -> None:
+def test_success_after_the_open_time_closes_the_circuit() -> None:
     statistics = failing(5)
     serve(statistics, 1, NOW + 6)
     assert standing(statistics, NOW + 6) == STABLE, "what failed before is forgiven"
@@ -255,34 +255,34 @@ def test_an_answer_when_its_time_is_over_closes_it() -> None:
     assert statistics.open_until == NOW + 12, "five seconds again, not ten"
 
 
-def test_an_answer_of_a_call_that_began_before_does_not_close_it() -> None:
+def test_success_of_an_earlier_call_does_not_close_the_circuit() -> None:
     statistics = failing(5)
     serve(statistics, 1, NOW + 1)
     assert standing(statistics, NOW + 2) == DOWN
 
 
-def test_a_failure_after_a_probe_opens_it_again_and_for_longer() -> None:
+def test_failure_after_a_probe_reopens_the_circuit_for_longer() -> None:
     statistics = failing(5)
     statistics.recovered(NOW + 1)
     statistics.failed(NOW + 2)
     assert statistics.open_until == NOW + 12
 
 
-def test_a_failure_after_a_probe_that_found_no_open_circuit_is_trouble() -> None:
+def test_failure_after_a_probe_without_open_circuit_makes_unstable() -> None:
     statistics = failing(1)
     statistics.recovered(NOW + 1)
     statistics.failed(NOW + 10)
     assert standing(statistics, NOW + 10) == UNSTABLE
 
 
-def test_what_is_forgiven_counts_for_uptime() -> None:
+def test_cleared_failures_count_for_uptime() -> None:
     statistics = failing(4)
     serve(statistics, 96)
     statistics.recovered(NOW + 1)
     assert statistics.uptime(NOW + 1).last_5m == 96.0
 
 
-def test_a_probe_that_is_answered_ends_an_open_circuit_and_begins_a_trial() -> None:
+def test_successful_probe_ends_the_open_time_and_offers_a_trial() -> None:
     statistics = Statistics()
     for _ in range(5):
         statistics.failed(NOW)
@@ -295,7 +295,7 @@ def test_a_probe_that_is_answered_ends_an_open_circuit_and_begins_a_trial() -> N
     assert standing(statistics, NOW + 4) == DOWN, "and is not believed again so soon"
 
 
-def test_a_probe_does_not_end_what_fails_now_and_then() -> None:
+def test_probe_does_not_help_partial_failures() -> None:
     statistics = Statistics()
     for number in range(24):
         if number % 4:

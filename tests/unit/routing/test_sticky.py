@@ -12,7 +12,7 @@ from trunkline.routing.sticky_routing import MAX_TTL_S, MIN_TTL_S, Conversations
 SMALL, LARGE = (Model(id=f"acme/{name}", name=name, endpoints=()) for name in ("small", "large"))
 
 
-def test_it_is_where_it_was_until_its_time_is_over() -> None:
+def test_route_is_sticky_until_it_expires() -> None:
     kept = Conversations()
     kept.record("a", "acme", until=100.0)
     assert kept.find("a", 99.9) == "acme"
@@ -21,7 +21,7 @@ def test_it_is_where_it_was_until_its_time_is_over() -> None:
     assert len(kept) == 0, "and nothing is left of it"
 
 
-def test_the_next_answer_moves_it_and_renews_it() -> None:
+def test_next_response_updates_and_extends_the_route() -> None:
     kept = Conversations()
     kept.record("a", "acme", until=100.0)
     kept.record("a", "beta", until=200.0)
@@ -29,7 +29,7 @@ def test_the_next_answer_moves_it_and_renews_it() -> None:
     assert len(kept) == 1
 
 
-def test_too_many_and_the_one_that_was_used_longest_ago_goes() -> None:
+def test_least_recent_route_is_removed_when_full() -> None:
     kept = Conversations(max_conversations=3)
     for name in "abc":
         kept.record(name, "acme", until=100.0)
@@ -39,14 +39,14 @@ def test_too_many_and_the_one_that_was_used_longest_ago_goes() -> None:
     assert len(kept) == 3
 
 
-def test_there_are_never_more_than_that() -> None:
+def test_number_of_routes_is_bounded() -> None:
     kept = Conversations(max_conversations=10)
     for number in range(1000):
         kept.record(str(number), "acme", until=100.0)
         assert len(kept) <= 10
 
 
-def test_a_conversation_is_a_keys_and_a_models() -> None:
+def test_conversation_digest_depends_on_key_and_model() -> None:
     found = {
         conversation_digest(key, model, conversation)
         for key in ("one", "two")
@@ -75,7 +75,7 @@ def marked(ttl: str | None) -> dict[str, Any]:
     [([], MIN_TTL_S), ([None], MIN_TTL_S), (["5m"], MIN_TTL_S), (["1h"], 3600), (["5m", "1h", "5m"], 3600)],
 )
 @pytest.mark.parametrize("dialect", ["chat", "messages"])
-def test_it_stays_as_long_as_the_longest_cache_but_ten_minutes_at_least(
+def test_ttl_is_the_longest_cache_ttl_at_least_ten_minutes(
     dialect: str, ttls: list[str | None], seconds: float
 ) -> None:
     content = [marked(ttl) for ttl in ttls] or "Hi"
@@ -89,9 +89,9 @@ def test_a_mark_on_the_system_or_a_tool_counts_too() -> None:
     assert lasting("messages", messages=messages, max_tokens=10, tools=[tool]) == 3600
 
 
-def test_a_mark_of_days_is_cut() -> None:
+def test_ttl_of_days_is_cut() -> None:
     assert lasting("responses", input="Hi", cache_of_theirs={"ttl": "99h"}) == MAX_TTL_S
 
 
-def test_words_about_a_mark_are_none() -> None:
+def test_text_that_mentions_a_ttl_is_ignored() -> None:
     assert lasting("chat", messages=[{"role": "user", "content": '"ttl": "1h"'}]) == MIN_TTL_S

@@ -71,7 +71,7 @@ def test_of_those_that_are_down_the_one_that_failed_longest_ago_is_asked_first(
 
 
 @SORTS
-def test_they_come_behind_one_that_is_up(gateway: Gateway, sort: SortBy | None) -> None:
+def test_down_endpoints_come_after_one_that_is_up(gateway: Gateway, sort: SortBy | None) -> None:
     gateway.kill("b", NOW)
     gateway.kill("a", NOW + 1)
     assert gateway.asked(NOW + 2, sort) == "cba"

@@ -148,7 +148,7 @@ async def together(pieces: Iterator[bytes] | list[bytes], *, cached: bool) -> tu
 
 
 @pytest.mark.parametrize("shard", range(SHARDS))
-def test_a_connection_is_as_good_as_one_for_each_request(shard: int) -> None:
+def test_one_connection_equals_a_connection_per_request(shard: int) -> None:
     known = 0
 
     async def run() -> None:
@@ -185,7 +185,7 @@ def digest(key: bytes) -> str:
     return hashlib.sha256(key).hexdigest()[:12]
 
 
-async def test_a_key_behind_an_upgrade_is_its_own() -> None:
+async def test_key_after_an_upgrade_request() -> None:
     client = Client()
     upgrade = post(b"sk-alpha", b"Connection: Upgrade", b"Upgrade: h2c")
     await client.send(post(b"sk-alpha") + upgrade + post(b"sk-beta"))
@@ -195,7 +195,7 @@ async def test_a_key_behind_an_upgrade_is_its_own() -> None:
     assert who(client) == [digest(key) for key in [b"sk-alpha"] * 2 + [b"sk-beta"] * 2 + [b"sk-wrong", b"sk-beta"]]
 
 
-async def test_the_rest_of_a_head_is_no_head() -> None:
+async def test_rest_of_a_head_is_not_a_head() -> None:
     client = Client()
     await client.send(post(b"sk-alpha"))
     await client.send(post(b"sk-alpha"))
@@ -206,7 +206,7 @@ async def test_the_rest_of_a_head_is_no_head() -> None:
     assert b"400" in client.socket.sent
 
 
-async def test_a_cut_method_is_put_together() -> None:
+async def test_split_method_is_joined() -> None:
     client = Client()
     await client.send(post(b"sk-alpha"))
     one = post(b"sk-alpha")
@@ -214,7 +214,7 @@ async def test_a_cut_method_is_put_together() -> None:
     assert [found["method"] for found in client.server.seen] == ["POST", "GET", "POST"]
 
 
-async def test_trailers_are_no_headers() -> None:
+async def test_trailers_are_not_headers() -> None:
     client = Client()
     head = b"%s HTTP/1.1\r\nHost: gateway\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n"
     trailers = b"Authorization: Bearer sk-alpha\r\nX-Api-Key: sk-alpha\r\n\r\n"
@@ -227,7 +227,7 @@ async def test_trailers_are_no_headers() -> None:
 
 
 @pytest.mark.parametrize("in_one_value", [True, False])
-async def test_trailers_have_a_bound(in_one_value: bool) -> None:
+async def test_trailers_are_limited(in_one_value: bool) -> None:
     client = Client()
     await client.send(
         b"POST " + AT_ONCE + b" HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\nX: "
@@ -241,7 +241,7 @@ async def test_trailers_have_a_bound(in_one_value: bool) -> None:
 
 
 @pytest.mark.parametrize("extension", [b";" + b"a" * 40_000, b";" + b"a" * 300])
-async def test_chunk_extensions_have_a_bound(extension: bytes) -> None:
+async def test_chunk_extensions_are_limited(extension: bytes) -> None:
     client = Client()
     await client.send(b"POST " + AT_ONCE + b" HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n")
     for _ in range(400):
@@ -251,7 +251,7 @@ async def test_chunk_extensions_have_a_bound(extension: bytes) -> None:
     assert client.server.seen == []
 
 
-async def test_chunks_of_one_byte_are_taken() -> None:
+async def test_chunks_of_one_byte_are_accepted() -> None:
     client = Client()
     await client.send(b"POST " + AT_ONCE + b" HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n")
     for _ in range(40):
@@ -260,7 +260,7 @@ async def test_chunks_of_one_byte_are_taken() -> None:
     assert [found["size"] for found in client.server.seen] == [4000]
 
 
-async def test_a_good_request_before_junk_is_answered() -> None:
+async def test_valid_request_before_invalid_bytes_is_answered() -> None:
     client = Client()
     await client.send(post(b"sk-alpha") + b"\x00\x01\x02\x03")
     assert who(client) == [digest(b"sk-alpha")]
@@ -269,7 +269,7 @@ async def test_a_good_request_before_junk_is_answered() -> None:
     assert not client.socket.open
 
 
-async def test_bytes_behind_the_last_request_are_dropped() -> None:
+async def test_bytes_after_the_last_request_are_dropped() -> None:
     client = Client()
     await client.send(post(b"sk-alpha", b"Connection: close") + post(b"sk-beta"))
     assert who(client) == [digest(b"sk-alpha")]
@@ -277,7 +277,7 @@ async def test_bytes_behind_the_last_request_are_dropped() -> None:
     assert not client.socket.open
 
 
-async def test_a_partial_next_head_has_its_time() -> None:
+async def test_partial_next_head_times_out() -> None:
     client = Client()
     await client.send(post(b"sk-alpha") + b"POST")
     client.connection.tick(asyncio.get_running_loop().time() + 11)
@@ -286,7 +286,7 @@ async def test_a_partial_next_head_has_its_time() -> None:
     assert not client.socket.open
 
 
-async def test_nothing_is_taken_while_an_answer_is_not_read() -> None:
+async def test_no_request_is_read_while_the_response_is_unread() -> None:
     client = Client()
     client.connection.pause_writing()
     await client.send(post(b"sk-alpha"))
@@ -299,7 +299,7 @@ async def test_nothing_is_taken_while_an_answer_is_not_read() -> None:
     assert client.socket.reading
 
 
-async def test_a_client_that_never_reads_is_let_go() -> None:
+async def test_client_that_never_reads_is_disconnected() -> None:
     client = Client()
     await client.send(post(b"sk-alpha"))
     client.connection.pause_writing()

@@ -116,7 +116,7 @@ def talks(draw: st.DrawFn) -> list[bytes]:
 
 
 @given(said=talks())
-def test_a_head_that_is_known_means_what_the_parser_makes_of_it(said: list[bytes]) -> None:
+def test_cached_head_equals_the_parsed_head(said: list[bytes]) -> None:
     complete_body, sliced = Client(), Client()
     for one in said:
         complete_body.send(one)
@@ -127,7 +127,7 @@ def test_a_head_that_is_known_means_what_the_parser_makes_of_it(said: list[bytes
     assert complete_body.socket.open == sliced.socket.open
 
 
-def test_the_second_request_of_a_client_is_known_whatever_its_length() -> None:
+def test_second_request_hits_the_cache_at_any_length() -> None:
     client = Client()
     for body in (b"{}", b'{"a": 1}', b"x" * 100):
         client.send(request(b"Host: a", b"Content-Length: LENGTH", b"X-Title: t", body=body))
@@ -136,7 +136,7 @@ def test_the_second_request_of_a_client_is_known_whatever_its_length() -> None:
     assert [seen[6] for seen in client.server.seen] == [2, 8, 100]
 
 
-def test_one_byte_of_a_head_makes_it_another() -> None:
+def test_one_different_byte_misses_the_cache() -> None:
     client = Client()
     keys = [b"Bearer sk-one", b"Bearer sk-two", b"Bearer sk-two"]
     for key in keys:
@@ -145,7 +145,7 @@ def test_one_byte_of_a_head_makes_it_another() -> None:
     assert client.server.known == 1
 
 
-def test_heads_that_always_differ_are_not_learned_for_ever() -> None:
+def test_caching_stops_for_heads_that_always_differ() -> None:
     client = Client()
     for number in range(MAX_CACHE_MISSES + 3):
         client.send(request(b"Traceparent: %d" % number, b"Content-Length: LENGTH", body=b"{}"))
@@ -155,7 +155,7 @@ def test_heads_that_always_differ_are_not_learned_for_ever() -> None:
     assert len(client.server.seen) == MAX_CACHE_MISSES + 6
 
 
-def test_a_body_over_the_limit_is_one_for_the_parser() -> None:
+def test_body_over_the_limit_is_parsed() -> None:
     client = Client()
     client.send(request(b"Content-Length: LENGTH", body=b"{}"))
     client.send(request(b"Content-Length: LENGTH", body=b"x" * 1001))
@@ -172,17 +172,17 @@ def test_a_body_over_the_limit_is_one_for_the_parser() -> None:
         (b"Host: a",),
     ],
 )
-def test_what_is_read_in_a_way_of_its_own_is_not_learned(lines: tuple[bytes, ...]) -> None:
+def test_uncacheable_headers(lines: tuple[bytes, ...]) -> None:
     assert parse_cacheable_head(request(*lines, body=b"{}")) is None
 
 
-def test_a_line_that_ends_in_a_bare_line_feed_is_not_learned() -> None:
+def test_bare_line_feed_is_not_cached() -> None:
     data = b"POST / HTTP/1.1\nContent-Length: 2\r\n\r\n{}"
     assert parse_cacheable_head(data) is None
 
 
 @pytest.mark.parametrize("digits", [b"", b"-2", b"+2", b" 2", b"2 ", b"2x", b"0", b"3", b"1", b"2" * 30])
-def test_a_length_that_is_not_the_bodys_is_for_the_parser(digits: bytes) -> None:
+def test_length_mismatch_is_parsed(digits: bytes) -> None:
     head = CachedHead(b"POST / HTTP/1.1\r\ncontent-length: ", b"\r\n\r\n", NO_HEAD)
     assert head.body_offset(b"%s2%s{}" % (head.before, head.after)) == len(head.before) + 5
     assert head.body_offset(b"%s%s%s{}" % (head.before, digits, head.after)) == 0

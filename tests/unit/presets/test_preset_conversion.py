@@ -30,7 +30,7 @@ def told(content: PresetContent, dialect: str) -> tuple[Json, list[str]]:
 
 
 @pytest.mark.parametrize("name", SAID)
-def test_a_preset_keeps_chats_words_and_is_said_in_each_dialects(name: str) -> None:
+def test_preset_is_stored_in_chat_form_and_encoded_in_each_dialect(name: str) -> None:
     dialect, body, config, expected = SAID[name]
     content = made(dialect, body)
     assert plain(content.config) == config
@@ -40,7 +40,7 @@ def test_a_preset_keeps_chats_words_and_is_said_in_each_dialects(name: str) -> N
 
 @pytest.mark.parametrize("name", SAID)
 @pytest.mark.parametrize("dialect", CLIENTS)
-def test_what_is_said_is_what_the_dialect_takes_and_comes_back(name: str, dialect: str) -> None:
+def test_encoded_preset_is_valid_and_round_trips(name: str, dialect: str) -> None:
     origin, body, _, _ = SAID[name]
     said, _ = told(made(origin, body), dialect)
     again = made(dialect, said)
@@ -48,7 +48,7 @@ def test_what_is_said_is_what_the_dialect_takes_and_comes_back(name: str, dialec
 
 
 @pytest.mark.parametrize("name", LOST)
-def test_what_the_dialect_cannot_say_is_named(name: str) -> None:
+def test_inexpressible_fields_are_reported_as_losses(name: str) -> None:
     origin, body, dialect, losses = LOST[name]
     assert told(made(origin, body), dialect)[1] == losses
 
@@ -69,14 +69,14 @@ SYSTEMS: list[tuple[str, Json, str | None]] = [
 
 
 @pytest.mark.parametrize(("dialect", "body", "system"), SYSTEMS)
-def test_the_system_text_is_taken_out(dialect: str, body: Json, system: str | None) -> None:
+def test_system_text_is_extracted(dialect: str, body: Json, system: str | None) -> None:
     content = made(dialect, {"temperature": 1, **body})
     assert content.system == system
     assert plain(content.config) == {"temperature": 1}
 
 
 @pytest.mark.parametrize("dialect", CLIENTS)
-def test_what_belongs_to_one_request_is_not_kept(dialect: str) -> None:
+def test_per_request_fields_are_not_stored(dialect: str) -> None:
     fields = dict.fromkeys(PER_REQUEST_FIELDS, msgspec.Raw(b'"x"')) | {"messages": msgspec.Raw(b"[]")}
     assert parse_preset(fields, dialect).config == {}
 
@@ -97,7 +97,7 @@ def test_what_belongs_to_one_request_is_not_kept(dialect: str) -> None:
         ("chat", {"model": "a/b@preset/other"}, "model"),
     ],
 )
-def test_a_wrong_body_makes_none(dialect: str, body: Json, param: str) -> None:
+def test_invalid_body_creates_no_preset(dialect: str, body: Json, param: str) -> None:
     with pytest.raises(InvalidRequest) as caught:
         made(dialect, body)
     assert caught.value.param == param
@@ -123,7 +123,7 @@ ODD: list[tuple[str, Json]] = [
 
 @pytest.mark.parametrize(("origin", "body"), ODD)
 @pytest.mark.parametrize("dialect", CLIENTS)
-def test_odd_ones_are_said_somehow(origin: str, body: Json, dialect: str) -> None:
+def test_unusual_presets_can_be_encoded(origin: str, body: Json, dialect: str) -> None:
     try:
         content = made(origin, body)
     except InvalidRequest:
@@ -131,7 +131,7 @@ def test_odd_ones_are_said_somehow(origin: str, body: Json, dialect: str) -> Non
     told(content, dialect)
 
 
-def test_numbers_stay_as_they_were_written() -> None:
+def test_numbers_keep_their_text() -> None:
     content = parse_content(CLIENTS["chat"], b'{"temperature": 1.0, "seed": 12345678901234567890123, "x": 1e-7}')
     assert {key: bytes(said) for key, said in content.config.items()} == {
         "temperature": b"1.0",
@@ -140,5 +140,5 @@ def test_numbers_stay_as_they_were_written() -> None:
     }
 
 
-def test_every_client_dialect_has_its_names() -> None:
+def test_every_client_dialect_has_field_names() -> None:
     assert DIALECT_FIELDS.keys() == CLIENTS.keys()
