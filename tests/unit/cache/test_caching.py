@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from trunkline.dialects.registry import CLIENTS
 from trunkline.engine.context import Context
 from trunkline.model.key import Key
+from trunkline.server.http.request_headers import RESPONSE_CACHE as HEADER
 from trunkline.server.response_cache import (
     CLEAR,
-    RESPONSE_CACHE as HEADER,
     MOST_TTL_S,
     TTL,
     Caching,
