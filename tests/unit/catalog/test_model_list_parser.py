@@ -392,7 +392,7 @@ async def test_model_list_with_access_token() -> None:
 
 async def test_model_list_status_other_than_200() -> None:
     transport = Scripted(Answer(401, b"{}"))
-    with pytest.raises(UpstreamFailed, match="answered 401"):
+    with pytest.raises(UpstreamFailed, match="returned status 401"):
         await fetch_model_list(ACME, fetch_with(transport), Authenticator(Clock(), transport))
     assert transport.answer.aborted
 

@@ -131,9 +131,9 @@ def test_the_assertion() -> None:
         ({"client_email": ""}, "a required field is missing"),
         ({"type": "external_account"}, "neither a service account nor"),
         ({"type": ""}, "neither a service account nor"),
-        ({"token_uri": "http://oauth2.example/token"}, "no https address"),
-        ({"token_uri": "file:///etc/passwd"}, "no https address"),
-        ({"token_uri": 3}, "not the JSON of a service account"),
+        ({"token_uri": "http://oauth2.example/token"}, "not an https address"),
+        ({"token_uri": "file:///etc/passwd"}, "not an https address"),
+        ({"token_uri": 3}, "not valid service account JSON"),
     ],
 )
 def test_an_account_that_cannot_be_used(changed: dict[str, Any], why: str) -> None:
