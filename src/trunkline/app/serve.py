@@ -20,14 +20,13 @@ from trunkline.app.application import App
 from trunkline.app.build import build
 from trunkline.app.clock import SystemClock
 from trunkline.app.reload import declare_keys, keep_listening, reload
-from trunkline.server.http.protocol import Connection, ConnectionTimer
+from trunkline.server.http.protocol import BACKLOG, Connection, ConnectionTimer
 from trunkline.server.workers import Workers
 from trunkline.settings import ConfigError, Settings, load
 from trunkline.storage.database import DatabaseUnusable, open_database
 from trunkline.storage.keys import KeyRing
 from trunkline.transport.proxy import Proxies
 
-BACKLOG = 4096
 YOUNG_OBJECTS = 20_000
 """New objects between two runs of the garbage collector: some megabytes."""
 

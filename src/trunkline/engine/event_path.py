@@ -50,7 +50,7 @@ class EventPath:
         self._used: Usage | None = None
         """By the steps before this one."""
         self._folder = Folder()
-        """This step's answer, as its provider sent it."""
+        """This step's answer, as its provider sent it; filled where there may be another step."""
 
     def encoder_for(self, identity: Identity) -> Encoder:
         """The encoder for an attempt; *identity* is what the answer says of itself if this is the first to commit."""
@@ -88,7 +88,8 @@ class EventPath:
 
     def encode(self, event: Event) -> bytes:
         """As `Encoder.encode`."""
-        self._folder.add(event)
+        if self._holds_end:
+            self._folder.add(event)
         match event:
             case Started():
                 if self._started:

@@ -28,6 +28,7 @@ from trunkline.engine.context import Context, EngineContext
 from trunkline.engine.event_path import EventPath
 from trunkline.engine.record import (
     append,
+    charge_of,
     cost_of,
     record_of,
     settle,
@@ -37,7 +38,6 @@ from trunkline.engine.record import (
 from trunkline.engine.response_headers import error_headers, id_header
 from trunkline.engine.router_metadata import metadata
 from trunkline.engine.step import Step
-from trunkline.ledger.cost import billable
 from trunkline.model.errors import Attempt as AttemptRecord
 from trunkline.model.errors import ClientGone, Internal, Overloaded, TrunklineError, settled, stripped
 from trunkline.model.pipeline import PipelineNote
@@ -253,11 +253,9 @@ class Generation:
 
     def _end(self, attempt: Attempt, out: bytes) -> None:
         """The upstream's own end was seen: record first, then the closing bytes."""
-        step, converter = self.step, attempt.converter
+        step = self.step
         assert step is not None
-        assert converter is not None
-        usage = usage_of(attempt)
-        charge = cost_of(attempt, usage, charged=billable(usage, converter.outcome.finish_reason))
+        usage, charge = charge_of(attempt)
         gone = client_gone_error() if self._sink.gone else None
         record = self._record(step, "completed" if gone is None else "cancelled", usage, charge, gone)
         conclude = partial(self._close, attempt, out, record, usage, charge)

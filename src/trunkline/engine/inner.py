@@ -18,7 +18,7 @@ from trunkline.model.events import Event
 from trunkline.model.loss import Loss
 from trunkline.model.preferences import NO_PREFERENCES, Preferences
 from trunkline.model.request import Request
-from trunkline.model.response import Folder, Response
+from trunkline.model.response import Folder
 from trunkline.model.usage import Cost, Usage
 from trunkline.ports import JSON, Listener
 
@@ -92,7 +92,7 @@ class InnerClient:
 
 
 class InnerSink:
-    """A `Sink` that nobody reads. `gone` is the parent's: an inner call without its client ends too."""
+    """A `Sink` that nobody reads. It is never gone: an inner call is cancelled with its parent's task."""
 
     listener: Listener | None = None
     started = False
@@ -148,8 +148,3 @@ def change_request(ctx: Context, request: Request) -> None:
         call, request=request, model=request.model or call.model, models=models, max_output=request.max_output
     )  # fmt: skip
     ctx.body_bytes = max(ctx.body_bytes, request_tokens(request) * BYTES_PER_TOKEN)
-
-
-def response_of(client: InnerClient) -> Response:
-    """What the inner call of *client* was answered."""
-    return client.folder.response

@@ -8,7 +8,7 @@ from trunkline.dialects.interfaces import Outcome
 from trunkline.engine.attempt import BYTES_PER_TOKEN, Attempt
 from trunkline.engine.context import Context, EngineContext
 from trunkline.engine.step import Step
-from trunkline.ledger.cost import cost
+from trunkline.ledger.cost import billable, cost
 from trunkline.model.errors import Overloaded, TrunklineError
 from trunkline.model.pipeline import PipelineNote
 from trunkline.model.record import GenerationRecord, Status
@@ -49,6 +49,12 @@ def usage_of(attempt: Attempt) -> Usage:
 def cost_of(attempt: Attempt, usage: Usage, *, charged: bool) -> Cost:
     """What *usage* costs at the attempt's endpoint; only the provider's own figure where it is not *charged*."""
     return cost(usage, attempt.endpoint.price, charged=charged)
+
+
+def charge_of(attempt: Attempt) -> tuple[Usage, Cost]:
+    """What an attempt whose answer is complete used, and what is charged for it."""
+    usage = usage_of(attempt)
+    return usage, cost_of(attempt, usage, charged=billable(usage, attempt.outcome.finish_reason))
 
 
 def record_of(

@@ -14,10 +14,9 @@ from trunkline.engine.attempt import Attempt
 from trunkline.engine.context import Context, EngineContext
 from trunkline.engine.event_path import EventPath
 from trunkline.engine.generation import Fails, Generation, client_gone_error, no_identity
-from trunkline.engine.record import InnerTotal, append, cost_of, settle, unrouted_record, usage_of, with_inner
+from trunkline.engine.record import InnerTotal, append, charge_of, settle, unrouted_record, with_inner
 from trunkline.engine.stages import ActiveStages, StepResult, StepStage
 from trunkline.engine.step import Step
-from trunkline.ledger.cost import billable
 from trunkline.model.errors import ClientGone, Internal, TrunklineError
 from trunkline.model.key import Key
 from trunkline.model.money import Pico
@@ -119,8 +118,7 @@ class StagedGeneration(Generation):
             usage, charge = self._charge_failed(isinstance(error, ClientGone))
         else:
             assert attempt is not None
-            usage = usage_of(attempt)
-            charge = cost_of(attempt, usage, charged=billable(usage, attempt.outcome.finish_reason))
+            usage, charge = charge_of(attempt)
         record = replace(
             super()._record(step, status, usage, charge, error),
             id=engine.new_id(engine.clock.now()),
@@ -142,8 +140,7 @@ class StagedGeneration(Generation):
         assert step is not None
         out = events.end()
         gone = client_gone_error() if self._sink.gone else None
-        record = self._record(step, "completed" if gone is None else "cancelled", Usage(), FREE, gone)
-        self._settle_own(record)
+        self._settle_own(self._record(step, self._step_status(), Usage(), FREE, gone))
         self.finished = True
         usage = total.usage or Usage()
         self._send_last(out, events.finish(usage, total.cost, self.requested_metadata()))
@@ -157,15 +154,13 @@ class StagedGeneration(Generation):
         out = b"".join(map(path.encode, unfold(response)))
         record = unrouted_record(self.engine, ctx, "completed", usage, charge, None)
         record = with_inner(replace(record, way="stage"), self.inner, self.notes)
-        append(self.engine, record)
+        self._settle_own(record)
         self.engine.budgets.reserve(ctx.key, 0).settle(record.cost)
-        self.engine.settled(record)
-        self.record = record
         self.finished = True
         self._send_last(out, path.finish(usage, self._with_inner(charge), self.requested_metadata()))
 
     def _settle_own(self, record: GenerationRecord) -> None:
-        """Write *record*, which charges nothing: its steps and inner calls have done so."""
+        """Write *record*, for which no money is reserved: steps and inner calls have charged what they cost."""
         append(self.engine, record)
         self.engine.settled(record)
         self.record = record
@@ -260,11 +255,10 @@ class StagedGeneration(Generation):
         self._children += (call,)
         try:
             await call.run()
-        finally:
+        finally:  # what a call that was cancelled cost is its parent's too
             self._children = tuple(child for child in self._children if child is not call)
-        record = call.record
-        if record is not None:
-            self._count_inner(*_totals(call, record))
+            if call.record is not None:
+                self._count_inner(*_totals(call, call.record))
         if call.error is not None:
             raise call.error
         return client.folder.response

@@ -28,7 +28,7 @@ from trunkline.app.clock import SystemClock
 from trunkline.engine.stages import Stage
 from trunkline.model.record import GenerationRecord
 from trunkline.plugins.order import STAGES
-from trunkline.server.http.protocol import Connection, ConnectionTimer
+from trunkline.server.http.protocol import BACKLOG, Connection, ConnectionTimer
 from trunkline.settings import Settings, parse
 from trunkline.storage.config import StorageSettings
 from trunkline.storage.database import open_database
@@ -141,7 +141,7 @@ async def running_gateway(
     async with build(settings, clock=clock, transport=transport, environ={}, stages=stages) as app:
         keeper = ConnectionTimer(app.server, loop)
         keeper.start()
-        server = await loop.create_server(lambda: Connection(app.server, loop), "127.0.0.1", 0, backlog=4096)
+        server = await loop.create_server(lambda: Connection(app.server, loop), "127.0.0.1", 0, backlog=BACKLOG)
         port = server.sockets[0].getsockname()[1]
         try:
             yield RunningGateway(app, f"http://127.0.0.1:{port}", network)

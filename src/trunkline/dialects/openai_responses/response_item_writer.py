@@ -1,4 +1,7 @@
-"""The items of an answer, written one at a time: how an item begins, changes and ends. Source: wire-responses §6–§7."""
+"""The items of an answer, written one at a time: how an item begins, changes and ends.
+
+Source: OpenAI, "Responses", streaming events.
+"""
 
 from typing import Any
 

@@ -26,6 +26,8 @@ from trunkline.server.http.request_head import RequestHead, RequestRefused
 from trunkline.server.http.request_reader import BETWEEN_REQUESTS, CLOSED, HEAD, RequestReader
 from trunkline.transport.write_batching import WriteBatcher
 
+BACKLOG = 4096
+"""Connections that the kernel accepts before this process does."""
 MAX_PIPELINED = 16
 LINGER_S = 2.0
 """How long a client may continue to send after its response."""
