@@ -38,8 +38,7 @@ from trunkline.engine.record import (
 from trunkline.engine.response_headers import error_headers, id_header
 from trunkline.engine.router_metadata import metadata
 from trunkline.engine.step import Step
-from trunkline.model.errors import Attempt as AttemptRecord
-from trunkline.model.errors import ClientGone, Internal, Overloaded, TrunklineError, settled, stripped
+from trunkline.model.errors import AttemptRecord, ClientGone, Internal, Overloaded, TrunklineError, settled, stripped
 from trunkline.model.pipeline import PipelineNote
 from trunkline.model.record import GenerationRecord, Status
 from trunkline.model.usage import FREE, Cost, Usage

@@ -9,7 +9,7 @@ from typing import Any
 
 from trunkline.engine.router import Route
 from trunkline.model.endpoint import Endpoint
-from trunkline.model.errors import Attempt, NoEndpoint
+from trunkline.model.errors import AttemptRecord, NoEndpoint
 from trunkline.model.loss import Loss
 from trunkline.model.pipeline import PipelineNote
 from trunkline.routing.plan import excluded_endpoints
@@ -18,7 +18,7 @@ from trunkline.routing.plan import excluded_endpoints
 def metadata(
     route: Route,
     served: Endpoint | None,
-    attempts: Sequence[Attempt],
+    attempts: Sequence[AttemptRecord],
     losses: Sequence[Loss],
     *,
     way: str,

@@ -16,13 +16,13 @@ from trunkline.ledger.budget import Reservation
 from trunkline.model.endpoint import Endpoint
 from trunkline.model.errors import (
     AllAttemptsFailed,
+    AttemptRecord,
     TrunklineError,
     UpstreamLimited,
     UpstreamRejected,
     UpstreamTimeout,
     stripped,
 )
-from trunkline.model.errors import Attempt as AttemptRecord
 from trunkline.ports import Response, Timeouts
 
 _NONE: list[AttemptRecord] = []

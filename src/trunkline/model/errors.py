@@ -68,7 +68,7 @@ def settled(error: Exception) -> Exception:
     return stripped(error) if isinstance(error, TrunklineError) else error
 
 
-class Attempt(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class AttemptRecord(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One request to one endpoint: an element of the generation record, and of `previous_errors` where it failed."""
 
     provider: str
@@ -120,7 +120,7 @@ class TrunklineError(Exception):
         raw: str | None = None,
         metadata: dict[str, Any] | None = None,
         availability: dict[str, Any] | None = None,
-        attempts: tuple[Attempt, ...] = (),
+        attempts: tuple[AttemptRecord, ...] = (),
         error_type: str | None = None,
         maybe_billed: bool = False,
     ) -> None:

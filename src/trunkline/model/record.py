@@ -4,7 +4,7 @@ from typing import Literal
 
 from msgspec import Struct
 
-from trunkline.model.errors import Attempt
+from trunkline.model.errors import AttemptRecord
 from trunkline.model.loss import Loss
 from trunkline.model.money import Pico
 from trunkline.model.pipeline import PipelineNote
@@ -56,7 +56,7 @@ class GenerationRecord(Struct, frozen=True, kw_only=True, omit_defaults=True, gc
     error: str | None = None
     first_token_ms: int | None = None
     total_ms: int = 0
-    attempts: tuple[Attempt, ...] = ()
+    attempts: tuple[AttemptRecord, ...] = ()
     losses: tuple[Loss, ...] = ()
     """Fields that the translation to and from the provider's dialect could not express."""
     pipeline: tuple[PipelineNote, ...] = ()

@@ -18,7 +18,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from trunkline.engine.response_headers import id_header
 from trunkline.model.errors import (
-    Attempt,
+    AttemptRecord,
     IdempotencyMismatch,
     IdempotencyRunning,
     InvalidRequest,
@@ -65,7 +65,7 @@ def hash_of(path: bytes, body: bytes) -> str:
     return digest.hexdigest()
 
 
-def keeps(error: TrunklineError | None, attempts: Sequence[Attempt]) -> bool:
+def keeps(error: TrunklineError | None, attempts: Sequence[AttemptRecord]) -> bool:
     """Whether an answer that ended in *error* after failed *attempts* is kept.
 
     An answer is. So is an error that would come again, and one of a provider that took the request up, since it may

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Protocol
 
-from trunkline.model.errors import Attempt, TrunklineError
+from trunkline.model.errors import AttemptRecord, TrunklineError
 from trunkline.ports import EVENT_STREAM, JSON, Listener, Sink
 
 
@@ -16,7 +16,7 @@ class Answering(Protocol):
         ...
 
     @property
-    def attempts(self) -> tuple[Attempt, ...]:
+    def attempts(self) -> tuple[AttemptRecord, ...]:
         """Those that failed, oldest first."""
         ...
 

@@ -24,7 +24,7 @@ from trunkline.engine.context import Context
 from trunkline.engine.generation import Generation
 from trunkline.engine.record import unrecorded
 from trunkline.engine.response_headers import id_header
-from trunkline.model.errors import Attempt, TrunklineError
+from trunkline.model.errors import AttemptRecord, TrunklineError
 from trunkline.model.record import GenerationRecord
 from trunkline.ports import EVENT_STREAM, JSON, Sink
 from trunkline.server.http.exchange import Exchange
@@ -154,7 +154,7 @@ class FromCache:
     """One answer: out of the cache, or by *make* and into it. Stands where an `Generation` stands."""
 
     error: TrunklineError | None = None
-    attempts: tuple[Attempt, ...] = ()
+    attempts: tuple[AttemptRecord, ...] = ()
 
     def __init__(
         self,

@@ -93,7 +93,8 @@ class Connection(asyncio.Protocol):
         self.idle_since = -1.0
         self._head_size = 0  # bytes of the head, in the reads before the one that completes it
         self._bytes_without_body = 0  # received since the last slice of a body
-        self._parser: ResponseParser | None = ResponseParser(owner.header_names, max_headers=owner.limits.max_headers)
+        self._parser: ResponseParser | None = None
+        """While the socket is open: it is in a cycle with the parser of httptools, which `connection_lost` ends."""
 
     def __repr__(self) -> str:
         return f"<Connection closed={self.closed}>"
@@ -172,7 +173,9 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """As `asyncio.Protocol`."""
         self._socket = cast("asyncio.Transport", transport)  # uvloop's transports do not inherit from it
-        self._owner.opened(self)
+        owner = self._owner
+        self._parser = ResponseParser(owner.header_names, max_headers=owner.limits.max_headers)
+        owner.opened(self)
         if self.closed:
             self._socket.abort()
 

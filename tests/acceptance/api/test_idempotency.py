@@ -15,7 +15,7 @@ from sqlalchemy.exc import OperationalError
 
 from trunkline.dialects.common.sse import KEEP_ALIVE
 from trunkline.model import errors
-from trunkline.model.errors import Attempt, TrunklineError
+from trunkline.model.errors import AttemptRecord, TrunklineError
 from trunkline.ports import EVENT_STREAM, Listener
 from trunkline.server import idempotency
 from trunkline.server.recording_sink import Recorder
@@ -406,8 +406,8 @@ def test_an_end_that_nobody_waited_for_is_none(stream: bool) -> None:
     assert recorder.body is None
 
 
-def attempt(cause: type[TrunklineError], *, maybe_billed: bool = False) -> Attempt:
-    return Attempt(provider="A", model="m", cause=cause.__name__, maybe_billed=maybe_billed)
+def attempt(cause: type[TrunklineError], *, maybe_billed: bool = False) -> AttemptRecord:
+    return AttemptRecord(provider="A", model="m", cause=cause.__name__, maybe_billed=maybe_billed)
 
 
 @pytest.mark.parametrize(
@@ -431,5 +431,5 @@ def attempt(cause: type[TrunklineError], *, maybe_billed: bool = False) -> Attem
         (errors.UpstreamOverloaded("x"), [attempt(errors.UpstreamOverloaded)], False),
     ],
 )
-def test_what_is_kept(error: TrunklineError | None, attempts: list[Attempt], kept: bool) -> None:
+def test_what_is_kept(error: TrunklineError | None, attempts: list[AttemptRecord], kept: bool) -> None:
     assert idempotency.keeps(error, attempts) == kept

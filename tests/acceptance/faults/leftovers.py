@@ -33,6 +33,7 @@ _LASTING = (
     "trunkline.storage",
     "trunkline.testing",
     "trunkline.engine.credentials",
+    "trunkline.transport.addresses",
     "trunkline.transport.pool",
     "trunkline.engine.router",
     "trunkline.engine.targets",
@@ -41,7 +42,7 @@ _LASTING = (
 """Modules whose objects may come to stay with a call: counts, averages, connections of a pool."""
 
 
-_SHARED = ("Attempt", "Connection", "RequestHeaders")
+_SHARED = ("AttemptRecord", "Connection", "RequestHeaders", "ResponseParser")
 """Types whose objects belong to a record, to a client's connection or to one of a pool."""
 
 

@@ -11,7 +11,7 @@ from trunkline.dialects.common.openai_errors import TYPES
 from trunkline.dialects.interfaces import Call
 from trunkline.dialects.openai_chat.response_encoder import BodyEncoder
 from trunkline.model import errors
-from trunkline.model.errors import Attempt, TrunklineError
+from trunkline.model.errors import AttemptRecord, TrunklineError
 from trunkline.model.usage import Cost, Usage
 
 
@@ -91,7 +91,7 @@ def test_everything_that_is_known_of_an_error() -> None:
             retry_after_s=2.5,
             metadata={"more": 1},
             availability={"code": "x"},
-            attempts=(Attempt(provider="Other", model="m", status=500, cause="UpstreamFailed"),),
+            attempts=(AttemptRecord(provider="Other", model="m", status=500, cause="UpstreamFailed"),),
         )
     )
     assert found["availability"] == {"code": "x"}

@@ -8,9 +8,8 @@ from chat_help import IDENTITY, WAYS, Way, carry, converter, read
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from trunkline.dialects.common import lenient_json
+from trunkline.dialects.common import body_reader
 from trunkline.dialects.common.sse import Frame, frames
-from trunkline.dialects.openai_chat import relay as relaying
 from trunkline.dialects.openai_chat.relay_template import Template, learn
 from trunkline.model.errors import UpstreamGarbled
 from trunkline.model.events import PartStarted
@@ -163,8 +162,7 @@ def test_a_blank_line_too_many_does_not_hang(way: Way) -> None:
 
 @pytest.mark.parametrize("way", WAYS)
 def test_an_endless_body_is_refused(way: Way, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lenient_json, "MAX_BODY_BYTES", 100)
-    monkeypatch.setattr(relaying, "MAX_BODY_BYTES", 100)
+    monkeypatch.setattr(body_reader, "MAX_BODY_BYTES", 100)
     through = converter(way, sse=False, stream=False)
     for _ in range(10):
         through.feed(b" " * 10)

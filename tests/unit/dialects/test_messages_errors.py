@@ -14,7 +14,7 @@ from trunkline.dialects.anthropic_messages.errors import STATUSES, TYPES, from_o
 from trunkline.dialects.interfaces import Quirks
 from trunkline.dialects.registry import COUNTERS
 from trunkline.model import errors
-from trunkline.model.errors import Attempt, InvalidRequest, Overloaded, TrunklineError, UpstreamGarbled
+from trunkline.model.errors import AttemptRecord, InvalidRequest, Overloaded, TrunklineError, UpstreamGarbled
 
 
 def leaves(kind: type[TrunklineError] = TrunklineError) -> Iterator[type[TrunklineError]]:
@@ -45,7 +45,7 @@ def test_statuses() -> None:
 
 
 def test_the_field_at_fault_and_what_was_tried() -> None:
-    error = errors.AllAttemptsFailed("x", attempts=(Attempt(provider="Acme", model="acme/small", status=500),))
+    error = errors.AllAttemptsFailed("x", attempts=(AttemptRecord(provider="Acme", model="acme/small", status=500),))
     body = msgspec.json.decode(CLIENT.error(error, None))
     assert body["request_id"] is None
     assert body["metadata"]["previous_errors"]

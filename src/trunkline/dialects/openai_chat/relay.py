@@ -19,7 +19,7 @@ from typing import Annotated, Any, Literal, cast
 import msgspec
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
-from trunkline.dialects.common.body_reader import MAX_BODY_BYTES
+from trunkline.dialects.common.body_reader import WholeBody
 from trunkline.dialects.common.lenient_json import load, value
 from trunkline.dialects.common.openai_errors import from_object
 from trunkline.dialects.common.openai_usage import decode as decode_usage
@@ -324,13 +324,12 @@ _body = msgspec.json.Decoder(_Body)
 class BodyRelay:
     """A `Converter` for one JSON body."""
 
-    __slots__ = ("_body", "_chunks", "_ended", "_identity", "_mended", "_plain", "_size", "outcome")
+    __slots__ = ("_body", "_ended", "_identity", "_mended", "_plain", "_whole", "outcome")
 
     def __init__(self, identity: Identity) -> None:
         self.outcome = Outcome()
         self._identity = identity
-        self._chunks: list[bytes] = []
-        self._size = 0
+        self._whole = WholeBody()
         self._ended = False
         self._plain: _Body | None = None
         self._body: dict[str, Any] = {}
@@ -348,15 +347,12 @@ class BodyRelay:
 
     def feed(self, chunk: bytes) -> bytes:
         """Keeps *chunk*."""
-        self._size += len(chunk)
-        if self._size > MAX_BODY_BYTES:
-            raise UpstreamGarbled(f"the provider's answer is longer than {MAX_BODY_BYTES} bytes")
-        self._chunks.append(chunk)
+        self._whole.keep(chunk)
         return b""
 
     def close(self) -> bytes:
         """Reads the body, which is whole now."""
-        data = self._chunks[0] if len(self._chunks) == 1 else b"".join(self._chunks)
+        data = self._whole.whole()
         if not self._pass(data):
             self._mend(data)
         self._ended = True
