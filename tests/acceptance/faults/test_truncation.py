@@ -13,7 +13,8 @@ from faults_wire import Gateway, Wire, chat, post
 
 from trunkline.testing.scripted import Action, Close, Rst, Script, ScriptedUpstream, Seen, Sse
 
-FOLDER = Path(os.environ.get("TRUNKLINE_SHARED") or Path(__file__).parents[4] / "shared") / "fixtures" / "upstream" / "openai_chat"
+SHARED = Path(os.environ.get("TRUNKLINE_SHARED") or Path(__file__).parents[4] / "shared")
+FOLDER = SHARED / "fixtures" / "upstream" / "openai_chat"
 CAPTURES = sorted(path.parent.name for path in FOLDER.glob("*/response.sse"))
 EVENT = re.compile(rb".*?(?:\r\n\r\n|\n\n|\r\r)", re.DOTALL)
 
@@ -38,9 +39,7 @@ ENDS: dict[str, Callable[[bytes], list[Action]]] = {
 
 @pytest.mark.parametrize("relay", ["auto", "never"], ids=["relayed", "translated"])
 @pytest.mark.parametrize("capture", CAPTURES or ["none"])
-async def test_a_stream_that_is_cut_never_ends_well(
-    gateway: Gateway, shared: Callable[[str], Path], capture: str, relay: str
-) -> None:
+async def test_a_stream_that_is_cut_never_ends_well(gateway: Gateway, capture: str, relay: str) -> None:
     if capture == "none":
         pytest.skip(f"no captures under {FOLDER}")
     stream = (FOLDER / capture / "response.sse").read_bytes()

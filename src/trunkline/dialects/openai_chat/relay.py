@@ -32,7 +32,7 @@ from trunkline.dialects.openai_chat.response_normalization import Fixer
 from trunkline.dialects.openai_chat.usage import encode as encode_usage
 from trunkline.dialects.openai_chat.usage import read as read_usage
 from trunkline.dialects.translation import Translation
-from trunkline.model.errors import TrunklineError, UpstreamFailed, UpstreamGarbled, UpstreamTruncated
+from trunkline.model.errors import TrunklineError, UpstreamFailed, UpstreamTruncated
 from trunkline.model.usage import Cost, Usage
 
 OURS = frozenset(
