@@ -148,7 +148,9 @@ def _serve(options: argparse.Namespace) -> int:
 
 
 def _check(options: argparse.Namespace) -> int:
-    settings = _load(options)
+    from trunkline.settings import with_server
+
+    settings = with_server(_load(options))
     catalog = settings.catalog(now=time.time())
     print(f"configuration: {settings.file or 'none; providers are found from the environment'}")
     print(f"listens on: {settings.server.host}:{settings.server.port}, {_many(settings.server.workers, 'worker')}")

@@ -18,27 +18,32 @@ def reload(app: App) -> None:
     """Read the configuration file again and apply it. If it has an error, log the error and keep the old settings."""
     try:
         settings = load(app.settings.file, app.environ)
+        apply(app, settings)
     except ConfigError as error:
         logger.error("the configuration was NOT reloaded: %s", error)
         return
-    apply(app, settings)
     logger.info("the configuration was reloaded")
 
 
 def apply(app: App, settings: Settings) -> None:
-    """Use *settings* from the next request on."""
+    """Use *settings* from the next request on.
+
+    Raises:
+        ConfigError: they do not fit the address that the gateway listens on. Nothing has changed then.
+    """
     old = app.settings
+    kept = keep_listening(settings, old)
     for name in ("host", "port", "workers"):
         current, configured = getattr(old.server, name), getattr(settings.server, name)
         if current != configured:
             logger.warning("server.%s is %s until a restart; the configuration says %s", name, current, configured)
-    settings = keep_listening(settings, old)
+    settings = kept
     for name in ("storage", "shared_state"):
         if getattr(old, name) != getattr(settings, name):
             logger.warning("%s has changed; the change takes effect after a restart", name)
     app.settings = settings
     declare_keys(app.parts.keys, settings)
-    app.server.settings = settings.server
+    app.server.configure(settings.server, auth_required=settings.auth.required)
     app.state.auth_required = settings.auth.required
     cache = settings.response_cache
     app.state.max_answer_bytes = cache.max_answer_bytes

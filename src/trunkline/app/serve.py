@@ -22,7 +22,7 @@ from trunkline.app.clock import SystemClock
 from trunkline.app.reload import declare_keys, keep_listening, reload
 from trunkline.server.http.protocol import BACKLOG, Connection, ConnectionTimer
 from trunkline.server.workers import Workers
-from trunkline.settings import ConfigError, Settings, load
+from trunkline.settings import ConfigError, Settings, is_loopback, load
 from trunkline.storage.database import DatabaseUnusable, open_database
 from trunkline.storage.keys import KeyRing
 from trunkline.transport.proxy import Proxies
@@ -131,7 +131,7 @@ async def _no_application(scope: Any, receive: Any, send: Any) -> None:
 def serve(settings: Settings) -> int:
     """Serve until a signal stops the process; return the exit code."""
     _log_to_stderr()
-    if not settings.auth.required and settings.server.host not in ("127.0.0.1", "::1", "localhost"):
+    if not settings.auth.required and not is_loopback(settings.server.host):
         logger.warning("auth.required is false: every client that can reach %s can spend money", settings.server.host)
     try:
         Proxies.from_environ(os.environ)

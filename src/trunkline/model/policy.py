@@ -8,14 +8,9 @@ from msgspec import Struct
 class Policy(Struct, frozen=True, kw_only=True):
     """An upper bound.
 
-    The preferences of a request can narrow it but not widen it. Source: OpenRouter, "Provider routing". Names are lower
-    case: tags, provider slugs or display names. None is no limit. `models` are ids or patterns with `*` (`acme/*`).
-    Names are lower case: tags, provider slugs or display names. None means no limit. `models` are ids or patterns with
-    `*` (`acme/*`). Names are lower case: tags, provider slugs or display names. None means no limit. `models` are ids
-    or patterns with `*` (`acme/*`).
-
-    Names are lower case: tags, provider slugs or display names. None means no limit. `models` are ids or patterns with
-    `*` (`acme/*`).
+    The preferences of a request can narrow it but not widen it. Names are lower case: tags, provider slugs or display
+    names. `models` are ids or patterns with `*` (`acme/*`). None means no limit. Source: OpenRouter, "Provider
+    routing".
     """
 
     scope: str

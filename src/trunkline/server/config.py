@@ -41,6 +41,9 @@ class ServerSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """How long running requests may take to end after the gateway was told to stop."""
     max_body_bytes: Annotated[int, Meta(ge=1024, le=2**31)] = 33_554_432
     """The maximum size of a request body; a larger one is answered with 413."""
+    max_buffered_bytes: Annotated[int, Meta(ge=1024, le=2**50)] | None = None
+    """The maximum size of all request bodies in memory, per worker; beyond it, requests are answered with 503. Null is
+    a quarter of the memory of the machine or of its control group, divided among the workers."""
     max_connections: Annotated[int, Meta(ge=1, le=1_000_000)] = 10_000
     """The maximum number of client connections per worker; further ones are refused."""
     header_timeout_s: Seconds = 10.0
@@ -49,8 +52,17 @@ class ServerSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """The time limit without any byte of a request's body."""
     idle_timeout_s: Seconds = 75.0
     """The time limit for a kept-alive connection between two requests."""
+    body_total_s: Seconds = 300.0
+    """The time limit for a whole request body, however steadily it arrives."""
     write_stall_s: Seconds = 300.0
     """The time limit for a client to read the data that waits for it."""
+    allowed_hosts: tuple[Annotated[str, Meta(min_length=1)], ...] = ("localhost", "127.0.0.1", "[::1]")
+    """Host names, without port, that requests may ask for where `auth.required` is false; `*` accepts all. The
+    address in `server.host` is accepted too. This keeps web pages out that reach the gateway by DNS rebinding."""
+    allowed_origins: tuple[Annotated[str, Meta(min_length=1)], ...] | None = None
+    """Web pages that may call the gateway and read its responses (CORS), such as `https://chat.example.com`; `*`
+    accepts all. Null accepts pages on `localhost`, `127.0.0.1` and `[::1]`. Where `auth.required` is false, requests of
+    other pages are refused."""
 
 
 class AuthSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -58,6 +70,9 @@ class AuthSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
     required: bool = True
     """Whether a request needs a key. If not, a request without one is charged to the key `anonymous`."""
+    unauthenticated_network: bool = False
+    """Whether `required: false` is allowed where other machines can reach `server.host`. Everyone who reaches it can
+    then spend money."""
 
 
 class KeySettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -10,6 +10,7 @@ from trunkline.model.preset import Preset, PresetUse
 from trunkline.presets.fields import CACHE_ENABLED, CACHE_TTL
 from trunkline.presets.merge import MODEL_PREFIX, find_reference, merge_preset
 from trunkline.presets.to_dialect import DialectFields, version_to_dialect
+from trunkline.server.gateway_fields import apply_gateway_fields
 from trunkline.storage.presets import PresetStore
 
 NO_DUPLICATES = (b'"model"', b'"messages"', b'"provider"', b'"preset"')
@@ -26,8 +27,13 @@ def parse(client: Client, presets: PresetStore, body: bytes) -> tuple[Call, Pres
 
     Raises:
         NotFound: the preset does not exist.
-        InvalidRequest: as `Client.parse`.
+        InvalidRequest: as `Client.parse` and `apply_gateway_fields`.
     """
+    call, preset = _merge(client, presets, body)
+    return apply_gateway_fields(call), preset
+
+
+def _merge(client: Client, presets: PresetStore, body: bytes) -> tuple[Call, PresetUse | None]:
     try:
         call = client.parse(body)
     except InvalidRequest:

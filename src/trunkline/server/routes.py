@@ -1,7 +1,7 @@
 """The route table: inference routes are served directly, all others by Starlette."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -10,14 +10,17 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Mount, Route
+from starlette.types import ASGIApp
 
 from trunkline.dialects.common.openai_errors import error_body
 from trunkline.dialects.registry import CLIENTS
 from trunkline.model.errors import Internal, NotFound, TrunklineError
 from trunkline.server.api import account, catalog, generations, health, presets
 from trunkline.server.config import ServerSettings
+from trunkline.server.http.origins import OriginPolicy
 from trunkline.server.http.protocol import AsgiApp, Connection, DirectHandler, Handler
 from trunkline.server.inference import Inference
+from trunkline.server.machine import memory_bytes
 from trunkline.server.route_preview import PATH, RoutePreview
 from trunkline.server.state import State
 from trunkline.server.token_count import TokenCountRoute
@@ -36,10 +39,15 @@ logger = logging.getLogger(__name__)
 class GatewayServer:
     """The routes of one gateway; implements `server.http.protocol.Server`."""
 
+    settings: ServerSettings
+    origins: OriginPolicy
+    max_buffered_bytes: int
+
     def __init__(self, state: State, settings: ServerSettings) -> None:
-        self.settings = settings
+        self.configure(settings, auth_required=state.auth_required)
         self.date = b""
         self.connections: set[Connection] = set()
+        self.buffered_bytes = 0
         self.batcher = state.engine.batcher
         self.routes = dict(_direct_handlers(state))
         self.direct_routes: dict[bytes, DirectHandler] = {
@@ -48,7 +56,14 @@ class GatewayServer:
         self._dialects = {path: CLIENTS[dialect] for path, dialect in _dialect_paths()}
         routing = RoutePreview(state)
         self.routes |= {f"{prefix}{PATH}".encode(): routing for prefix in PREFIXES}
-        self.asgi: AsgiApp = starlette(state)
+        self.asgi: AsgiApp = starlette(state, lambda: self.origins)
+
+    def configure(self, settings: ServerSettings, *, auth_required: bool) -> None:
+        """Use *settings* from the next request on."""
+        self.settings = settings
+        hosts = (*settings.allowed_hosts, f"[{settings.host}]" if ":" in settings.host else settings.host)
+        self.origins = OriginPolicy(hosts, settings.allowed_origins, checked=not auth_required)
+        self.max_buffered_bytes = settings.max_buffered_bytes or memory_bytes() // 4 // settings.workers
 
     def error(self, path: bytes, error: TrunklineError, request_id: str | None) -> bytes:
         """As `Server.error`; paths without a dialect use chat's error object."""
@@ -72,16 +87,27 @@ def _direct_handlers(state: State) -> Iterator[tuple[bytes, Handler]]:
         yield path, counts[dialect] if counting else answers[dialect]
 
 
-def starlette(state: State) -> Starlette:
+class _Cors(CORSMiddleware):
+    """Starlette's CORS headers and preflight responses, for the origins that the policy of the moment allows."""
+
+    def __init__(self, app: ASGIApp, origins: Callable[[], OriginPolicy]) -> None:
+        super().__init__(app, allow_methods=["*"], allow_headers=["*"])
+        self._policy = origins
+
+    def is_allowed_origin(self, origin: str) -> bool:
+        """Whether pages of *origin* may read responses."""
+        return self._policy().allows(origin.encode("latin-1"))
+
+
+def starlette(state: State, origins: Callable[[], OriginPolicy]) -> Starlette:
     """The routes other than inference."""
     # POST of these paths never reaches Starlette; the routes make it answer other methods with 405.
     inference = [Route(path, _root, methods=["POST"]) for path in (*INFERENCE.values(), *TOKEN_COUNT.values(), PATH)]
     api = [*account.ROUTES, *catalog.ROUTES, *generations.ROUTES, *presets.ROUTES, *inference]
-    cors = Middleware(CORSMiddleware, allow_origins=["*"], allow_methods=["*"], allow_headers=["*"])
     app = Starlette(
         routes=[*health.ROUTES, *(Mount(prefix, routes=api) for prefix in PREFIXES), Route("/", _root)],
         exception_handlers={TrunklineError: _on_error, HTTPException: _on_http_error, Exception: _on_bug},
-        middleware=[cors],
+        middleware=[Middleware(_Cors, origins)],
     )
     app.state.gateway = state
     return app

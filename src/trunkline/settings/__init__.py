@@ -5,7 +5,7 @@
 """
 
 from trunkline.settings.errors import ConfigError
-from trunkline.settings.loading import load, parse, with_server
+from trunkline.settings.loading import is_loopback, load, parse, with_server
 from trunkline.settings.schema import Configuration, Settings
 
-__all__ = ["ConfigError", "Configuration", "Settings", "load", "parse", "with_server"]
+__all__ = ["ConfigError", "Configuration", "Settings", "is_loopback", "load", "parse", "with_server"]

@@ -1,6 +1,7 @@
 """Load the settings: the file if there is one, the environment, and what the command line sets."""
 
 from collections.abc import Mapping
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
@@ -91,7 +92,7 @@ def with_server(settings: Settings, **changes: Any) -> Settings:
     """Return *settings* with the command line's *changes* to the `server` block; a value of None changes nothing.
 
     Raises:
-        ConfigError: a value is out of range.
+        ConfigError: a value is out of range, or the gateway would serve other machines without keys.
     """
     given = {name: value for name, value in changes.items() if value is not None}
     try:
@@ -99,4 +100,17 @@ def with_server(settings: Settings, **changes: Any) -> Settings:
     except msgspec.ValidationError as error:
         path = str(error).rpartition("$.")[2].strip("`")
         raise ConfigError(f"--{path}: {str(error).partition(' - at')[0]}") from error
+    if not (settings.auth.required or settings.auth.unauthenticated_network or is_loopback(server.host)):
+        raise ConfigError(
+            f"auth.required is false and server.host is {server.host}: all who reach it could spend money. "
+            "Listen on 127.0.0.1, require keys, or set auth.unauthenticated_network: true"
+        )
     return msgspec.structs.replace(settings, server=server)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach *host*, an address to listen on."""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

@@ -13,7 +13,8 @@ from trunkline.providers.build import find_faults, from_environment, is_header_s
 from trunkline.providers.compatible import compatible
 from trunkline.providers.config import ProviderSettings
 from trunkline.providers.provider import DEMO
-from trunkline.server.config import KeySettings
+from trunkline.server.config import KeySettings, ServerSettings
+from trunkline.server.http.origins import ANY, ORIGIN
 from trunkline.settings.reader import KeyPath, Reader, suggestion
 from trunkline.settings.schema import Configuration
 
@@ -21,6 +22,7 @@ _SLUG = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}", re.ASCII)
 _MODEL_ID = re.compile(r"[!-.0-~]+/[!-~]+", re.ASCII)
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", re.ASCII)
 _HOST = re.compile(r"[A-Za-z0-9._-]+|[0-9A-Fa-f:.]+", re.ASCII)
+_ALLOWED_HOST = re.compile(r"[A-Za-z0-9._~-]+|\[[0-9A-Fa-f:.]+\]", re.ASCII)
 _RESERVED_HEADERS = frozenset(
     {"host", "content-length", "transfer-encoding", "connection", "content-type", "content-encoding", "te"}
 )
@@ -38,6 +40,7 @@ def validate(configuration: Configuration, reader: Reader, environ: Mapping[str,
         if getattr(configuration.timeouts, name) <= 0:
             reader.fail(("timeouts", name), "must be more than 0")
     _check_urls(configuration, reader)
+    _check_origins(configuration.server, reader)
     _check_keys(configuration.keys, reader)
     for slug, provider in (configuration.providers or {}).items():
         _check_provider(slug, provider, reader, environ)
@@ -53,6 +56,17 @@ def _check_urls(configuration: Configuration, reader: Reader) -> None:
             reader.fail(("shared_state", "url"), "expected redis://host:6379/0, or null")
         if find_spec("redis") is None:
             reader.fail(("shared_state", "url"), "it needs a package: pip install 'trunkline[redis]'")
+
+
+def _check_origins(server: ServerSettings, reader: Reader) -> None:
+    for index, host in enumerate(server.allowed_hosts):
+        if host != ANY and not _ALLOWED_HOST.fullmatch(host):
+            reader.fail(
+                ("server", "allowed_hosts", index), "expected a host name without port, such as gateway.example"
+            )
+    for index, origin in enumerate(server.allowed_origins or ()):
+        if origin != ANY and not ORIGIN.fullmatch(origin.lower().encode("utf-8", "replace")):
+            reader.fail(("server", "allowed_origins", index), "expected scheme and host, such as https://chat.example")
 
 
 def _redis(url: str) -> bool:

@@ -13,7 +13,7 @@ from trunkline.model.errors import UpstreamUnreachable
 from trunkline.ports import Clock, Response, UpstreamRequest
 from trunkline.transport.addresses import address_of
 from trunkline.transport.connecting import STOPPING, Connector, translated
-from trunkline.transport.connection import Connection
+from trunkline.transport.connection import READ_BYTES, Connection
 from trunkline.transport.deadlines import Deadlines
 from trunkline.transport.limits import Limits
 from trunkline.transport.pool import Pool
@@ -48,6 +48,7 @@ class Http1Transport:
         "deadlines",
         "header_names",
         "limits",
+        "read_buffer",
         "requests_sent",
         "reused",
         "schedule_write",
@@ -89,6 +90,7 @@ class Http1Transport:
         self.connections: set[Connection] = set()
         """Those whose socket is open."""
         self.header_names: dict[bytes, str] = {}
+        self.read_buffer = memoryview(bytearray(READ_BYTES))
         self.closed = False
         self.requests_sent = 0
         self.reused = 0

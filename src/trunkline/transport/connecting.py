@@ -25,7 +25,7 @@ class Connector:
         self._limits: set[asyncio.Timeout] = set()
         self._stopped = False
 
-    async def open(self, address: Address, protocol: asyncio.Protocol, within_s: float) -> None:
+    async def open(self, address: Address, protocol: asyncio.BaseProtocol, within_s: float) -> None:
         """Connect *protocol* to *address* within *within_s* seconds.
 
         Raises:
@@ -56,7 +56,7 @@ class Connector:
             limit.reschedule(now)
 
 
-async def connect(address: Address, protocol: asyncio.Protocol, context: ssl.SSLContext, within_s: float) -> None:
+async def connect(address: Address, protocol: asyncio.BaseProtocol, context: ssl.SSLContext, within_s: float) -> None:
     """Connect *protocol* to *address*, through its proxy if it has one.
 
     The caller limits the time to *within_s* seconds. Here they only divide the time among several addresses.
@@ -89,7 +89,7 @@ async def connect(address: Address, protocol: asyncio.Protocol, context: ssl.SSL
 
 
 async def _open(
-    host: str, port: int, protocol: asyncio.Protocol, context: ssl.SSLContext | None, within_s: float
+    host: str, port: int, protocol: asyncio.BaseProtocol, context: ssl.SSLContext | None, within_s: float
 ) -> asyncio.Transport:
     """Connect *protocol* to the first of *host*'s addresses that accepts; with TLS where there is a *context*."""
     loop = asyncio.get_running_loop()

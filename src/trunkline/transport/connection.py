@@ -30,6 +30,9 @@ from trunkline.transport.pool import Pool
 from trunkline.transport.response import AWAITING_HEAD, STALE, Http1Response
 from trunkline.transport.response_parser import ResponseParser
 
+READ_BYTES = 64 * 1024
+"""The most bytes that one read of a provider's socket returns."""
+
 
 class ConnectionOwner(Protocol):
     """The transport of a connection, as the connection uses it."""
@@ -53,6 +56,11 @@ class ConnectionOwner(Protocol):
         ...
 
     @property
+    def read_buffer(self) -> memoryview:
+        """The buffer that all connections read into: each read is copied out of it before the next."""
+        ...
+
+    @property
     def schedule_write(self) -> Callable[[Callable[[], None]], None]:
         """Call a function soon, after the work of this event-loop iteration."""
         ...
@@ -66,8 +74,12 @@ class ConnectionOwner(Protocol):
         ...
 
 
-class Connection(asyncio.Protocol):
-    """One connection. It belongs to a pool, and gives its slot back when it is dropped."""
+class Connection(asyncio.BufferedProtocol):
+    """One connection. It belongs to a pool, and gives its slot back when it is dropped.
+
+    It reads into the buffer of its owner, at most `READ_BYTES` at a time: uvloop would read up to 256,000 bytes into a
+    protocol without a buffer, all of which a client that stops reading could leave in memory.
+    """
 
     __slots__ = (
         "_bytes_without_body",
@@ -179,8 +191,16 @@ class Connection(asyncio.Protocol):
         if self.closed:
             self._socket.abort()
 
+    def get_buffer(self, sizehint: int) -> memoryview:
+        """As `asyncio.BufferedProtocol`."""
+        return self._owner.read_buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
+        """As `asyncio.BufferedProtocol`."""
+        self.data_received(bytes(self._owner.read_buffer[:nbytes]))
+
     def data_received(self, data: bytes) -> None:
-        """As `asyncio.Protocol`."""
+        """Process *data*, the bytes of one read."""
         call, parser = self._call, self._parser
         if call is None or parser is None:
             self.drop()  # nobody asked for these bytes

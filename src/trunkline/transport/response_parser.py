@@ -94,9 +94,9 @@ class ResponseParser:
     # Callbacks of `HttpResponseParser`.
 
     def on_message_begin(self) -> None:
-        """A response begins."""
+        """A response begins. One that nobody asked for stops the parser, so that no byte of it reaches the call."""
         if self.complete:
-            self.keep_alive = False  # a response that nobody asked for
+            self._refuse("the upstream sent a response that nobody asked for")
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """A header or a trailer is complete."""

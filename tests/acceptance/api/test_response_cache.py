@@ -421,7 +421,7 @@ async def test_a_finish_in_an_error_is_no_answer(tmp_path: Path) -> None:
 
 
 async def test_browsers_may_read_the_headers(tmp_path: Path) -> None:
-    async with running(tmp_path) as api:
+    async with running(tmp_path, server={"allowed_origins": ["*"]}) as api:
         for _ in range(2):
             exposed = (await ask(api)).headers["access-control-expose-headers"].lower()
             assert {STATUS, AGE, TTL, SOURCE, "x-generation-id"} <= {name.strip() for name in exposed.split(",")}

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from api_help import CHAT, LATE, LIMIT, MODEL, OTHER, POOR, Api, Reply, check, running
+from api_help import CHAT, KEY, LATE, LIMIT, MODEL, OTHER, POOR, Api, Reply, check, running
 
 Shared = Callable[[str], Path]
 
@@ -241,15 +241,34 @@ async def test_405(tmp_path: Path) -> None:
                 assert "POST" in reply.headers["allow"]
 
 
-async def test_browsers_may_ask(tmp_path: Path) -> None:
-    async with running(tmp_path) as api:
-        for path in (CHAT, "/api/v1/models"):
-            reply = await api.get(
-                path, None, "OPTIONS", **{"origin": "https://a.example", "access-control-request-method": "POST"}
-            )
-            assert reply.status in (200, 204)
-            assert reply.headers["access-control-allow-origin"] == "*"
-        assert (await api.chat()).headers["access-control-allow-origin"] == "*"
+LISTED, LOCAL, FOREIGN = "https://a.example", "http://localhost:3000", "https://evil.example"
+
+
+@pytest.mark.parametrize(
+    ("allowed", "readers"),
+    [(None, {LOCAL}), ([], set()), ([LISTED], {LISTED}), (["*"], {LISTED, LOCAL, FOREIGN})],
+    ids=["default", "none", "listed", "any"],
+)
+async def test_pages_of_allowed_origins_may_read(tmp_path: Path, allowed: list[str] | None, readers: set[str]) -> None:
+    """CORS headers are sent to allowed origins alone, whatever the route and its response."""
+    async with running(tmp_path, server={"allowed_origins": allowed}) as api:
+        for origin in (LISTED, LOCAL, FOREIGN):
+            asked = {"origin": origin}
+            preflight = asked | {"access-control-request-method": "POST", "access-control-request-headers": "x-a"}
+            body = {"model": MODEL, "messages": [{"role": "user", "content": "one"}]}
+            replies = [
+                await api.get(CHAT, None, "OPTIONS", **preflight),
+                await api.get("/api/v1/models", None, "OPTIONS", **preflight),
+                await api.get("/api/v1/models", **asked),
+                await api.get("/api/v1/key", "sk-wrong", **asked),
+                await api.get(CHAT, KEY, "POST", body, **asked),
+                await api.get(CHAT, KEY, "POST", body | {"stream": True}, **asked),
+                await api.get(CHAT, "sk-wrong", "POST", body, **asked),
+            ]
+            for reply in replies:
+                allow = reply.headers.get("access-control-allow-origin")
+                assert allow in ({"*", origin} if origin in readers else {None}), (origin, reply.status, allow)
+        assert "access-control-allow-origin" not in (await api.get("/api/v1/models")).headers or "*" in (allowed or [])
 
 
 async def test_a_model_nobody_has(tmp_path: Path) -> None:

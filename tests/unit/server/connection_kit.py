@@ -9,6 +9,7 @@ from typing import Any, cast
 from trunkline.model.errors import TrunklineError
 from trunkline.server.config import ServerSettings
 from trunkline.server.http.exchange import Exchange
+from trunkline.server.http.origins import OriginPolicy
 from trunkline.server.http.protocol import Connection
 from trunkline.server.http.request_headers import request_headers
 from trunkline.server.http.request_reader import MAX_CACHE_MISSES
@@ -97,6 +98,9 @@ class EchoSite:
         self.seen: list[dict[str, Any]] = []
         self.batcher = Steps()
         self.connections: set[Connection] = set()
+        self.origins = OriginPolicy((), None, checked=False)
+        self.buffered_bytes = 0
+        self.max_buffered_bytes = 1 << 20
 
     def answer(self, exchange: Exchange) -> bool:
         self._respond(exchange, exchange.complete_body())

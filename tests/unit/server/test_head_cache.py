@@ -13,6 +13,7 @@ from trunkline.model.errors import TrunklineError
 from trunkline.server.config import ServerSettings
 from trunkline.server.http.exchange import Exchange
 from trunkline.server.http.head_cache import CachedHead, parse_cacheable_head
+from trunkline.server.http.origins import OriginPolicy
 from trunkline.server.http.protocol import Connection
 from trunkline.server.http.request_head import NO_HEAD
 from trunkline.server.http.request_reader import MAX_CACHE_MISSES
@@ -34,6 +35,9 @@ class Site:
         self.known = 0
         self.batcher = Steps()
         self.connections: set[Connection] = set()
+        self.origins = OriginPolicy((), None, checked=False)
+        self.buffered_bytes = 0
+        self.max_buffered_bytes = 1 << 20
         self.direct_routes = {PATH: self.answer}
 
     def answer(self, exchange: Exchange) -> bool:
@@ -79,13 +83,17 @@ class Client:
 
 
 def request(*lines: bytes, body: bytes, version: bytes = b"1.1", length: bytes | None = None) -> bytes:
+    """A request with *lines*, and with a Host where they have none."""
     said = b"%d" % len(body) if length is None else length
+    if not any(line.lower().startswith(b"host:") for line in lines):
+        lines = (b"Host: gateway", *lines)
     head = b"".join(b"%s\r\n" % line.replace(b"LENGTH", said) for line in lines)
     return b"POST %s HTTP/%s\r\n%s\r\n%s" % (PATH, version, head, body)
 
 
 LINES = [
     b"Host: a",
+    b"host: b",
     b"Authorization: Bearer sk-one",
     b"authorization: Bearer sk-two",
     b"X-Title:  two  words ",

@@ -28,6 +28,5 @@ def key_of(request: Request) -> Key:
 
 
 def json(body: Any, status: int = 200) -> Response:
-    """A JSON response that browsers of any origin may read."""
-    headers = {"access-control-allow-origin": "*"}
-    return Response(msgspec.json.encode(body), status, headers, media_type="application/json")
+    """A JSON response."""
+    return Response(msgspec.json.encode(body), status, media_type="application/json")

@@ -26,6 +26,7 @@ from trunkline.presets.fields import GATEWAY_FIELDS, encode_raw
 from trunkline.presets.from_body import PresetContent, parse_preset, preset_fields
 from trunkline.presets.to_dialect import config_to_dialect
 from trunkline.server.api.common import json, key_of, state_of
+from trunkline.server.gateway_fields import check_gateway_fields
 from trunkline.server.request_parsing import NO_DUPLICATES
 
 SLUG = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
@@ -81,6 +82,7 @@ def _check(client: Client, fields: dict[str, Raw]) -> None:
     field, conversation = PLACEHOLDER_PROMPT[client.name]
     rest = {key: said for key, said in fields.items() if key not in GATEWAY_FIELDS}
     client.parse(msgspec.json.encode({"model": "x", **rest, field: conversation}))
+    check_gateway_fields(fields)
 
 
 async def list_presets(request: Request) -> Response:

@@ -10,11 +10,8 @@ from trunkline.dialects.common.sse import KEEP_ALIVE
 from trunkline.model.errors import InvalidRequest, PayloadTooLarge, TrunklineError, stripped
 from trunkline.ports import JSON, Listener
 from trunkline.server.config import ServerSettings
+from trunkline.server.http.origins import OriginPolicy
 from trunkline.server.http.request_head import NO_HEAD, RequestHead, RequestRefused
-
-CORS_HEADERS = (
-    b"access-control-allow-origin: *\r\naccess-control-expose-headers: X-Generation-Id,X-Provider-Name,request-id\r\n"
-)
 
 _REASONS = {status.value: status.phrase.encode() for status in HTTPStatus} | {413: b"Content Too Large"}
 _STATUS_LINES = {code: b"HTTP/1.1 %d %s\r\n" % (code, phrase) for code, phrase in _REASONS.items()}
@@ -23,6 +20,11 @@ _STATUS_LINES = {code: b"HTTP/1.1 %d %s\r\n" % (code, phrase) for code, phrase i
 def status_line(status: int) -> bytes:
     """The status line with its line end: `HTTP/1.1 200 OK`."""
     return _STATUS_LINES.get(status) or b"HTTP/1.1 %d Unknown\r\n" % status
+
+
+def too_many_bodies() -> RequestRefused:
+    """The error for a body that does not fit into the memory for bodies now."""
+    return RequestRefused(503, "the server has too many requests in memory at the moment; try again")
 
 
 class Cancellable(Protocol):
@@ -44,6 +46,19 @@ class ServerInfo(Protocol):
     @property
     def settings(self) -> ServerSettings:
         """The configuration's `server` block."""
+        ...
+
+    buffered_bytes: int
+    """Bytes of request bodies in memory."""
+
+    @property
+    def max_buffered_bytes(self) -> int:
+        """The bound of `buffered_bytes`."""
+        ...
+
+    @property
+    def origins(self) -> OriginPolicy:
+        """Which web pages may call the gateway."""
         ...
 
     def error(self, path: bytes, error: TrunklineError, request_id: str | None) -> bytes:
@@ -130,6 +145,8 @@ class Exchange:
     task: "Cancellable | None" = None
     listener: Listener | None = None
     _head = b""
+    _held_bytes = 0
+    """Bytes of the body that the server counts as buffered."""
     _chunked = False
     _waiter: "asyncio.Future[None] | None" = None
 
@@ -201,14 +218,27 @@ class Exchange:
         return body[0] if len(body) == 1 else b"".join(body)
 
     def feed(self, data: bytes) -> None:
-        """Add a piece of the body."""
-        self.body_size += len(data)
-        if self.body_size > self._connection.server.settings.max_body_bytes:
+        """Add a piece of the body. Sets `refused` where the server has no room for it."""
+        size, server = len(data), self._connection.server
+        self.body_size += size
+        if self.body_size > server.settings.max_body_bytes:
             self.too_large = True
             self._body.clear()
+            self.release_body()
             self._wake()
-        elif not self.too_large:
+        elif not self.too_large and self.refused is None:
             self._body.append(data)
+            self._held_bytes += size
+            server.buffered_bytes += size
+            if server.buffered_bytes > server.max_buffered_bytes:
+                self.refused = too_many_bodies()
+                self._body.clear()
+                self.release_body()
+
+    def release_body(self) -> None:
+        """The body is needed no more: its bytes no longer count as buffered."""
+        self._connection.server.buffered_bytes -= self._held_bytes
+        self._held_bytes = 0
 
     def end_body(self) -> None:
         """The body is complete."""
@@ -238,7 +268,7 @@ class Exchange:
             status_line(status),
             self._connection.server.date,
             content_type,
-            CORS_HEADERS,
+            self._connection.server.origins.cors_headers(self.head),
             headers,
             framing,
             b"" if self.keep_alive else b"connection: close\r\n",
@@ -280,7 +310,7 @@ class Exchange:
                 self._connection.server.date,
                 content_type,
                 len(body),
-                CORS_HEADERS,
+                self._connection.server.origins.cors_headers(self.head),
                 headers,
                 b"" if self.keep_alive else b"connection: close\r\n",
                 b"" if self.head.method == b"HEAD" else body,

@@ -18,10 +18,11 @@ from collections.abc import Awaitable, Callable, Coroutine
 from email.utils import formatdate
 from typing import Any, Protocol, cast
 
-from trunkline.model.errors import InvalidRequest, RequestTimeout, TrunklineError
+from trunkline.model.errors import Forbidden, InvalidRequest, Overloaded, RequestTimeout, TrunklineError
 from trunkline.ports import EVENT_STREAM
 from trunkline.server.config import ServerSettings
-from trunkline.server.http.exchange import Exchange
+from trunkline.server.http.exchange import Exchange, too_many_bodies
+from trunkline.server.http.origins import OriginPolicy
 from trunkline.server.http.request_head import RequestHead, RequestRefused
 from trunkline.server.http.request_reader import BETWEEN_REQUESTS, CLOSED, HEAD, RequestReader
 from trunkline.transport.write_batching import WriteBatcher
@@ -32,8 +33,8 @@ MAX_PIPELINED = 16
 LINGER_S = 2.0
 """How long a client may continue to send after its response."""
 HIGH_WATER = 32 * 1024
-"""The number of bytes buffered for a slow client before its upstream is paused. One more read of the upstream's socket
-can be added to it."""
+"""The number of bytes buffered for a slow client before its upstream is paused. What one more read of the upstream's
+socket (`transport.connection.READ_BYTES`) turns into can be added to it."""
 
 Handler = Callable[[Exchange], Coroutine[Any, Any, None]]
 DirectHandler = Callable[[Exchange], bool]
@@ -47,6 +48,8 @@ class Server(Protocol):
     """The header `date` as a complete line; `ConnectionTimer` updates it."""
 
     settings: ServerSettings
+    origins: OriginPolicy
+    """Which hosts and web pages are accepted."""
     routes: dict[bytes, Handler]
     """Raw path → the handler of POST, which gets the exchange itself."""
     direct_routes: dict[bytes, DirectHandler]
@@ -56,6 +59,10 @@ class Server(Protocol):
     """Handles all other requests."""
     batcher: WriteBatcher
     connections: "set[Connection]"
+    buffered_bytes: int
+    """Bytes of request bodies in memory. Requests release theirs when they have been answered."""
+    max_buffered_bytes: int
+    """Beyond this many, requests with a body are refused."""
 
     def error(self, path: bytes, error: TrunklineError, request_id: str | None) -> bytes:
         """The JSON body of an error before any route, in the dialect of *path*."""
@@ -72,6 +79,7 @@ class Connection(asyncio.Protocol):
         "_idle_since",
         "_lingering_since",
         "_out",
+        "_out_bytes",
         "_paused_since",
         "_queue",
         "_reader",
@@ -107,6 +115,7 @@ class Connection(asyncio.Protocol):
         self._stopping = False
         self._out: list[bytes] = []
         """Data to send at the end of the event loop's turn."""
+        self._out_bytes = 0
 
     # Callbacks of the event loop.
 
@@ -129,6 +138,7 @@ class Connection(asyncio.Protocol):
         for exchange in (self._current, *self._queue):
             if exchange is not None:
                 exchange.client_disconnected()
+                exchange.release_body()
         self._current = self._deferred = None
         self._queue.clear()
 
@@ -177,6 +187,9 @@ class Connection(asyncio.Protocol):
 
     def on_head(self, exchange: Exchange) -> None:
         """As `Receiver.on_head`."""
+        refused = self._refusal(exchange.head)
+        if refused is not None:
+            raise refused
         if self._stopping:
             exchange.keep_alive = False
         if self._current is not None or self._paused_since:
@@ -187,8 +200,17 @@ class Connection(asyncio.Protocol):
             self._begin(exchange)
 
     def on_cached_request(self, exchange: Exchange) -> None:
-        """As `Receiver.on_repeated`."""
+        """As `Receiver.on_cached_request`."""
+        if exchange.refused is None:
+            exchange.refused = self._refusal(exchange.head)
         self._begin(exchange)
+
+    def _refusal(self, head: RequestHead) -> RequestRefused | None:
+        """Why a request is refused for its head; None where it is accepted."""
+        server = self.server
+        if server.buffered_bytes + (head.content_length or 0) > server.max_buffered_bytes:
+            return too_many_bodies()
+        return server.origins.refusal(head)
 
     def on_refused(self, exchange: Exchange | None, path: bytes, refused: RequestRefused) -> None:
         """As `Receiver.on_refused`: earlier requests are answered, then the error is sent and the connection closed."""
@@ -265,6 +287,7 @@ class Connection(asyncio.Protocol):
         """The last byte of the response was written: close the connection, or answer the next request."""
         if not exchange.body_complete:
             exchange.keep_alive = False
+        exchange.release_body()
         self._current = None
         exchange.task = None  # break the reference cycle
         self._idle_since = self.clock()
@@ -284,10 +307,18 @@ class Connection(asyncio.Protocol):
             self._answer_next()
 
     def send(self, data: bytes) -> None:
-        """Send *data* at the end of the event loop's turn, together with other data."""
-        if not self._out:
+        """Send *data* at the end of the event loop's turn, together with other data.
+
+        Much data is sent at once, so that the socket can say in time that the client reads too slowly.
+        """
+        out = self._out
+        if not out:
             self.server.batcher.send(self.flush)
-        self._out.append(data)
+            self._out_bytes = 0
+        out.append(data)
+        self._out_bytes += len(data)
+        if self._out_bytes > HIGH_WATER:
+            self.flush()
 
     def flush(self) -> None:
         """Write the waiting data."""
@@ -344,10 +375,16 @@ class Connection(asyncio.Protocol):
             self.transport.close()
 
     def _tick_answer(self, current: Exchange, now: float, settings: ServerSettings) -> None:
-        if not current.body_complete and not current.too_large and now - self._reader.since > settings.body_timeout_s:
-            current.keep_alive = False
-            current.fail_body(RequestTimeout(f"the body made no progress for {settings.body_timeout_s:g} s"))
-            return
+        if not current.body_complete and not current.too_large:
+            late = None
+            if now - self._reader.since > settings.body_timeout_s:
+                late = f"the body made no progress for {settings.body_timeout_s:g} s"
+            elif now - current.last_write > settings.body_total_s and not current.started:
+                late = f"the body took longer than {settings.body_total_s:g} s"
+            if late is not None:
+                current.keep_alive = False
+                current.fail_body(RequestTimeout(late))
+                return
         if current.listener is not None:
             current.listener.tick(now)
         headers = current.stream_headers
@@ -359,9 +396,13 @@ class Connection(asyncio.Protocol):
     def _refuse(self, exchange: Exchange, refused: RequestRefused) -> None:
         """Respond with the error to an invalid request, and close."""
         exchange.keep_alive = exchange.body_complete = False
-        error = InvalidRequest(refused.message)
+        error = _ERRORS.get(refused.status, InvalidRequest)(refused.message)
         error.http_status = refused.status
-        exchange.respond(refused.status, self.server.error(exchange.head.path, error, None))
+        headers = b"retry-after: 1\r\n" if refused.status == 503 else b""
+        exchange.respond(refused.status, self.server.error(exchange.head.path, error, None), headers=headers)
+
+
+_ERRORS: dict[int, type[TrunklineError]] = {403: Forbidden, 503: Overloaded}
 
 
 def _address(found: Any) -> tuple[str, int] | None:

@@ -6,6 +6,7 @@ received ones obey the same rules.
 Sources: RFC 9110, RFC 9112.
 """
 
+import re
 from typing import Protocol
 
 import httptools
@@ -16,6 +17,9 @@ from trunkline.engine.context import RequestHeaders
 MAX_HEAD_BYTES = 32 * 1024
 MAX_HEADERS = 100
 MAX_URL_BYTES = 8 * 1024
+
+_HOST = re.compile(rb"(?:\[[0-9A-Fa-f:.]+\]|[0-9A-Za-z._~-]+)(?::[0-9]{1,5})?")
+"""A host name or an IP address, and perhaps a port. Stricter than RFC 3986: no percent-encoding, no sub-delimiters."""
 
 
 class RequestRefused(Exception):
@@ -44,10 +48,17 @@ class RequestHead(Struct, kw_only=True, gc=False):
     """None where the request has no such header."""
     chunked: bool = False
     expects_continue: bool = False
+    authority: bytes | None = None
+    """Host and port of an absolute target, which replace the Host header (RFC 9112 §3.2.2); None otherwise."""
     upgrades: bool = False
     """The client asks for another protocol, which is ignored (RFC 9110 §7.8)."""
     parsed: RequestHeaders | None = None
     """The parsed headers; None until a route needs them."""
+
+    @property
+    def host(self) -> bytes:
+        """The host and port that the client asked: of an absolute target, else of the Host header; may be empty."""
+        return self.authority if self.authority is not None else self.fields.get(b"host", b"")
 
 
 NO_HEAD = RequestHead(method=b"", path=b"")
@@ -95,8 +106,10 @@ def read_head(parser: Parser, url: bytes, headers: list[tuple[bytes, bytes]]) ->
     upgrades = parser.should_upgrade()
     if method == b"CONNECT" or (upgrades and coding is not None):
         raise RequestRefused(400, "upgrades and tunnels are not supported")
+    _check_host(fields, headers, required=version == "1.1")
     length = fields.get(b"content-length")
-    path, _, query = _parse_target(url).partition(b"?")
+    authority, target = _parse_target(url)
+    path, _, query = target.partition(b"?")
     return RequestHead(
         method=method,
         path=path,
@@ -107,6 +120,7 @@ def read_head(parser: Parser, url: bytes, headers: list[tuple[bytes, bytes]]) ->
         keep_alive=parser.should_keep_alive(),
         content_length=None if length is None else _parse_length(length),
         chunked=coding is not None,
+        authority=authority,
         expects_continue=fields.get(b"expect", b"").lower() == b"100-continue",
         upgrades=upgrades,
     )
@@ -132,12 +146,29 @@ def _parse_length(value: bytes) -> int:
     return int(value)
 
 
-def _parse_target(url: bytes) -> bytes:
-    """Path and query. Scheme and host of an absolute target (RFC 9112 §3.2.2) are removed."""
+def _check_host(fields: dict[bytes, bytes], headers: list[tuple[bytes, bytes]], *, required: bool) -> None:
+    """Require one valid Host header; HTTP/1.0 requests may omit it. Source: RFC 9112 §3.2."""
+    host = fields.get(b"host")
+    if host is None:
+        if required:
+            raise RequestRefused(400, "the header Host is missing")
+    elif not _HOST.fullmatch(host):
+        raise RequestRefused(400, "the header Host is malformed")
+    elif len(fields) != len(headers) and sum(name == b"host" for name, _ in headers) > 1:
+        raise RequestRefused(400, "the header Host is repeated")
+
+
+def _parse_target(url: bytes) -> tuple[bytes | None, bytes]:
+    """The authority of an absolute target (RFC 9112 §3.2.2), else None; and path and query."""
     if url[:1] == b"/":
-        return url
+        return None, url
     try:
         parsed = httptools.parse_url(url)
     except httptools.HttpParserInvalidURLError as error:
         raise RequestRefused(400, "the URL cannot be read") from error
-    return (parsed.path or b"/") + (b"?" + parsed.query if parsed.query else b"")
+    if not url.lower().startswith((b"http://", b"https://")):
+        return None, (parsed.path or b"/") + (b"?" + parsed.query if parsed.query else b"")
+    authority = url.partition(b"://")[2].partition(b"/")[0].partition(b"?")[0]
+    if not _HOST.fullmatch(authority):
+        raise RequestRefused(400, "the URL's host is malformed")
+    return authority, (parsed.path or b"/") + (b"?" + parsed.query if parsed.query else b"")

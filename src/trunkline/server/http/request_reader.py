@@ -227,9 +227,12 @@ class RequestReader:
 
     def on_body(self, body: bytes) -> None:
         """A piece of the body."""
-        if self._exchange is not None:
-            self._exchange.feed(body)
+        exchange = self._exchange
+        if exchange is not None:
+            exchange.feed(body)
             self._content_bytes += len(body)
+            if exchange.refused is not None:
+                raise exchange.refused
 
     def on_message_complete(self) -> None:
         """The request is complete, unless it asks for an upgrade: then only its head is."""
@@ -247,8 +250,12 @@ class RequestReader:
         self.since = now
         mine, rest = data[: self._remaining], data[self._remaining :]
         self._remaining -= len(mine)
-        if mine and self._exchange is not None:
-            self._exchange.feed(mine)
+        exchange = self._exchange
+        if mine and exchange is not None:
+            exchange.feed(mine)
+            if exchange.refused is not None:
+                self.refuse(exchange.refused)
+                return b""
         if not self._remaining:
             self._complete()
         return rest
