@@ -299,3 +299,26 @@ def test_under_uvloop() -> None:
 def test_the_head_is_not_ended_by_the_caller() -> None:
     assert HEAD.endswith(b"\r\n")
     assert not HEAD.endswith(b"\r\n\r\n")
+
+
+SECOND = b"HTTP/1.1 200 OK\r\ncontent-length: 6\r\n\r\nSECOND"
+
+
+@pytest.mark.parametrize(
+    "first",
+    [
+        b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nFIRST",
+        b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nFIRST\r\n0\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nFIRST\r\n0\r\nx-a: b\r\n\r\n",
+        b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nFIRST",
+    ],
+    ids=["length", "chunked", "trailers", "informational"],
+)
+@pytest.mark.parametrize("surplus", [SECOND, SECOND[:40], SECOND * 3, b"HTTP/1.1 204 No Content\r\n\r\n", b"\x00"])
+async def test_bytes_after_a_response_reach_no_call(first: bytes, surplus: bytes) -> None:
+    """A response that nobody asked for, in the same read: not a byte of it is part of the first, nor of the next."""
+    async with pair([Send(first + surplus)], Status(200, {}, b"NEXT")) as (ours, upstream):
+        assert await (await ours.send(request(upstream.origin))).read(1000) == b"FIRST"
+        assert ours.connections_idle == 0
+        assert await (await ours.send(request(upstream.origin))).read(1000) == b"NEXT"
+        assert upstream.accepted == 2
