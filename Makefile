@@ -10,7 +10,7 @@ ARGS ?=
 export PYRIGHT_PYTHON_IGNORE_WARNINGS = 1
 
 .DEFAULT_GOAL = help
-.PHONY: help run test check bench soak fuzz lock prices docs format clean
+.PHONY: help run test check audit bench soak fuzz lock prices docs format clean
 
 help:  ## this list
 	@awk -F ':.*  ## ' '/^[a-z]+:.*  ## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -61,6 +61,9 @@ format: .venv-test/.done  ## format and mend what the linter can mend
 
 lock: .venv-test/.done  ## renew requirements/*.txt
 	$(TEST)/python tools/lock.py $(ARGS)
+
+audit: .venv-test/.done  ## compare the locked packages with the public vulnerability databases; needs the network
+	$(TEST)/python -m uv tool run pip-audit@2.10.1 --strict --disable-pip --require-hashes -r requirements/run.txt $(ARGS)
 
 prices: .venv-test/.done  ## write the price list anew from the locked genai-prices
 	$(TEST)/python tools/prices.py
