@@ -78,6 +78,9 @@ def _parser() -> argparse.ArgumentParser:
     serve.add_argument("--host", metavar="H", help="address to listen on, over server.host (default 127.0.0.1)")
     serve.add_argument("--port", metavar="P", type=int, help="port to listen on, over server.port (default 8484)")
     serve.add_argument("--workers", metavar="N", type=int, help="processes, over server.workers (default 1)")
+    serve.add_argument(
+        "--allow-empty", action="store_true", help="let a reload apply an empty file, or one without keys"
+    )
 
     _command(add, "check", "read the configuration and say what it comes to, or what is wrong with it", _check)
     _command(add, "models", "list models, endpoints and prices; asks the providers that are to be asked", _models)
@@ -139,9 +142,12 @@ def _load(options: argparse.Namespace) -> Settings:
 
 
 def _serve(options: argparse.Namespace) -> int:
+    from msgspec.structs import replace
+
     from trunkline.settings import with_server
 
     settings = with_server(_load(options), host=options.host, port=options.port, workers=options.workers)
+    settings = replace(settings, allow_empty=options.allow_empty)
     from trunkline.app.serve import serve
 
     return serve(settings)

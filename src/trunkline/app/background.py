@@ -2,11 +2,11 @@
 
 import asyncio
 import logging
-from pathlib import Path
 
 from sqlalchemy.exc import SQLAlchemyError
 
 from trunkline.app.application import App
+from trunkline.app.config_watch import ConfigWatch
 from trunkline.app.reload import rebuild, reload
 from trunkline.catalog.model_list_fetch import discover_local_servers, fetch_with, refresh_model_lists
 from trunkline.catalog.recovery_probe import PROBE_TIMEOUTS, responsive_providers
@@ -97,7 +97,7 @@ async def maintain_idempotency(app: App) -> None:
 
 async def watch_changes(app: App) -> None:
     """Read keys, presets and spending that other processes changed, and reload a changed configuration file."""
-    seen = file_version(app.settings.file)
+    watch = ConfigWatch(app.settings.file)
     while True:
         await asyncio.sleep(WATCH_S)
         try:
@@ -107,18 +107,5 @@ async def watch_changes(app: App) -> None:
                 await app.state.generations.refresh(app.parts.budgets)
         except SQLAlchemyError as error:
             logger.warning("keys, presets and spending could not be read: %s", type(error).__name__)
-        version = file_version(app.settings.file)
-        if version is not None and version != seen:
-            seen = version
+        if await watch.changed():
             reload(app)
-
-
-def file_version(file: Path | None) -> tuple[int, int, int] | None:
-    """A value that changes when *file* changes; None if there is no file."""
-    if file is None:
-        return None
-    try:
-        found = file.stat()
-    except OSError:
-        return None
-    return (found.st_mtime_ns, found.st_size, found.st_ino)

@@ -1,6 +1,9 @@
 """Apply new settings to a running gateway. Requests in progress finish with the settings they started with."""
 
 import logging
+from collections.abc import Mapping
+
+import msgspec
 
 from trunkline.app.application import App, Parts
 from trunkline.catalog.catalog import Catalog
@@ -8,7 +11,7 @@ from trunkline.engine.context import EngineContext
 from trunkline.engine.error_scrubbing import Scrubber
 from trunkline.engine.router import Router
 from trunkline.engine.targets import Targets
-from trunkline.settings import ConfigError, Settings, load, with_server
+from trunkline.settings import ConfigError, Settings, load, parse, read_file, with_server
 from trunkline.storage.keys import KeyRing
 
 logger = logging.getLogger(__name__)
@@ -17,12 +20,33 @@ logger = logging.getLogger(__name__)
 def reload(app: App) -> None:
     """Read the configuration file again and apply it. If it has an error, log the error and keep the old settings."""
     try:
-        settings = load(app.settings.file, app.environ)
-        apply(app, settings)
+        apply(app, load_again(app.settings, app.environ))
     except ConfigError as error:
         logger.error("the configuration was NOT reloaded: %s", error)
         return
     logger.info("the configuration was reloaded")
+
+
+def load_again(old: Settings, environ: Mapping[str, str]) -> Settings:
+    """Load the file of *old* again, or the default file if there was none.
+
+    Raises:
+        ConfigError: the file has an error, or looks as if it was read while it was being written: it is empty, or
+            declares no keys although it did before. `old.allow_empty` allows both.
+    """
+    if old.file is None:
+        settings = load(None, environ)
+    else:
+        text = read_file(old.file)
+        if not text.strip() and not old.allow_empty:
+            raise ConfigError(f"{old.file}: is empty; `trunkline serve --allow-empty` would accept that")
+        settings = parse(text, environ, old.file)
+    if old.keys and not settings.keys and not old.allow_empty:
+        raise ConfigError(
+            f"{settings.file}: declares no keys, and declared {len(old.keys)} before; "
+            "`trunkline serve --allow-empty` would accept that"
+        )
+    return msgspec.structs.replace(settings, allow_empty=old.allow_empty)
 
 
 def apply(app: App, settings: Settings) -> None:

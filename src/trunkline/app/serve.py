@@ -19,10 +19,10 @@ from trunkline import __version__
 from trunkline.app.application import App
 from trunkline.app.build import build
 from trunkline.app.clock import SystemClock
-from trunkline.app.reload import declare_keys, keep_listening, reload
+from trunkline.app.reload import declare_keys, keep_listening, load_again, reload
 from trunkline.server.http.protocol import BACKLOG, Connection, ConnectionTimer
 from trunkline.server.workers import Workers
-from trunkline.settings import ConfigError, Settings, is_loopback, load
+from trunkline.settings import ConfigError, Settings, is_loopback
 from trunkline.storage.database import DatabaseUnusable, open_database
 from trunkline.storage.keys import KeyRing
 from trunkline.transport.proxy import Proxies
@@ -184,11 +184,10 @@ def _serve_with_workers(settings: Settings, banner: Callable[[Settings, int], No
 def _worker(settings: Settings, listener: socket.socket) -> None:
     """Run one worker process. A restarted one reads the configuration again: it may have been reloaded since."""
     _log_to_stderr()
-    if settings.file is not None:
-        try:
-            settings = keep_listening(load(settings.file, os.environ), settings)
-        except ConfigError as error:
-            logger.error("the configuration has an error; the worker starts with that of the first start: %s", error)
+    try:
+        settings = keep_listening(load_again(settings, os.environ), settings)
+    except ConfigError as error:
+        logger.error("the configuration has an error; the worker starts with that of the first start: %s", error)
     UvicornServer(settings).run(sockets=[listener])
 
 

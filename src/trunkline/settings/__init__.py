@@ -5,7 +5,17 @@
 """
 
 from trunkline.settings.errors import ConfigError
-from trunkline.settings.loading import is_loopback, load, parse, with_server
+from trunkline.settings.loading import DEFAULT_FILE, is_loopback, load, parse, read_file, with_server
 from trunkline.settings.schema import Configuration, Settings
 
-__all__ = ["ConfigError", "Configuration", "Settings", "is_loopback", "load", "parse", "with_server"]
+__all__ = [
+    "DEFAULT_FILE",
+    "ConfigError",
+    "Configuration",
+    "Settings",
+    "is_loopback",
+    "load",
+    "parse",
+    "read_file",
+    "with_server",
+]

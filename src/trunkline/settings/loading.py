@@ -31,7 +31,7 @@ def load(path: Path | None, environ: Mapping[str, str]) -> Settings:
         path = Path(DEFAULT_FILE)
         if not path.exists():
             return _settings(Configuration(), environ, None)
-    return parse(_read(path), environ, path)
+    return parse(read_file(path), environ, path)
 
 
 def parse(text: bytes, environ: Mapping[str, str], path: Path = Path(DEFAULT_FILE)) -> Settings:
@@ -50,7 +50,12 @@ def parse(text: bytes, environ: Mapping[str, str], path: Path = Path(DEFAULT_FIL
     return _settings(configuration, environ, path)
 
 
-def _read(path: Path) -> bytes:
+def read_file(path: Path) -> bytes:
+    """The content of the configuration file at *path*.
+
+    Raises:
+        ConfigError: it cannot be read, or is too long.
+    """
     try:
         with path.open("rb") as file:
             text = file.read(MAX_FILE_BYTES + 1)

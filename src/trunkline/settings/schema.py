@@ -42,6 +42,7 @@ class Settings(Struct, frozen=True, kw_only=True):
         candidates: local servers that are used if they answer (`catalog.refresh.probe`): an Ollama, if providers were
             found from the environment.
         file: the file that was read, or None.
+        allow_empty: whether a reload may apply an empty file, or one that declares no keys any more.
     """
 
     server: ServerSettings = ServerSettings()
@@ -56,6 +57,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     models: Mapping[str, ModelSettings] = {}
     candidates: tuple[Provider, ...] = ()
     file: Path | None = None
+    allow_empty: bool = False
 
     def catalog(self, lists: ModelLists | None = None, *, now: float) -> Catalog:
         """Build the catalog from the configuration and from the model lists of providers. *now* is Unix seconds.

@@ -227,3 +227,38 @@ async def test_a_worker_that_dies_is_started_again(tmp_path: Path) -> None:
     rows = records(tmp_path)
     assert len(rows) == asked
     assert spending(tmp_path) == summed(rows)
+
+
+@pytest.mark.parametrize("content", ["", "\n", "providers: {}\n"], ids=["empty", "blank", "without keys"])
+@pytest.mark.parametrize("how", ["SIGHUP", "the file changed"])
+async def test_a_file_that_lost_its_keys_is_refused(tmp_path: Path, content: str, how: str) -> None:
+    file = configure(tmp_path)
+    with serving(tmp_path) as served, client(served.port) as one:
+        file.write_text(content)
+        if how == "SIGHUP":
+            served.signal(signal.SIGHUP)
+        await wait_for(served, REFUSED)
+        assert "--allow-empty" in served.log
+        assert (await one.chat("hello")).status == 200
+        configure(tmp_path, models=demo_model("acme/new"))
+        await wait_for(served, RELOADED)
+        assert "acme/new" in await models(served)
+
+
+async def test_it_is_applied_where_that_is_allowed(tmp_path: Path) -> None:
+    file = configure(tmp_path)
+    with serving(tmp_path, "--allow-empty") as served, client(served.port) as one:
+        assert (await one.chat("hello")).status == 200
+        file.write_text("")
+        await wait_for(served, RELOADED)
+        assert (await one.chat("hello")).status == 401
+
+
+async def test_a_file_that_appears_after_the_start_is_taken_up(tmp_path: Path) -> None:
+    with serving(tmp_path) as served:
+        assert await models(served) == {"demo/echo"}
+        configure(tmp_path, models=demo_model("acme/new"))
+        await wait_for(served, RELOADED)
+        assert "acme/new" in await models(served)
+        with client(served.port) as one:
+            assert (await one.chat("hello")).status == 200

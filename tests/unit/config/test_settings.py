@@ -1,6 +1,7 @@
 """What a configuration comes to."""
 
 import os
+import re
 from decimal import Decimal
 from pathlib import Path
 
@@ -248,3 +249,43 @@ def test_any_bytes_are_settings_or_one_line(content: bytes) -> None:
 def test_the_environment_of_the_process_is_not_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(os.environ, "GROQ_API_KEY", SECRET)
     assert list(parse(b"", {}).providers) == ["demo"]
+
+
+@pytest.mark.parametrize(
+    ("host", "allowed", "refused"),
+    [
+        ("127.0.0.1", False, False),
+        ("127.0.0.2", False, False),
+        ("::1", False, False),
+        ("localhost", False, False),
+        ("0.0.0.0", False, True),
+        ("::", False, True),
+        ("192.0.2.7", False, True),
+        ("gateway.example", False, True),
+        ("0.0.0.0", True, False),
+    ],
+)
+def test_a_network_without_keys_is_refused_unless_it_is_asked_for(host: str, allowed: bool, refused: bool) -> None:
+    text = f"auth: {{required: false, unauthenticated_network: {str(allowed).lower()}}}"
+    settings = parse(text.encode(), {})
+    if refused:
+        with pytest.raises(ConfigError, match="unauthenticated_network"):
+            with_server(settings, host=host)
+    else:
+        with_server(settings, host=host)
+    with_server(parse(b"", {}), host=host)  # with keys, any address will do
+
+
+@pytest.mark.parametrize(
+    ("server", "where"),
+    [
+        ("allowed_hosts: ['http://a']", "server.allowed_hosts[0]"),
+        ("allowed_hosts: ['a:80']", "server.allowed_hosts[0]"),
+        ("allowed_hosts: [a, 'b c']", "server.allowed_hosts[1]"),
+        ("allowed_origins: [a.example]", "server.allowed_origins[0]"),
+        ("allowed_origins: ['https://a.example/']", "server.allowed_origins[0]"),
+    ],
+)
+def test_hosts_and_origins_are_checked(server: str, where: str) -> None:
+    with pytest.raises(ConfigError, match=re.escape(where)):
+        parse(f"server: {{{server}}}".encode(), {})
