@@ -68,6 +68,7 @@ class Attempt:
         "_encoded",
         "_progress",
         "_start",
+        "_tried",
         "begun_at",
         "cause",
         "converter",
@@ -81,9 +82,11 @@ class Attempt:
         "target",
     )
 
-    def __init__(self, caller: Caller, endpoint: Endpoint) -> None:
+    def __init__(self, caller: Caller, endpoint: Endpoint, tried: tuple[str, ...] = ()) -> None:
+        """An attempt at *endpoint* for *caller*, with a credential whose id is not in *tried*."""
         self._caller = caller
         self.endpoint = endpoint
+        self._tried = tried
         self.target: Target | None = None
         self.credential: Credential | None = None
         self.losses: tuple[Loss, ...] = ()
@@ -149,7 +152,7 @@ class Attempt:
         encoded = self._encoded = self._encode(target)
         self.request_bytes = len(encoded.body)
         self.losses = encoded.losses if ctx.preset is None else (*ctx.preset.losses, *encoded.losses)
-        self.credential = engine.credentials.pick(provider)
+        self.credential = engine.credentials.pick(provider, endpoint.upstream_model, self._tried)
 
     def _encode(self, target: Target) -> Encoded:
         """The request in the target's dialect: the client's own bytes where both speak one and no stage changed it."""

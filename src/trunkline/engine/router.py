@@ -275,7 +275,7 @@ class Router:
         return Requirements(max_output=call.max_output, tier=tier, tools=tools) if matters else NO_REQUIREMENTS
 
     def _rests(self, endpoint: Endpoint) -> bool:
-        return self._credentials.rests(self.catalog.providers[endpoint.provider])
+        return self._credentials.rests(self.catalog.providers[endpoint.provider], endpoint.upstream_model)
 
     def _before(self, key: Key, conversation: bytes, now: float) -> Callable[[Model], str | None]:
         conversations = self._memory.conversations

@@ -1,6 +1,7 @@
 """One model call: the endpoints of a plan, one after another, until one has answered.
 
-Until the commit point (see `dialects.interfaces.Converter`) an attempt that fails is followed by the next endpoint;
+Until the commit point (see `dialects.interfaces.Converter`) an attempt that fails is followed by the next endpoint, or
+by the same one with another credential where the credential was rate-limited or refused;
 after it, the step ends with the error. With hedging, the next endpoint is also asked when the first is slow to begin.
 """
 
@@ -18,12 +19,16 @@ from trunkline.model.errors import (
     AllAttemptsFailed,
     AttemptRecord,
     TrunklineError,
+    UpstreamDenied,
     UpstreamLimited,
     UpstreamRejected,
     UpstreamTimeout,
     stripped,
 )
 from trunkline.ports import Response, Timeouts
+
+MAX_CREDENTIALS = 8
+"""Credentials of one endpoint that a request tries, where each is rate-limited or refused."""
 
 _NONE: list[AttemptRecord] = []
 """Stands for the attempts of a step where none failed; never added to."""
@@ -86,21 +91,40 @@ class Step:
                 for place, endpoint in enumerate(asked):
                     if self._hedge is not None and endpoint is self._hedge.endpoint:
                         continue
-                    self.attempt, begun = begun or Attempt(caller, endpoint), None
                     following = asked[place + 1] if place + 1 < len(asked) else None
-                    try:
-                        await self._ask(self.attempt, following)
-                        return
-                    except TrunklineError as error:
-                        last = self._failed(self.attempt, stripped(error))
-                    if caller.finished or self.committed or caller.gone:
-                        raise last
+                    tried: tuple[str, ...] = ()
+                    while True:
+                        attempt, begun = begun or Attempt(caller, endpoint, tried), None
+                        self.attempt = attempt
+                        try:
+                            await self._ask(attempt, following)
+                            return
+                        except TrunklineError as error:
+                            again = self._has_another_credential(attempt, error, tried)
+                            last = self._failed(self.attempt, stripped(error), endpoint_failed=not again)
+                        if caller.finished or self.committed or caller.gone:
+                            raise last
+                        if not again:
+                            break
+                        assert attempt.credential is not None
+                        tried = (*tried, attempt.credential.id)
                     if not last.another_endpoint:
                         break
             assert last is not None, "a plan is never empty"
             raise self._final(last)
         finally:
             del last  # a frame that holds the error that passed through it is a reference cycle
+
+    def _has_another_credential(self, attempt: Attempt, error: TrunklineError, tried: tuple[str, ...]) -> bool:
+        """Whether *attempt* failed for its credential, and the endpoint can be asked with one not in *tried*."""
+        credential, endpoint = attempt.credential, attempt.endpoint
+        if credential is None or not isinstance(error, UpstreamLimited | UpstreamDenied):
+            return False
+        if attempt is not self.attempt or len(tried) + 1 >= MAX_CREDENTIALS:
+            return False
+        engine = self._caller.engine
+        provider = engine.providers[endpoint.provider]
+        return not engine.credentials.rests(provider, endpoint.upstream_model, (*tried, credential.id))
 
     async def _ask(self, attempt: Attempt, following: Endpoint | None) -> None:
         """Carry *attempt* out; or the attempt at *following*, if that one begins to answer first."""
@@ -118,7 +142,8 @@ class Step:
         except TrunklineError as error:
             attempt = self.attempt or attempt
             if attempt.target is not None and attempt.credential is not None:
-                engine.credentials.failed(attempt.target.provider, attempt.credential, error)
+                model = attempt.endpoint.upstream_model
+                engine.credentials.failed(attempt.target.provider, attempt.credential, error, model)
             raise
         finally:
             attempt.response = None
@@ -130,7 +155,8 @@ class Step:
         assert attempt.target is not None
         assert attempt.credential is not None
         attempt.response = None
-        self._caller.engine.credentials.served(attempt.target.provider, attempt.credential)
+        credentials, model = self._caller.engine.credentials, attempt.endpoint.upstream_model
+        credentials.served(attempt.target.provider, attempt.credential, model)
 
     async def _hedged(self, first: Attempt, following: Endpoint, after_s: float) -> tuple[Attempt, Response]:
         """The attempt whose response starts first: *first*, or one at *following*, made after *after_s* seconds."""
@@ -173,15 +199,16 @@ class Step:
 
     # Failures.
 
-    def _failed(self, attempt: Attempt, error: TrunklineError) -> TrunklineError:
-        """Record a failed attempt, and tell the router."""
+    def _failed(self, attempt: Attempt, error: TrunklineError, *, endpoint_failed: bool) -> TrunklineError:
+        """Record a failed attempt, and tell the router where the endpoint failed, not one of its credentials alone."""
         error = attempt.cause or error
         engine, endpoint = self._caller.engine, attempt.endpoint
         if error.retry_after_s is not None:
             self._waits = error.retry_after_s if self._waits is None else min(self._waits, error.retry_after_s)
         if error.fault == "upstream":
             engine.attempt_failed(endpoint.provider, error)
-            engine.router.failed(endpoint, error)
+            if endpoint_failed:
+                engine.router.failed(endpoint, error)
         return self._note(attempt, error)
 
     def _note(self, attempt: Attempt, error: TrunklineError) -> TrunklineError:

@@ -33,13 +33,17 @@ class EndpointRecovered(Struct, frozen=True, array_like=True, tag="recovered"):
 
 
 class CredentialRested(Struct, frozen=True, array_like=True, tag="rest"):
-    """A credential is not used for *seconds*: it was rate-limited, or refused (`denied`) with this HTTP status."""
+    """A credential is not used for *seconds*: it was rate-limited, or refused (`denied`) with this HTTP status.
+
+    `model` is the upstream model that it is not used for; empty: for none.
+    """
 
     provider: str
     credential: str
     seconds: float
     denied: bool
     status: int
+    model: str = ""
 
 
 class StickyRouteSet(Struct, frozen=True, array_like=True, tag="stick"):

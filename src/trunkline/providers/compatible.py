@@ -51,6 +51,7 @@ class Compatible(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     models: tuple[str, ...] = ()
     lists: tuple[str, ...] = ("{base_url}/models",)
     list_prices: ListPrices = "none"
+    rate_limit_scope: Literal["model", "credential"] = "model"
     price_source: str | None = None
     quirks: Quirks = Quirks()
 

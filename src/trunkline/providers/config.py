@@ -84,6 +84,9 @@ class ProviderSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     `discover` for a provider of the list without configured models, else `listed`."""
     quirks: Quirks | None = None
     """How it deviates from the dialect; default those of the list."""
+    rate_limit_scope: Literal["model", "credential"] | None = None
+    """What a 429 is about. `model`: that model of that credential rests, its other models are used. `credential`: the
+    credential rests for all models. Default that of the list, or `model`."""
     max_connections: Annotated[int, Meta(ge=1, le=100_000)] = 1000
     """The maximum number of simultaneous connections to it, per worker; further requests wait for a free one."""
 

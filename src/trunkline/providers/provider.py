@@ -77,6 +77,8 @@ class Provider(Struct, frozen=True, kw_only=True, eq=False):
     """The URLs of its model list. None means `/models` below the base URL."""
     credentials_rest: bool = True
     """Whether a credential rests after a 429 or a refusal. False where one caller could trigger it for all others."""
+    rate_limit_scope: Literal["model", "credential"] = "model"
+    """What a 429 is about: one model of a credential, or all of its models."""
     max_connections: int = 1000
     author: str = ""
     """The author in the id of a listed model whose id has none; empty means the slug."""

@@ -79,7 +79,7 @@ class TokenCountRoute:
         engine = self._state.engine
         provider = target.provider
         counter = COUNTERS[target.dialect.name]
-        credential = engine.credentials.pick(provider)
+        credential = engine.credentials.pick(provider, target.endpoint.upstream_model)
         encoded = counter.encode(request, target.endpoint, target.quirks)
         response = await target.send(engine.transport, credential, encoded, TIMEOUTS, "count")
         body = await response.read(MAX_COUNT_BYTES)

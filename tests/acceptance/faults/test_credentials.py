@@ -186,18 +186,107 @@ async def test_a_refused_credential_is_ours_and_leaves_the_pool(
             assert len(bad.seen) == 1
 
 
-async def test_U19_another_credential_of_the_provider_goes_on(gateway: Gateway) -> None:
-    def choose(seen: Any) -> Script:
-        return [Status(401) if seen.headers["authorization"].endswith("one") else Good()]
+def keys_of(*names: str, **more: Any) -> dict[str, Any]:
+    """A provider with a credential for each of *names*, with which it ends."""
+    return {"credentials": [{"api_key": f"{PROVIDER_KEY}-{name}"} for name in names], **more}
 
-    keys = {"credentials": [{"api_key": f"{PROVIDER_KEY}-one"}, {"api_key": f"{PROVIDER_KEY}-two"}]}
+
+def key_of(seen: Seen) -> str:
+    return seen.headers["authorization"].rpartition("-")[2]
+
+
+CREDENTIAL_FAULTS = {
+    "401": Status(401),
+    "402": Status(402),
+    "403": Status(403),
+    "429": Status(429, {"retry-after": "30"}),
+    "429-now": Status(429, {"retry-after": "0"}),
+    "429-untold": Status(429),
+}
+
+
+@pytest.mark.parametrize("fault", CREDENTIAL_FAULTS)
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/messages", "/v1/responses"])
+@pytest.mark.parametrize("stream", [True, False], ids=["stream", "json"])
+async def test_U19_a_request_goes_on_with_the_next_credential(
+    gateway: Gateway, fault: str, path: str, stream: bool
+) -> None:
+    """Within the request: every client gets its answer, whichever credential's turn it was."""
+
+    def choose(seen: Seen) -> Script:
+        return [CREDENTIAL_FAULTS[fault] if key_of(seen) in ("one", "two") else Good()]
+
+    asked = chat(stream=stream)
+    if "responses" in path:
+        asked = {"model": asked["model"], "input": "Say hello.", "stream": stream}
     async with (
         ScriptedUpstream(choose=choose) as upstream,
-        gateway({"a": f"{upstream.origin}/v1"}, provider=keys) as running,
+        gateway({"a": f"{upstream.origin}/v1"}, provider=keys_of("one", "two", "three")) as running,
     ):
-        statuses = [(await ask(running.port, chat(stream=True))).status for _ in range(6)]
-        assert statuses.count(200) == 5
-        assert [seen.headers["authorization"][-3:] for seen in upstream.seen].count("one") == 1
+        for _ in range(3):
+            assert (
+                await ask(running.port, {**asked, "max_tokens": 9} if "messages" in path else asked, path=path)
+            ).status == 200
+        records = await running.records()
+        assert [record.status for record in records] == ["completed"] * 3
+        asked_keys = [key_of(seen) for seen in upstream.seen]
+        assert asked_keys.count("three") == 3
+        if fault != "429-now":  # the others rest from then on
+            assert sorted(asked_keys) == ["one", "three", "three", "three", "two"]
+
+
+async def test_U19_every_credential_is_tried_once_and_then_the_next_endpoint(gateway: Gateway) -> None:
+    async with (
+        ScriptedUpstream(choose=lambda _: [Status(429, {"retry-after": "0"})]) as limited,
+        good() as other,
+        gateway(
+            {"a": f"{limited.origin}/v1", "b": f"{other.origin}/v1"}, provider=keys_of("one", "two", "three")
+        ) as running,
+    ):
+        check_whole(await ask(running.port, chat(stream=True)), stream=True)
+        assert sorted(key_of(seen) for seen in limited.seen) == ["one", "three", "two"]
+        assert len(other.seen) == 1
+
+
+@pytest.mark.parametrize("scope", ["model", "credential"])
+async def test_U18_a_limit_is_of_a_model_unless_the_operator_says_otherwise(gateway: Gateway, scope: str) -> None:
+    def choose(seen: Seen) -> Script:
+        return [Status(429, {"retry-after": "60"}) if json.loads(seen.body)["model"] == "busy" else Good()]
+
+    endpoint = {"provider": "a", "price": {"prompt": 1, "completion": 1}}
+    models = {f"acme/{name}": {"endpoints": [{**endpoint, "upstream_model": name}]} for name in ("busy", "free")}
+    async with (
+        ScriptedUpstream(choose=choose) as upstream,
+        gateway(
+            {"a": f"{upstream.origin}/v1"}, provider=keys_of("one", rate_limit_scope=scope), models=models
+        ) as running,
+    ):
+        assert (await ask(running.port, {**chat(stream=False), "model": "acme/busy"})).status == 429
+        assert (await ask(running.port, {**chat(stream=False), "model": "acme/busy"})).status == 429
+        status = (await ask(running.port, {**chat(stream=False), "model": "acme/free"})).status
+        assert status == (200 if scope == "model" else 429)
+        assert len(upstream.seen) == (2 if scope == "model" else 1)
+
+
+async def test_U19_a_refused_credential_rests_for_all_models_and_a_forbidden_one_for_its_model(
+    gateway: Gateway,
+) -> None:
+    statuses = {"unauthorized": 401, "forbidden": 403}
+
+    def choose(seen: Seen) -> Script:
+        found = statuses.get(json.loads(seen.body)["model"])
+        return [Good() if found is None else Status(found)]
+
+    for model, status in statuses.items():
+        endpoint = {"provider": "a", "price": {"prompt": 1, "completion": 1}}
+        models = {f"acme/{name}": {"endpoints": [{**endpoint, "upstream_model": name}]} for name in (model, "free")}
+        async with (
+            ScriptedUpstream(choose=choose) as upstream,
+            gateway({"a": f"{upstream.origin}/v1"}, provider=keys_of("one"), models=models) as running,
+        ):
+            assert (await ask(running.port, {**chat(stream=False), "model": f"acme/{model}"})).status == 502
+            answer = await ask(running.port, {**chat(stream=False), "model": "acme/free"})
+            assert answer.status == (502 if status == 401 else 200)
 
 
 REJECTED = {
