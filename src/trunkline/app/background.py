@@ -19,6 +19,8 @@ SWEEP_S = 3600.0
 """Seconds between two deletions of expired idempotent answers."""
 WATCH_S = 1.0
 """Seconds between two checks of the keys and of the configuration file."""
+PROBE_JOURNAL_S = 1.0
+"""Seconds between two checks of the journal."""
 
 logger = logging.getLogger(__name__)
 
@@ -32,7 +34,7 @@ class BackgroundTasks:
 
     def start(self) -> None:
         """Start every task."""
-        loops = (watch_changes, refresh_models, maintain_idempotency, probe_providers)
+        loops = (watch_changes, refresh_models, maintain_idempotency, probe_providers, probe_journal)
         self._tasks = [asyncio.create_task(loop(self._app)) for loop in loops]
 
     async def stop(self) -> None:
@@ -78,6 +80,13 @@ async def probe_providers(app: App) -> None:
         for endpoint in troubled:
             if endpoint.provider in back:
                 router.recovered(endpoint)
+
+
+async def probe_journal(app: App) -> None:
+    """Notice that the journal can be written again, although no request is served that would write it."""
+    while True:
+        await asyncio.sleep(PROBE_JOURNAL_S)
+        app.parts.journal.probe()
 
 
 async def maintain_idempotency(app: App) -> None:

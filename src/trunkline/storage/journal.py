@@ -52,6 +52,9 @@ _log = logging.getLogger(__name__)
 _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(GenerationRecord)
 
+PROBE = b"\n" * 4096
+"""What `probe` writes and removes: a page, and no record should it stay."""
+
 
 class Segment:
     """One file of this process, open and locked.
@@ -74,7 +77,7 @@ class Segment:
 class FileJournal:
     """The journal of one process (port `Journal`). Open it before, and close it after, everything that appends.
 
-    `healthy` is False after a write failed, until one succeeds.
+    `healthy` is False after a write failed, until one succeeds. `probe` makes such a write without a record.
     """
 
     def __init__(self, folder: Path, *, rotate_bytes: int = ROTATE_BYTES, max_pending: int = MAX_PENDING) -> None:
@@ -136,6 +139,33 @@ class FileJournal:
         assert segment is not None, "write before open or after close"
         put, self._put = self._put, []
         return self._append(segment, put)
+
+    def probe(self) -> None:
+        """Check that records can be written, to be called every second: make room known again after a full disk.
+
+        A journal that failed writes a few bytes and removes them. A segment whose file was deleted is replaced by a new
+        one, since what is written to it would be lost at a restart.
+        """
+        segment = self._current
+        if segment is None:
+            return
+        if not segment.path.exists():
+            _log.error("the journal's file %s was deleted; a new one is made", segment.path)
+            self.healthy = False
+            try:
+                self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+                self._rotate()
+            except OSError as error:
+                _log.error("the journal cannot be written: %s", error.strerror)
+                return
+            segment = self._current
+        if not self.healthy:
+            try:
+                written = os.write(segment.fd, PROBE)
+            except OSError:
+                written = 0
+            self._torn = not _truncate(segment)
+            self.healthy = written == len(PROBE)
 
     def _append(self, segment: Segment, records: list[tuple[Row, bytes]]) -> OSError | None:
         lines = [data for _, data in records]

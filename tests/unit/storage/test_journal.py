@@ -94,6 +94,49 @@ def test_full_disk(journal: FileJournal, monkeypatch: pytest.MonkeyPatch, partia
     assert [row[0] for row in journal.batch(10)] == ["gen-1", "gen-2", "gen-3"]
 
 
+@pytest.mark.parametrize("partial", [0, 20])
+def test_room_is_noticed_without_a_record(journal: FileJournal, monkeypatch: pytest.MonkeyPatch, partial: int) -> None:
+    journal.append(generation(1))
+    with monkeypatch.context() as full:
+        failing_at(1, errno.ENOSPC, full, partial=partial)
+        with pytest.raises(OSError, match="No space left"):
+            journal.append(generation(2))
+        full.setattr(os, "write", _no_space)
+        journal.probe()
+        assert bool(journal.healthy) is False
+        full.setattr(os, "write", lambda fd, data: 100)  # room for a part of the probe
+        journal.probe()
+        assert bool(journal.healthy) is False
+    journal.probe()
+    assert bool(journal.healthy)
+    assert on_disk(journal.folder) == ["gen-1"]
+    assert sum(path.read_bytes().count(b"\n\n") for path in journal.folder.iterdir()) == 0, "the probe is removed"
+    journal.append(generation(3))
+    assert on_disk(journal.folder) == ["gen-1", "gen-3"]
+
+
+def test_a_healthy_journal_is_not_written_to(journal: FileJournal, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "write", _no_space)
+    journal.probe()
+    assert journal.healthy
+
+
+@pytest.mark.parametrize("what", ["file", "folder"])
+def test_a_deleted_file_is_replaced(journal: FileJournal, what: str) -> None:
+    journal.append(generation(1))
+    for path in journal.folder.iterdir():
+        path.unlink()
+    if what == "folder":
+        journal.folder.rmdir()
+    journal.probe()
+    assert journal.healthy
+    journal.append(generation(2))
+    assert on_disk(journal.folder) == ["gen-2"]
+    kept = journal.batch(10)
+    journal.stored(kept)
+    assert [row[0] for row in (*kept, *journal.batch(10))] == ["gen-1", "gen-2"], "the database still gets both"
+
+
 @pytest.mark.parametrize("partial", [0, 20, 200])
 def test_what_is_put_is_written_at_once(journal: FileJournal, monkeypatch: pytest.MonkeyPatch, partial: int) -> None:
     woken: list[bool] = []
