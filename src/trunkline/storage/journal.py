@@ -158,8 +158,8 @@ class FileJournal:
             except OSError as error:
                 _log.error("the journal cannot be written: %s", error.strerror)
                 return
-            segment = self._current
-        if not self.healthy:
+        segment = self._current
+        if segment is not None and not self.healthy:
             try:
                 written = os.write(segment.fd, PROBE)
             except OSError:

@@ -2,8 +2,8 @@
 
 The set follows three public ones, written anew for a request with two bytes of body: h1spec
 (github.com/uNetworking/h1spec), "The HTTP Garden" (github.com/narfindustries/http-garden) and "HTTP Desync Attacks"
-(portswigger.net/research). `nginx` is what nginx 1.22 answers with `proxy_pass`; 0 is an answer without a status. `ours`
-is given where Trunkline answers differently, with the reason.
+(portswigger.net/research). `nginx` is what nginx 1.22 answers with `proxy_pass`; 0 is an answer without a status.
+`ours` is given where Trunkline answers differently, with the reason.
 """
 
 from typing import NamedTuple
