@@ -305,3 +305,24 @@ async def test_client_that_never_reads_is_disconnected() -> None:
     client.connection.pause_writing()
     client.connection.tick(asyncio.get_running_loop().time() + client.server.settings.write_stall_s + 1)
     assert not client.socket.open
+
+
+@pytest.mark.parametrize("path", [AT_ONCE, ROUTED])
+async def test_a_body_that_drips_for_ever_times_out(path: bytes) -> None:
+    """Each byte comes within `body_timeout_s`; the whole takes longer than `body_total_s`."""
+    client = Client()
+    now = 100.0
+    client.connection.clock = lambda: now
+    await client.send(b"POST " + path + b" HTTP/1.1\r\nHost: a\r\nContent-Length: 1000\r\n\r\n")
+    settings = client.server.settings
+    step = settings.body_timeout_s - 1
+    while now < 100 + settings.body_total_s - step:
+        now += step
+        await client.send(b"x")
+        client.connection.tick(now)
+        await client.settle()
+        assert client.socket.sent == b""
+    now += 2 * step
+    client.connection.tick(now)
+    await client.settle()
+    assert client.socket.sent.startswith(b"HTTP/1.1 408 ")
