@@ -1,28 +1,33 @@
 """The running gateway: the parts that stay open, and the state that a reload replaces."""
 
-from collections.abc import Callable, Mapping
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from trunkline.catalog.catalog import ModelLists
-from trunkline.engine.credentials import Credentials
-from trunkline.engine.router import Memory
-from trunkline.engine.signature_memory import SignatureMemory
-from trunkline.engine.stages import Pipeline
-from trunkline.ledger.budget import Budgets
-from trunkline.observe.metrics import Metrics
-from trunkline.ports import Clock, DirectTransport
-from trunkline.providers.authentication import Authenticator
-from trunkline.routing.order import Draw
-from trunkline.server.routes import GatewayServer
-from trunkline.server.state import State
-from trunkline.settings import Settings
-from trunkline.storage.answer_cache import MemoryAnswerCache
-from trunkline.storage.flusher import Flusher
-from trunkline.storage.journal import FileJournal
-from trunkline.storage.keys import KeyRing
-from trunkline.storage.shared_facts import SharedFacts
-from trunkline.transport.write_batching import WriteBatcher
+if TYPE_CHECKING:  # these modules know each other by these types alone
+    from collections.abc import Callable, Mapping
+
+    from trunkline.catalog.catalog import ModelLists
+    from trunkline.engine.credentials import Credentials
+    from trunkline.engine.router import Memory
+    from trunkline.engine.signature_memory import SignatureMemory
+    from trunkline.engine.stages import Pipeline
+    from trunkline.ledger.budget import Budgets
+    from trunkline.observe.metrics import Metrics
+    from trunkline.ports import Clock, DirectTransport
+    from trunkline.providers.authentication import Authenticator
+    from trunkline.routing.order import Draw
+    from trunkline.server.routes import GatewayServer
+    from trunkline.server.state import State
+    from trunkline.settings import Settings
+    from trunkline.storage.answer_cache import MemoryAnswerCache
+    from trunkline.storage.flusher import Flusher
+    from trunkline.storage.journal import FileJournal
+    from trunkline.storage.keys import KeyRing
+    from trunkline.storage.shared_facts import SharedFacts
+    from trunkline.transport.write_batching import WriteBatcher
 
 
 class Parts(Struct, frozen=True, kw_only=True):

@@ -7,6 +7,7 @@ import msgspec
 
 from trunkline.app.application import App, Parts
 from trunkline.catalog.catalog import Catalog
+from trunkline.dialects.registry import COUNTERS, RELAYS, UPSTREAMS
 from trunkline.engine.context import EngineContext
 from trunkline.engine.error_scrubbing import Scrubber
 from trunkline.engine.router import Router
@@ -114,12 +115,12 @@ def engine_context(settings: Settings, catalog: Catalog, parts: Parts) -> Engine
         clock=parts.clock,
         journal=parts.journal,
         credentials=parts.credentials,
-        targets=Targets(parts.authority),
+        targets=Targets(parts.authority, UPSTREAMS, COUNTERS),
         providers=providers,
         timeouts=settings.timeouts,
         scrubber=Scrubber(frozenset(secrets)),
         signatures=parts.signatures,
-        relay=settings.server.relay == "auto",
+        relays=RELAYS if settings.server.relay == "auto" else {},
         batcher=parts.batcher,
         budgets=parts.budgets,
         new_id=parts.new_id,

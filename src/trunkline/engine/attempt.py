@@ -15,7 +15,6 @@ from typing import Protocol, cast
 
 from trunkline.dialects.common.signatures import restore
 from trunkline.dialects.interfaces import Converter, Encoded, Identity, Outcome, Relay, Upstream
-from trunkline.dialects.registry import RELAYS
 from trunkline.dialects.translation import Translation
 from trunkline.engine.context import Context, EngineContext
 from trunkline.engine.event_path import EventPath
@@ -158,7 +157,7 @@ class Attempt:
         """The request in the target's dialect: the client's own bytes where both speak one and no stage changed it."""
         caller = self._caller
         engine, ctx = caller.engine, caller.ctx
-        relay = RELAYS.get((ctx.client.name, target.dialect.name)) if engine.relay else None
+        relay = engine.relays.get((ctx.client.name, target.dialect.name))
         if caller.events is not None:
             relay = None
         self.relay = relay

@@ -1,10 +1,10 @@
 """What carrying out a call needs to know: of the request, and of the gateway."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from msgspec import Struct
 
-from trunkline.dialects.interfaces import Call, Client
+from trunkline.dialects.interfaces import Call, Client, Relay
 from trunkline.engine.credentials import Credentials
 from trunkline.engine.error_scrubbing import Scrubber
 from trunkline.engine.router import Router
@@ -88,8 +88,8 @@ class EngineContext(Struct, frozen=True, kw_only=True):
     timeouts: Timeouts
     scrubber: Scrubber
     signatures: SignatureMemory
-    relay: bool
-    """Whether bytes may pass untranslated where client and upstream speak one dialect."""
+    relays: Mapping[tuple[str, str], Relay]
+    """(client dialect, upstream dialect) → what passes bytes untranslated. Empty where everything is translated."""
     batcher: WriteBatcher
     budgets: Budgets
     new_id: Callable[[float], str]

@@ -4,7 +4,6 @@ Source: OpenRouter, "Provider routing" (requiring parameters).
 """
 
 from trunkline.dialects.interfaces import Call, Client
-from trunkline.dialects.registry import RELAYS
 from trunkline.engine.context import EngineContext
 from trunkline.model.endpoint import Endpoint
 from trunkline.routing.requirements import unsupported_parameters
@@ -19,7 +18,7 @@ def is_expressible(engine: EngineContext, client: Client, call: Call, endpoint: 
     if unsupported_parameters(request, endpoint.parameters):
         return False
     target = engine.targets.of(endpoint, engine.providers[endpoint.provider], client.name)
-    relay = RELAYS.get((client.name, target.dialect.name)) if engine.relay else None
+    relay = engine.relays.get((client.name, target.dialect.name))
     if relay is not None and call.request is None:
         return not relay.request(call, endpoint, target.quirks).losses
     return not target.dialect.encode(request, endpoint, target.quirks).losses

@@ -4,15 +4,14 @@ A key that goes into a header as it is, is part of what is put together. A crede
 request; one that is exchanged for an access token is waited for, and once more where the provider refuses the token.
 """
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Mapping
 from typing import Literal
 from urllib.parse import quote, urlsplit
 
 from msgspec.structs import replace
 
 from trunkline import __version__
-from trunkline.dialects.interfaces import Encoded, Quirks, Upstream
-from trunkline.dialects.registry import COUNTERS, UPSTREAMS
+from trunkline.dialects.interfaces import Counter, Encoded, Quirks, Upstream
 from trunkline.model.endpoint import Endpoint
 from trunkline.ports import Response, Timeouts, Transport, UpstreamRequest
 from trunkline.providers.authentication import Authenticator
@@ -32,6 +31,7 @@ class Target:
         "_host",
         "_prefix",
         "_query",
+        "counter",
         "dialect",
         "endpoint",
         "origin",
@@ -40,11 +40,20 @@ class Target:
     )
 
     def __init__(
-        self, endpoint: Endpoint, provider: Provider, dialect: str, base_url: str, authority: Authenticator
+        self,
+        endpoint: Endpoint,
+        provider: Provider,
+        base_url: str,
+        authority: Authenticator,
+        upstream: Upstream,
+        counter: Counter | None,
     ) -> None:
+        dialect = upstream.name
         self.endpoint = endpoint
         self.provider = provider
-        self.dialect: Upstream = UPSTREAMS[dialect]
+        self.dialect = upstream
+        self.counter = counter
+        """How token counts are asked for; None where the dialect has no such request."""
         self._authority = authority
         url = urlsplit(base_url)
         self.origin = f"{url.scheme}://{url.netloc}"
@@ -66,7 +75,7 @@ class Target:
     @property
     def counts(self) -> bool:
         """Whether the provider counts tokens, in this dialect."""
-        return self.dialect.name in COUNTERS and self.quirks.count_path != ""
+        return self.counter is not None and self.quirks.count_path != ""
 
     def send(
         self, transport: Transport, credential: Credential, encoded: Encoded, timeouts: Timeouts, kind: Kind
@@ -121,7 +130,8 @@ class Target:
         quirks, model = self.quirks, self.endpoint.upstream_model
         said: str | None = None
         if kind == "count":
-            path = COUNTERS[self.dialect.name].path(model)
+            assert self.counter is not None
+            path = self.counter.path(model)
             said = quirks.count_path
         else:
             path = self.dialect.path(model, stream=kind == "stream")
@@ -163,8 +173,13 @@ def _lines(fields: tuple[tuple[str, str], ...]) -> bytes:
 class Targets:
     """The targets of a catalog's endpoints, by endpoint and client dialect. Made anew with each catalog."""
 
-    def __init__(self, authority: Authenticator) -> None:
+    def __init__(
+        self, authority: Authenticator, upstreams: Mapping[str, Upstream], counters: Mapping[str, Counter]
+    ) -> None:
+        """Targets that speak *upstreams* and count tokens by *counters*, both by the dialect's name."""
         self._authority = authority
+        self._upstreams = upstreams
+        self._counters = counters
         self._targets: dict[tuple[Endpoint, str], Target] = {}
 
     def of(self, endpoint: Endpoint, provider: Provider, client: str) -> Target:
@@ -172,5 +187,7 @@ class Targets:
         found = self._targets.get((endpoint, client))
         if found is None:
             dialect, base_url = provider.dialect_for(client)
-            found = self._targets[endpoint, client] = Target(endpoint, provider, dialect, base_url, self._authority)
+            upstream, counter = self._upstreams[dialect], self._counters.get(dialect)
+            found = Target(endpoint, provider, base_url, self._authority, upstream, counter)
+            self._targets[endpoint, client] = found
         return found

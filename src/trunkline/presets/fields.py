@@ -5,8 +5,6 @@ from typing import Any, TypeAlias
 import msgspec
 from msgspec import Raw
 
-from trunkline.dialects.registry import CLIENTS
-
 Json: TypeAlias = dict[str, Any]
 
 PER_REQUEST_FIELDS = frozenset(
@@ -19,10 +17,6 @@ PER_REQUEST_FIELDS = frozenset(
 CACHE_ENABLED, CACHE_TTL = "cache_enabled", "cache_ttl_seconds"
 GATEWAY_FIELDS = frozenset({CACHE_ENABLED, CACHE_TTL})
 """Fields of a preset that are not request fields."""
-
-DIALECT_FIELDS: dict[str, frozenset[str]] = {name: client.fields for name, client in CLIENTS.items()}
-"""A client dialect → its fields. A field that no dialect has is specific to a provider and is sent in every dialect."""
-ALL_DIALECT_FIELDS = frozenset[str]().union(*DIALECT_FIELDS.values())
 
 SYNONYMS: dict[str, tuple[frozenset[str], ...]] = {
     "chat": (frozenset({"max_tokens", "max_completion_tokens"}), frozenset({"reasoning", "reasoning_effort"})),

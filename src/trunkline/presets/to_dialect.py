@@ -7,11 +7,15 @@ from typing import Any
 from msgspec import Raw, Struct
 
 from trunkline.dialects.common.request_fields import value
+from trunkline.dialects.registry import CLIENTS
 from trunkline.model.loss import Loss, Losses
 from trunkline.model.preset import Config, PresetVersion
 from trunkline.presets import tools
-from trunkline.presets.fields import ALL_DIALECT_FIELDS, DIALECT_FIELDS, GATEWAY_FIELDS, Json, encode_raw, without_none
+from trunkline.presets.fields import GATEWAY_FIELDS, Json, encode_raw, without_none
 
+DIALECT_FIELDS: dict[str, frozenset[str]] = {name: client.fields for name, client in CLIENTS.items()}
+"""A client dialect → its fields. A field that no dialect has is specific to a provider and is sent in every dialect."""
+ALL_DIALECT_FIELDS = frozenset[str]().union(*DIALECT_FIELDS.values())
 MAX_STOPS = 4
 """The maximum number of stop sequences in chat and Responses. Messages has no limit."""
 MESSAGES_EFFORTS = {"minimal": "low"}

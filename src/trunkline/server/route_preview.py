@@ -20,7 +20,7 @@ from trunkline.routing.plan import excluded_endpoints
 from trunkline.routing.statistics import DOWN, STABLE, UNSTABLE, Percentiles
 from trunkline.server import request_parsing
 from trunkline.server.http.exchange import Exchange
-from trunkline.server.inference import accepted, refuse
+from trunkline.server.request_admission import accepted, refuse
 from trunkline.server.state import State
 
 PATH = "/route"

@@ -9,7 +9,6 @@ from collections.abc import Sequence
 
 from trunkline.dialects.common.token_estimate import request_tokens
 from trunkline.dialects.interfaces import Client
-from trunkline.dialects.registry import COUNTERS
 from trunkline.engine.targets import Target
 from trunkline.model.endpoint import Endpoint
 from trunkline.model.errors import Internal, TrunklineError, stripped
@@ -17,7 +16,7 @@ from trunkline.model.request import Request
 from trunkline.ports import Timeouts
 from trunkline.server import request_parsing
 from trunkline.server.http.exchange import Exchange
-from trunkline.server.inference import accepted, refuse
+from trunkline.server.request_admission import accepted, refuse
 from trunkline.server.state import State
 
 MAX_COUNT_BYTES = 64 * 1024
@@ -78,7 +77,8 @@ class TokenCountRoute:
     async def _request_count(self, request: Request, target: Target) -> int:
         engine = self._state.engine
         provider = target.provider
-        counter = COUNTERS[target.dialect.name]
+        counter = target.counter
+        assert counter is not None
         credential = engine.credentials.pick(provider, target.endpoint.upstream_model)
         encoded = counter.encode(request, target.endpoint, target.quirks)
         response = await target.send(engine.transport, credential, encoded, TIMEOUTS, "count")

@@ -7,7 +7,7 @@ import pytest
 
 from trunkline.dialects.interfaces import Encoded, Quirks, Upstream
 from trunkline.dialects.openai_chat import ChatUpstream
-from trunkline.dialects.registry import UPSTREAMS
+from trunkline.dialects.registry import COUNTERS, UPSTREAMS
 from trunkline.engine.targets import Kind, Target, Targets
 from trunkline.model.endpoint import Endpoint
 from trunkline.ports import Response, Timeouts, UpstreamRequest
@@ -78,7 +78,7 @@ def target(net: Net | None = None, client: str = "chat", model: str = "m", **mor
     endpoint = Endpoint(
         model="a/m", provider="acme", provider_name="Acme", upstream_model=model, dialect=provider.dialect, tag="acme"
     )
-    return Targets(Authenticator(Clock(), net or Net())).of(endpoint, provider, client)
+    return Targets(Authenticator(Clock(), net or Net()), UPSTREAMS, COUNTERS).of(endpoint, provider, client)
 
 
 def lines(request: UpstreamRequest) -> list[str]:

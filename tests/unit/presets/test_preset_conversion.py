@@ -8,9 +8,9 @@ from presets_help import LOST, SAID, Json
 
 from trunkline.dialects.registry import CLIENTS
 from trunkline.model.errors import InvalidRequest
-from trunkline.presets.fields import DIALECT_FIELDS, PER_REQUEST_FIELDS
+from trunkline.presets.fields import PER_REQUEST_FIELDS
 from trunkline.presets.from_body import PresetContent, parse_preset
-from trunkline.presets.to_dialect import config_to_dialect
+from trunkline.presets.to_dialect import DIALECT_FIELDS, config_to_dialect
 from trunkline.server.api.presets import parse_content
 
 HELLO = [{"role": "user", "content": "Hello"}]
