@@ -111,8 +111,8 @@ class Translation:
                 if text:
                     outcome.content_bytes += len(text) if text.isascii() else len(text.encode())
                     self._committed = True
-            case PartStarted(kind=kind, extra=extra):
-                if kind in AT_ONCE or (kind == "opaque" and any(extra.values())):
+            case PartStarted(kind=kind, extra=extra, item=item):
+                if kind in AT_ONCE or (kind == "opaque" and (item is not None or any(extra.values()))):
                     self._committed = True
                 if kind == "tool_call" and self._call is not None:
                     event = self._named(event, self._call)

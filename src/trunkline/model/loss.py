@@ -35,12 +35,11 @@ class Losses:
     def extra(self, where: str, extra: Mapping[str, Any], why: str, *, but: Iterable[str] = ()) -> None:
         """Every key of *extra* (fields of another dialect, below *where*) but those of *but* is lost.
 
-        A null says nothing, and neither does an empty list, object or text, so nothing is lost with it; nor with a key
-        that begins with `~`, which is no field of the wire but how its dialect remembers the form of something.
+        A null says nothing, and neither does an empty list, object or text, so nothing is lost with it.
         """
         kept = frozenset(but)
         for key, value in extra.items():
-            if value not in (None, "", [], {}) and key not in kept and key[:1] != "~":
+            if value not in (None, "", [], {}) and key not in kept:
                 self.add(f"{where}.{key}" if where else key, why)
 
     def __bool__(self) -> bool:

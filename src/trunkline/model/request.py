@@ -25,6 +25,21 @@ class CacheMark(Struct, frozen=True, omit_defaults=True):
     spelling: Literal["cache_control", "prompt_cache_breakpoint"] = "cache_control"
 
 
+class Origin(Struct, frozen=True, omit_defaults=True):
+    """How a part stood in the client's request, in dialects whose items become several parts (Responses).
+
+    `at` is the number of its item, None where it is not of the model's. `item` is that item as the client sent it, on
+    the first of its parts; `plain`: its content was a bare string. `kind` is the part's type where it is not the usual
+    one, `empty` the fields that were empty lists.
+    """
+
+    at: int | None = None
+    item: Extra | None = None
+    plain: bool = False
+    kind: str | None = None
+    empty: tuple[str, ...] = ()
+
+
 class TextPart(Struct, frozen=True, tag="text", omit_defaults=True):
     """Visible text; `citations` are those that an assistant's earlier text came with."""
 
@@ -32,6 +47,7 @@ class TextPart(Struct, frozen=True, tag="text", omit_defaults=True):
     cache: CacheMark | None = None
     citations: tuple[Citation, ...] = ()
     extra: Extra = field(default_factory=dict)
+    origin: Origin | None = None
 
 
 class RefusalPart(Struct, frozen=True, tag="refusal", omit_defaults=True):
@@ -39,6 +55,7 @@ class RefusalPart(Struct, frozen=True, tag="refusal", omit_defaults=True):
 
     text: str
     extra: Extra = field(default_factory=dict)
+    origin: Origin | None = None
 
 
 class ImagePart(Struct, frozen=True, tag="image", omit_defaults=True):
@@ -49,6 +66,7 @@ class ImagePart(Struct, frozen=True, tag="image", omit_defaults=True):
     file_id: str | None = None
     cache: CacheMark | None = None
     extra: Extra = field(default_factory=dict)
+    origin: Origin | None = None
 
 
 class AudioPart(Struct, frozen=True, tag="audio", omit_defaults=True):
@@ -58,6 +76,7 @@ class AudioPart(Struct, frozen=True, tag="audio", omit_defaults=True):
     format: str
     cache: CacheMark | None = None
     extra: Extra = field(default_factory=dict)
+    origin: Origin | None = None
 
 
 class VideoPart(Struct, frozen=True, tag="video", omit_defaults=True):
@@ -67,6 +86,7 @@ class VideoPart(Struct, frozen=True, tag="video", omit_defaults=True):
     spelling: str = "video_url"
     cache: CacheMark | None = None
     extra: Extra = field(default_factory=dict)
+    origin: Origin | None = None
 
 
 class FilePart(Struct, frozen=True, tag="file", omit_defaults=True):
@@ -85,6 +105,7 @@ class FilePart(Struct, frozen=True, tag="file", omit_defaults=True):
     citations: bool | None = None
     cache: CacheMark | None = None
     extra: Extra = field(default_factory=dict)
+    origin: Origin | None = None
 
 
 class SearchResultPart(Struct, frozen=True, tag="search_result", omit_defaults=True):
@@ -96,6 +117,7 @@ class SearchResultPart(Struct, frozen=True, tag="search_result", omit_defaults=T
     citations: bool | None = None
     cache: CacheMark | None = None
     extra: Extra = field(default_factory=dict)
+    origin: Origin | None = None
 
 
 class ReasoningPart(Struct, frozen=True, tag="reasoning", omit_defaults=True):
@@ -107,6 +129,7 @@ class ReasoningPart(Struct, frozen=True, tag="reasoning", omit_defaults=True):
     format: str | None = None
     id: str | None = None
     extra: Extra = field(default_factory=dict)
+    origin: Origin | None = None
 
 
 class ToolCallPart(Struct, frozen=True, tag="tool_call", omit_defaults=True):
@@ -121,12 +144,17 @@ class ToolCallPart(Struct, frozen=True, tag="tool_call", omit_defaults=True):
     """The namespace that the tool stands in (OpenAI Responses), None for none."""
     cache: CacheMark | None = None
     extra: Extra = field(default_factory=dict)
+    origin: Origin | None = None
 
 
 class OpaquePart(Struct, frozen=True, tag="opaque", omit_defaults=True):
-    """A part of a kind that one dialect alone knows (`Request.dialect`), as it came; provider-run tools among them."""
+    """A part of a kind that one dialect alone knows (`Request.dialect`), as it came; provider-run tools among them.
+
+    `item` says that `body` is a whole item of the conversation, not a part of a message's content (Responses).
+    """
 
     body: Extra
+    item: bool = False
 
 
 Part: TypeAlias = (
@@ -162,6 +190,10 @@ class Message(Struct, frozen=True, kw_only=True, omit_defaults=True):
     cache: CacheMark | None = None
     """Of the message as a whole; marks of its parts stand with them."""
     extra: Extra = field(default_factory=dict)
+    instructions: bool = False
+    """Stood in the request's `instructions`, not among its messages (Responses)."""
+    item: Extra = field(default_factory=dict)
+    """What its item says beside its content (Responses)."""
 
 
 class Tool(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -180,6 +212,8 @@ class Tool(Struct, frozen=True, kw_only=True, omit_defaults=True):
     namespace: str | None = None
     """The namespace that it stands in (OpenAI Responses), None for none; `namespace_description` is that one's."""
     namespace_description: str | None = None
+    namespace_extra: Extra = field(default_factory=dict)
+    """What its namespace says beyond that; stands on the first tool of it."""
     cache: CacheMark | None = None
     extra: Extra = field(default_factory=dict)
 
@@ -197,6 +231,8 @@ class ToolChoice(Struct, frozen=True, kw_only=True, omit_defaults=True):
     names: tuple[str, ...] = ()
     required: bool = False
     extra: Extra = field(default_factory=dict)
+    native: Extra = field(default_factory=dict)
+    """The fields of an `allowed` choice as its dialect wrote them."""
 
 
 class ResponseFormat(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -274,4 +310,6 @@ class Request(Struct, frozen=True, kw_only=True, omit_defaults=True):
     cache: CacheMark | None = None
     betas: tuple[str, ...] = ()
     extra: Extra = field(default_factory=dict)
+    defaults: Extra = field(default_factory=dict)
+    """Fields that say what would hold without them; a dialect that has no word for them loses nothing."""
     spelling: dict[str, str] = field(default_factory=dict)

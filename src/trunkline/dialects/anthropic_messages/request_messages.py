@@ -102,6 +102,8 @@ class Writer:
         self._taken: set[str] = set()
         self._open: defaultdict[str, deque[str]] = defaultdict(deque)
         """Calls that are not answered yet: what the client calls them → their ids."""
+        self._midway: list[str] = []
+        """The places of the system messages among the others."""
         self.system: list[Json] = []
         self.messages: list[Json] = []
         messages = request.messages if self._same else paired(request.messages, losses, self._where)
@@ -113,7 +115,9 @@ class Writer:
         else:
             for at, message in enumerate(messages):
                 self._message(message, _Place(f"{self._where}[{at}]", f"{self._where}[{at}].content"))
-            self.messages = request_normalization.turns(self.messages, self.system, family, losses, self._where)
+            self.messages = request_normalization.turns(
+                self.messages, self.system, self._midway, family, losses, self._where
+            )
 
     def _message(self, message: Message, place: _Place) -> None:
         parts, where = message.parts, place.message
@@ -139,8 +143,9 @@ class Writer:
                 self._say(message.role, blocks, message)
         elif message.role in ("system", "developer"):
             if self.messages and self._within and blocks:
+                if self.messages[-1]["role"] != "system":
+                    self._midway.append(where)
                 self._say("system", blocks, message)
-                self.messages[-1].setdefault("~where", where)
                 return
             if self.messages:
                 self._losses.add(where, request_midway_system.HOIST)

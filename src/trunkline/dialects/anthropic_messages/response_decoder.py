@@ -12,7 +12,7 @@ from msgspec import Struct
 from trunkline.dialects.anthropic_messages.citations import decode as decode_citation
 from trunkline.dialects.anthropic_messages.errors import from_object
 from trunkline.dialects.anthropic_messages.usage import decode as decode_usage
-from trunkline.dialects.anthropic_messages.vocabulary import KIND, NAME, SERVER_CALLS
+from trunkline.dialects.anthropic_messages.vocabulary import NAME, SERVER_CALLS
 from trunkline.dialects.common.body_reader import BodyReader
 from trunkline.dialects.common.lenient_json import load, text
 from trunkline.dialects.common.reasoning import ANTHROPIC
@@ -25,6 +25,7 @@ from trunkline.model.events import (
     Event,
     Finished,
     FinishReason,
+    Native,
     Noted,
     PartEnded,
     PartKind,
@@ -179,7 +180,7 @@ class Reader:
                 yield Delta(block.part, citations=(decode_citation(note),))
         else:
             self._said = True
-            yield Delta(block.part, extra={**_rest(delta, "type"), KIND: kind})
+            yield Delta(block.part, extra=_rest(delta, "type"), native=Native(kind=kind))
 
     def end(self, index: int) -> Iterator[Event]:
         """The block *index* has ended. A call without arguments has none, which is an empty object."""

@@ -108,16 +108,15 @@ class Gate:
     def _started(self, part: PartStarted) -> Iterator[Event]:
         match part.kind:
             case "opaque":
-                self._losses.add(_kind(part.extra) or "content", "a part, or a tool, of a kind that chat has not")
+                self._losses.add(_kind(part) or "content", "a part, or a tool, of a kind that chat has not")
             case "server_tool_call" | "server_tool_result" | "image":
                 self._held[part.index] = _Held(part, [], dict(part.extra))
             case kind:
-                said = {key: value for key, value in part.extra.items() if key[:1] != "~"}
-                self._losses.extra(kind, said, NO_WORD, but=PLACE)
+                self._losses.extra(kind, part.extra, NO_WORD, but=PLACE)
                 form = part.form or "data" if kind == "audio" else part.form
                 number = self._number(part.index)
                 self._begun[number] = (part.choice, self._lengths.get(part.choice, 0))
-                yield replace(part, index=number, form=form, extra={})
+                yield replace(part, index=number, form=form, extra={}, item=None)
 
     def _delta(self, event: Delta) -> Iterator[Event]:
         held = self._held.get(event.index)
@@ -138,7 +137,7 @@ class Gate:
                 self._cited[choice] = (number, [*self._cited.get(choice, (0, []))[1], *found])
         logprobs = None if event.logprobs is None else _logprobs(event.logprobs)
         if event.text or logprobs or event.signature is not None:
-            yield replace(event, index=number, citations=None, logprobs=logprobs, extra=None)
+            yield replace(event, index=number, citations=None, logprobs=logprobs, extra=None, native=None)
 
     def _placed(self, found: tuple[Citation, ...], begun: int, length: int) -> Iterator[Citation]:
         for citation in found:
@@ -169,11 +168,11 @@ class Gate:
                 calls.remove(call)
                 yield from self._tool(call, held)
             case _:
-                if (kind := _kind(held.part.extra)) is not None:
+                if (kind := _kind(held.part)) is not None:
                     self._losses.add(kind, "chat does not say which tool made an image")
                 number = self._number(index)
                 at = self._images[choice] = self._images.get(choice, -1) + 1
-                yield replace(held.part, index=number, extra={"index": at})
+                yield replace(held.part, index=number, extra={"index": at}, item=None)
                 yield Delta(number, "".join(held.text))
                 yield PartEnded(number)
 
@@ -190,9 +189,10 @@ class Gate:
         yield PartEnded(number)
 
 
-def _kind(extra: dict[str, Any]) -> str | None:
+def _kind(part: PartStarted) -> str | None:
     """What the upstream calls a part: the type in it, or in the item that it holds."""
-    for said in (extra, *extra.values()):
+    item = None if part.item is None else part.item.fields
+    for said in (item, part.extra, *part.extra.values()):
         if isinstance(said, dict) and isinstance(said.get("type"), str):
             return str(said["type"])
     return None
@@ -204,7 +204,7 @@ def _outcome(result: _Held) -> str:
     if text:
         return text
     content = result.extra.get("content")
-    said = {key: value for key, value in result.extra.items() if key not in PLACE and key[:1] != "~"}
+    said = {key: value for key, value in result.extra.items() if key not in PLACE}
     return _json.encode(said if content is None else content).decode()
 
 

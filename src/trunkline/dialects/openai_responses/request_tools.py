@@ -93,7 +93,7 @@ def _translated_choice(found: ToolChoice, losses: Losses) -> Any:
         losses.add("tool_choice", NO_FIELD)
         return None
     name = None if found.name is None else fit(found.name)
-    return choice(replace(found, name=name, names=tuple(map(fit, found.names)), extra={}))
+    return choice(replace(found, name=name, names=tuple(map(fit, found.names)), extra={}, native={}))
 
 
 def tools(found: Iterable[Tool]) -> list[Body]:
@@ -104,19 +104,17 @@ def tools(found: Iterable[Tool]) -> list[Body]:
         if space[0] is None:
             out += [_tool(tool) for tool in one]
         else:
-            told = one[0].extra.get("~item")
             head = {"type": "namespace", "name": space[0], **some({"description": space[1]})}
-            out.append({**head, **(told if isinstance(told, dict) else {}), "tools": [_tool(tool) for tool in one]})
+            out.append({**head, **one[0].namespace_extra, "tools": [_tool(tool) for tool in one]})
     return out
 
 
 def _tool(tool: Tool) -> Body:
-    extra = {key: said for key, said in tool.extra.items() if key[:1] != "~"}
     if tool.kind not in ("function", "custom"):
-        return {"type": tool.kind, **extra}
+        return {"type": tool.kind, **tool.extra}
     named = {"name": tool.name, "description": tool.description, "parameters": tool.parameters}
     told = some({**named, "strict": tool.strict, "format": tool.format})
-    body = {"type": tool.kind, **told, **cache_control.put(tool.cache), **extra}
+    body = {"type": tool.kind, **told, **cache_control.put(tool.cache), **tool.extra}
     if tool.kind == "function" and tool.namespace is None:
         body.setdefault("parameters", None)
     return body
@@ -132,6 +130,6 @@ def choice(found: ToolChoice) -> Any:
         case "allowed":
             mode = "required" if found.required else "auto"
             listed = [{"type": "function", "name": name} for name in found.names]
-            return {"type": "allowed_tools", "mode": mode, "tools": listed, **found.extra.get("~item", {})}
+            return {"type": "allowed_tools", "mode": mode, "tools": listed, **found.native}
         case _:
             return found.mode

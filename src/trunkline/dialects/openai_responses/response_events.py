@@ -25,6 +25,7 @@ from trunkline.model.events import (
     Event,
     Finished,
     FinishReason,
+    Native,
     Noted,
     PartEnded,
     PartKind,
@@ -32,6 +33,7 @@ from trunkline.model.events import (
     Reported,
     Started,
 )
+from trunkline.model.events import Item as PartItem
 
 INCOMPLETE: dict[str, FinishReason] = {"max_output_tokens": "length", "content_filter": "content_filter"}
 """`incomplete_details.reason` → ours; any other means a limit of some kind."""
@@ -112,7 +114,7 @@ class Reader:
         elif known is not None and known.open is not None and not PLACE.isdisjoint(body):
             yield from self.on_other(known, body)
         elif kind != "keepalive":
-            yield Noted({"~event": {key: value for key, value in body.items() if key != "sequence_number"}})
+            yield Noted(event={key: value for key, value in body.items() if key != "sequence_number"})
 
     def _response(self, kind: str, response: Body) -> Iterator[Event]:
         yield from self.top(response)
@@ -190,12 +192,14 @@ class Reader:
                 return item
         return None
 
-    def _start(self, item: Item, key: Key, kind: PartKind, extra: Body | None = None, **more: Any) -> Iterator[Event]:
+    def _start(
+        self, item: Item, key: Key, kind: PartKind, *, empty: bool = False, content: Body | None = None, **more: Any
+    ) -> Iterator[Event]:
         """Make the open part of *item* the one of *key*."""
         yield from self._close(item)
         item.open = key
         item.pieces.setdefault(key, Piece(0)).part = self._next
-        yield PartStarted(self._next, kind, extra={"~item": item.meta, "~at": item.at, **(extra or {})}, **more)
+        yield PartStarted(self._next, kind, item=PartItem(item.at, item.meta, empty, content), **more)
         self._next += 1
 
     def _close(self, item: Item) -> Iterator[Event]:
@@ -250,7 +254,7 @@ class Reader:
             yield from self._nothing(item)
         if item.open is not None and final != item.meta:
             item.meta = final
-            yield Delta(item.pieces[item.open].part, extra={"~item": final})
+            yield Delta(item.pieces[item.open].part, native=Native(item=final))
         item.done = True
         yield from self._close(item)
         result = response_items.outcome(found) if item.type in response_items.SERVER_TOOLS else None
@@ -262,7 +266,7 @@ class Reader:
     def _nothing(self, item: Item) -> Iterator[Event]:
         """A part that stands for an item with nothing in it."""
         if item.type == "message":
-            yield from self._start(item, ("none", 0), "text", {"~none": True})
+            yield from self._start(item, ("none", 0), "text", empty=True)
         else:
             id_ = text(item.meta.get("id")) or None
             yield from self._start(item, ("none", 0), "reasoning", form="summary", id=id_, format=self._format)
@@ -286,7 +290,7 @@ class Reader:
     def _image(self, item: Item, found: Body) -> Iterator[Event]:
         result = text(found.get("result"))
         if result and not result.startswith(("data:", "http:", "https:")):
-            yield Delta(item.pieces[("result", 0)].part, extra={"~bare": True})
+            yield Delta(item.pieces[("result", 0)].part, native=Native(bare=True))
             result = f"data:image/{text(found.get('output_format')) or 'png'};base64,{result}"
         yield from self._say(item, ("result", 0), result)
 
@@ -330,7 +334,7 @@ class Reader:
         form = _form(kind)
         if form is None:
             if ("content", at) not in item.pieces:
-                yield from self._start(item, ("content", at), "opaque", {"~part": part})
+                yield from self._start(item, ("content", at), "opaque", content=part)
             return
         key = ("refusal" if form == "refusal" else "content", at)
         known = item.pieces.get(key) or Piece(0)
@@ -420,7 +424,7 @@ class Reader:
         """Progress of a tool, an image on its way, anything that has no name of ours: passed on where it stands."""
         if item.open is not None:
             said = {key: value for key, value in body.items() if key not in _BESIDE}
-            yield Delta(item.pieces[item.open].part, extra={"~event": said})
+            yield Delta(item.pieces[item.open].part, native=Native(event=said))
 
     def on_nothing(self, item: Item, body: Body) -> Iterator[Event]:
         """Says nothing that other events do not."""

@@ -8,7 +8,7 @@ from trunkline.dialects.interfaces import Identity
 from trunkline.dialects.openai_responses import response_server_tools
 from trunkline.dialects.openai_responses.response_items import complete
 from trunkline.dialects.openai_responses.response_state import Body, Slot, copied
-from trunkline.model.events import PartStarted
+from trunkline.model.events import Item, PartStarted
 from trunkline.model.loss import Losses
 
 TEMPLATES: dict[str, dict[str, Any]] = {
@@ -61,9 +61,9 @@ class ItemWriter:
         """Open an item for *part*, and close the one before it."""
         self.close("completed")
         own = self.own(part)
-        meta: Body = part.extra["~item"] if own else {}
+        meta: Body = {} if own is None else own.fields
         body: Body = {"id": meta.get("id") or id_ or self._made_up(kind, part), "type": kind, "status": "in_progress"}
-        if own and "status" not in meta:
+        if own is not None and "status" not in meta:
             del body["status"]
         body.update({name: copied(name, value) for name, value in TEMPLATES.get(kind, {}).items()})
         # Lists are filled as the item goes on; those of the event stay as they are.
@@ -71,14 +71,14 @@ class ItemWriter:
             if name not in ("id", "status") and not (isinstance(body.get(name), list) and not isinstance(value, list)):
                 body[name] = copied(name, value)
         body.update(fields)
-        slot = self.slot = Slot(body, len(self.output), key, own, tool=part.id, status=meta.get("status"))
+        slot = self.slot = Slot(body, len(self.output), key, own is not None, tool=part.id, status=meta.get("status"))
         self.output.append(body)
         shown = {name: copied(name, value) for name, value in body.items()}
         self.emit("output_item.added", output_index=slot.index, item=complete(shown))
 
-    def own(self, part: PartStarted) -> bool:
-        """Whether *part* is of an item that came in this dialect."""
-        return self.same and isinstance(part.extra.get("~item"), dict)
+    def own(self, part: PartStarted) -> Item | None:
+        """The item of *part*, where it came in this dialect."""
+        return part.item if self.same else None
 
     def _made_up(self, kind: str, part: PartStarted) -> str:
         prefix = PREFIX.get(kind) or response_server_tools.PREFIX.get(

@@ -35,6 +35,8 @@ class Open(Struct):
     shown: bool = False
     """Whether a wire event has told of it beside its pieces."""
     signature: str | None = None
+    bare: bool = False
+    """An image that came as base64 alone."""
 
 
 def copied(name: str, value: Any) -> Any:
