@@ -8,7 +8,6 @@ its block lacks a field that the dialect promises.
 from typing import Any
 
 import msgspec
-from msgspec import Raw, Struct
 
 from trunkline.dialects.anthropic_messages.citations import promised as promised_citation
 from trunkline.dialects.anthropic_messages.errors import envelope, from_object
@@ -23,6 +22,7 @@ from trunkline.dialects.anthropic_messages.response_decoder import (
 )
 from trunkline.dialects.anthropic_messages.response_encoder import BodyEncoder, StreamEncoder, frame
 from trunkline.dialects.anthropic_messages.response_parts import promised
+from trunkline.dialects.anthropic_messages.response_state import DeltaEvent
 from trunkline.dialects.anthropic_messages.usage import decode as decode_usage
 from trunkline.dialects.anthropic_messages.usage import encode as encode_usage
 from trunkline.dialects.anthropic_messages.usage import in_delta
@@ -47,15 +47,7 @@ def _special(block: bytes) -> bool:
     return b"\n" in block[len(PIECE) :] or b'"citations_delta"' in block
 
 
-class _Piece(Struct):
-    """A piece of a block, as little of it as tells that it is one."""
-
-    type: str
-    index: int
-    delta: Raw
-
-
-_piece = msgspec.json.Decoder(_Piece)
+_piece = msgspec.json.Decoder(DeltaEvent)
 
 
 class _Answer:

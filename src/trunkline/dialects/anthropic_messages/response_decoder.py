@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from typing import Any
 
 import msgspec
-from msgspec import Struct
 
 from trunkline.dialects.anthropic_messages.citations import decode as decode_citation
 from trunkline.dialects.anthropic_messages.errors import from_object
+from trunkline.dialects.anthropic_messages.response_state import OpenBlock
 from trunkline.dialects.anthropic_messages.usage import decode as decode_usage
 from trunkline.dialects.anthropic_messages.vocabulary import NAME, SERVER_CALLS
 from trunkline.dialects.common.body_reader import BodyReader
@@ -68,23 +68,13 @@ def finish_reason(native: Any) -> FinishReason | None:
     return FINISH.get(native, "stop") if isinstance(native, str) and native else None
 
 
-class _Block(Struct):
-    """An open block: the part that it is, and what it may still need at its end."""
-
-    part: int
-    call: bool = False
-    said: bool = False
-    given: Any = None
-    """A call's input as its beginning had it."""
-
-
 class Reader:
     """Parts from blocks."""
 
     __slots__ = ("_blocks", "_next", "_said", "_usage", "begun", "ended", "extra", "native", "stop")
 
     def __init__(self) -> None:
-        self._blocks: dict[int, _Block] = {}
+        self._blocks: dict[int, OpenBlock] = {}
         self._next = 0
         self._said = False
         """Something has come that is content by itself."""
@@ -119,7 +109,7 @@ class Reader:
         yield from self.end(index)
         part = self._next
         self._next += 1
-        block = self._blocks[index] = _Block(part)
+        block = self._blocks[index] = OpenBlock(part)
         self._said = self._said or says(found)
         match found:
             case {"type": "text"}:

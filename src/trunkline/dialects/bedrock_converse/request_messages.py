@@ -12,7 +12,8 @@ import msgspec
 
 from trunkline.dialects.bedrock_converse import redacted_reasoning, request_media
 from trunkline.dialects.bedrock_converse.citations import encode as encode_citation
-from trunkline.dialects.bedrock_converse.request_normalization import NOTHING, Result, Turns
+from trunkline.dialects.bedrock_converse.request_normalization import NOTHING, Turns
+from trunkline.dialects.bedrock_converse.request_state import Result
 from trunkline.dialects.common.reasoning import ANTHROPIC
 from trunkline.dialects.common.tool_names import fit
 from trunkline.families.traits import Family

@@ -15,7 +15,8 @@ from collections.abc import Iterator
 import msgspec
 
 from trunkline.dialects.bedrock_converse.errors import from_frame
-from trunkline.dialects.bedrock_converse.response_event_stream import FRAMED, Frame, FrameReader
+from trunkline.dialects.bedrock_converse.response_event_stream import FRAMED, FrameReader
+from trunkline.dialects.bedrock_converse.response_state import Frame
 from trunkline.dialects.common.lenient_json import load, text
 from trunkline.dialects.interfaces import Decoder
 from trunkline.model.errors import UpstreamGarbled

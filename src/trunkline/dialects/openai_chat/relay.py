@@ -9,15 +9,15 @@ that is not so is decoded, and may teach the next template.
 Frames that are decoded are made well-formed on the way: reasoning under its common name, tool calls with their index
 and id, arguments as text. What they hold beyond that passes as it came.
 
-Most JSON bodies hold one choice of plain text, and nothing that is not documented. `_Body` is their shape: read and
+Most JSON bodies hold one choice of plain text, and nothing that is not documented. `PlainBody` is their shape: read and
 written in one pass each, and what the model said is a slice that nobody looks into. Any other body is taken apart as
 frames are.
 """
 
-from typing import Annotated, Any, Literal, cast
+from typing import Any, cast
 
 import msgspec
-from msgspec import UNSET, Meta, Raw, Struct, UnsetType
+from msgspec import Raw
 
 from trunkline.dialects.common.body_reader import MAX_BODY_BYTES
 from trunkline.dialects.common.lenient_json import load, value
@@ -29,6 +29,7 @@ from trunkline.dialects.openai_chat.relay_template import Template, learn
 from trunkline.dialects.openai_chat.response_decoder import BodyDecoder, StreamDecoder, choices_of
 from trunkline.dialects.openai_chat.response_encoder import BodyEncoder, StreamEncoder, error_chunk, frame, usage_chunk
 from trunkline.dialects.openai_chat.response_normalization import Fixer
+from trunkline.dialects.openai_chat.response_schema import PlainBody
 from trunkline.dialects.openai_chat.usage import encode as encode_usage
 from trunkline.dialects.openai_chat.usage import read as read_usage
 from trunkline.dialects.translation import Translation
@@ -40,7 +41,6 @@ OURS = frozenset(
 )  # fmt: skip
 """What a frame without choices says that is not news; the rest of it rides on the next frame that has some."""
 
-NULL = Raw(b"null")
 
 _json = msgspec.json.Encoder()
 _raw = msgspec.json.Decoder(dict[str, Raw])
@@ -276,49 +276,7 @@ class StreamRelay:
         return self._take() + error_chunk(self._head, error) + closing + DONE
 
 
-class _Message(Struct, forbid_unknown_fields=True, gc=False):
-    """A message in which nothing has to be mended, as long as what it says is text or null."""
-
-    role: Literal["assistant"]
-    content: Raw
-    refusal: None = None
-    reasoning: None = None
-    annotations: list[Raw] | UnsetType = UNSET
-
-    def size(self) -> int | None:
-        """Bytes of text, as they are on the wire; None where something else is said."""
-        said = bytes(self.content)
-        if said[:1] == b'"':
-            return len(said) - 2
-        return 0 if said == b"null" else None
-
-
-class _Choice(Struct, forbid_unknown_fields=True, gc=False):
-    """The choice of a plain body."""
-
-    index: Literal[0]
-    message: _Message
-    finish_reason: Literal["stop", "length", "content_filter"]
-    native_finish_reason: str | None = None
-    logprobs: Raw | UnsetType = UNSET
-
-
-class _Body(Struct, kw_only=True, forbid_unknown_fields=True, gc=False):
-    """A body that passes as it came, but for what is ours. Keys in the order that wire-chat §7 shows."""
-
-    id: str | None = None
-    model: str | None = None
-    object: str | None = None
-    created: int
-    choices: Annotated[list[_Choice], Meta(min_length=1, max_length=1)]
-    provider: str | None = None
-    system_fingerprint: Raw = NULL
-    service_tier: Raw | UnsetType = UNSET
-    usage: Raw | UnsetType = UNSET
-    openrouter_metadata: Raw | UnsetType = UNSET
-
-
-_body = msgspec.json.Decoder(_Body)
+_body = msgspec.json.Decoder(PlainBody)
 
 
 class BodyRelay:
@@ -332,7 +290,7 @@ class BodyRelay:
         self._chunks: list[bytes] = []
         self._size = 0
         self._ended = False
-        self._plain: _Body | None = None
+        self._plain: PlainBody | None = None
         self._body: dict[str, Any] = {}
         self._mended: list[dict[str, Any]] = []
 

@@ -12,9 +12,9 @@ from collections.abc import Iterator
 from typing import Any
 
 import msgspec
-from msgspec import Struct
 from msgspec.structs import replace
 
+from trunkline.dialects.openai_chat.response_state import HeldPart
 from trunkline.model.citation import Citation
 from trunkline.model.events import ChoiceEnded, Delta, Event, Noted, PartEnded, PartStarted, Reported, Started
 from trunkline.model.loss import Loss, Losses
@@ -36,14 +36,6 @@ PLACE = frozenset({"at", "item", "type", "index"})
 _json = msgspec.json.Encoder()
 
 
-class _Held(Struct):
-    """A part that is given on when it is whole."""
-
-    part: PartStarted
-    text: list[str] = []
-    extra: dict[str, Any] = {}
-
-
 class Gate:
     """Takes the events of one answer in another dialect; gives those that chat can say, parts numbered anew."""
 
@@ -53,8 +45,8 @@ class Gate:
         self._losses = Losses("response")
         self._next = 0
         self._numbers: dict[int, int] = {}
-        self._held: dict[int, _Held] = {}
-        self._calls: dict[int, list[_Held]] = {}
+        self._held: dict[int, HeldPart] = {}
+        self._calls: dict[int, list[HeldPart]] = {}
         self._lengths: dict[int, int] = {}
         self._images: dict[int, int] = {}
         self._cited: dict[int, tuple[int, list[Citation]]] = {}
@@ -110,7 +102,7 @@ class Gate:
             case "opaque":
                 self._losses.add(_kind(part) or "content", "a part, or a tool, of a kind that chat has not")
             case "server_tool_call" | "server_tool_result" | "image":
-                self._held[part.index] = _Held(part, [], dict(part.extra))
+                self._held[part.index] = HeldPart(part, [], dict(part.extra))
             case kind:
                 self._losses.extra(kind, part.extra, NO_WORD, but=PLACE)
                 form = part.form or "data" if kind == "audio" else part.form
@@ -176,7 +168,7 @@ class Gate:
                 yield Delta(number, "".join(held.text))
                 yield PartEnded(number)
 
-    def _tool(self, call: _Held, result: _Held | None) -> Iterator[Event]:
+    def _tool(self, call: HeldPart, result: HeldPart | None) -> Iterator[Event]:
         """A tool that the provider ran, as the detail that chat has for it."""
         said = {
             "tool_name": call.part.name or "",
@@ -198,7 +190,7 @@ def _kind(part: PartStarted) -> str | None:
     return None
 
 
-def _outcome(result: _Held) -> str:
+def _outcome(result: HeldPart) -> str:
     """What came of a tool as text: the text that it is, or the provider's own words as JSON."""
     text = "".join(result.text)
     if text:

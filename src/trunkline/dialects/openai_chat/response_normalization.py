@@ -11,8 +11,9 @@ from msgspec import Raw
 
 from trunkline.dialects.common.lenient_json import arguments_text, value
 from trunkline.dialects.interfaces import Identity, Outcome
-from trunkline.dialects.openai_chat.response_decoder import ToolCall, finish_reason, inside, which
+from trunkline.dialects.openai_chat.response_decoder import finish_reason, inside, which
 from trunkline.dialects.openai_chat.response_encoder import call_id
+from trunkline.dialects.openai_chat.response_state import ToolCall
 from trunkline.model.errors import UpstreamGarbled
 
 PLAIN = frozenset({"role", "content", "refusal"})

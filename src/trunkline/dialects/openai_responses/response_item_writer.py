@@ -7,10 +7,11 @@ from trunkline.dialects.common.tool_renaming import Names
 from trunkline.dialects.interfaces import Identity
 from trunkline.dialects.openai_responses import response_server_tools
 from trunkline.dialects.openai_responses.response_items import complete
-from trunkline.dialects.openai_responses.response_state import Body, Slot, copied
+from trunkline.dialects.openai_responses.response_state import Body, Slot
 from trunkline.model.events import Item, PartStarted
 from trunkline.model.loss import Losses
 
+LISTS = frozenset({"content", "summary", "outputs"})
 TEMPLATES: dict[str, dict[str, Any]] = {
     "message": {"role": "assistant", "content": []},
     "reasoning": {"summary": []},
@@ -106,3 +107,8 @@ class ItemWriter:
                 slot.status = value
             elif key != "id" and not (isinstance(body.get(key), list) and (not value or not isinstance(value, list))):
                 body[key] = copied(key, value)
+
+
+def copied(name: str, value: Any) -> Any:
+    """*value* of the field *name*, in a list of its own where it is one that is filled."""
+    return list(value) if name in LISTS and isinstance(value, list) else value

@@ -8,7 +8,8 @@ from trunkline.dialects.common.ids import made_up
 from trunkline.dialects.common.reasoning import FORMATS, OPENAI, pack
 from trunkline.dialects.openai_responses import response_server_tools
 from trunkline.dialects.openai_responses.response_item_writer import ItemWriter
-from trunkline.dialects.openai_responses.response_state import Body, Open, content, thought
+from trunkline.dialects.openai_responses.response_items import content, thought
+from trunkline.dialects.openai_responses.response_state import Body, Open
 from trunkline.model.events import PartStarted
 
 NO_WORD = "the Responses dialect has no word for it"
