@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from trunkline.dialects.common import lenient_json
-from trunkline.dialects.common.sse import Frame, frames
+from trunkline.dialects.common.sse import frames
+from trunkline.dialects.common.types import Frame
 from trunkline.dialects.openai_chat import relay as relaying
 from trunkline.dialects.openai_chat.relay_template import Template, learn
 from trunkline.model.errors import UpstreamGarbled

@@ -15,7 +15,8 @@ Anthropic's guide, "Extended thinking", read 2026-11-26.
 from typing import Any, TypeAlias
 
 from trunkline.dialects.anthropic_messages.vocabulary import NAME
-from trunkline.dialects.common.reasoning import LEAST_BUDGET, Wanted, budget_of, effort_of, wanted
+from trunkline.dialects.common.reasoning import LEAST_BUDGET, budget_of, effort_of, wanted
+from trunkline.dialects.common.types import Wanted
 from trunkline.families.efforts import nearest_effort
 from trunkline.families.traits import Family
 from trunkline.model.loss import Losses

@@ -14,7 +14,8 @@ Sources: openrouter-semantics §13; Bedrock user guide, "Extended thinking" and 
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
-from trunkline.dialects.common.reasoning import LEAST_BUDGET, Wanted, budget_of, effort_of, wanted
+from trunkline.dialects.common.reasoning import LEAST_BUDGET, budget_of, effort_of, wanted
+from trunkline.dialects.common.types import Wanted
 from trunkline.families.efforts import nearest_effort
 from trunkline.families.traits import Family
 from trunkline.model.loss import Losses

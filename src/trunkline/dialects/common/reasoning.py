@@ -11,8 +11,7 @@ Source: openrouter-semantics §13.
 
 from typing import Literal
 
-from msgspec import Struct
-
+from trunkline.dialects.common.types import Wanted
 from trunkline.model.request import Reasoning
 
 Effort = Literal["max", "xhigh", "high", "medium", "low", "minimal", "none"]
@@ -30,14 +29,6 @@ LEAST_BUDGET = 1024
 MOST_BUDGET = 128_000
 USUAL_OUTPUT = 16_384
 """Stands for an output limit that nobody gave."""
-
-
-class Wanted(Struct, frozen=True):
-    """What a request says of thinking, in one shape: off; or an effort, a budget in tokens, or neither (adaptive)."""
-
-    off: bool = False
-    effort: str | None = None
-    budget: int | None = None
 
 
 def wanted(reasoning: Reasoning | None) -> Wanted | None:

@@ -8,9 +8,8 @@ Source: the HTML standard, "Server-sent events", read 2026-11-21. One departure:
 leaves without its blank line is given out by `close`, because providers forget the blank line.
 """
 
-from msgspec import Struct
-
 from trunkline.dialects.common.lenient_json import BOM
+from trunkline.dialects.common.types import Frame
 from trunkline.model.errors import UpstreamFailed, UpstreamGarbled
 
 MAX_EVENT_BYTES = 32 * 1024 * 1024
@@ -18,13 +17,6 @@ MAX_EVENT_BYTES = 32 * 1024 * 1024
 
 DONE = b"data: [DONE]\n\n"
 KEEP_ALIVE = b": OPENROUTER PROCESSING\n\n"
-
-
-class Frame(Struct, frozen=True):
-    """One event: its `event:` name ("" where none was given) and its data lines joined by LF."""
-
-    data: bytes
-    event: str = ""
 
 
 class BlockReader:

@@ -9,26 +9,20 @@ from collections.abc import Iterator
 from typing import Any
 
 import msgspec
-from msgspec import Raw, Struct
+from msgspec import Raw
 
 from trunkline.dialects.common.tool_names import fit
+from trunkline.dialects.common.types import ToolNames
 
 JOINS = ("__", "_", ".", "-", "")
 """What may stand between a namespace and a name where somebody made one of both."""
 _any = msgspec.json.Decoder()
 
 
-class Names(Struct, frozen=True):
-    """What the client calls its tools: one name → namespace and name; the names of tools of free-form input."""
-
-    spaced: dict[str, tuple[str | None, str]] = {}
-    custom: frozenset[str] = frozenset()
+NO_NAMES = ToolNames()
 
 
-NO_NAMES = Names()
-
-
-def read(envelope: dict[str, Raw]) -> Names:
+def read(envelope: dict[str, Raw]) -> ToolNames:
     """The names of the tools in a request, of whichever dialect, with this top level."""
     raws = [raw for key in ("tools", "functions") if (raw := envelope.get(key)) is not None]
     if not raws:
@@ -43,7 +37,7 @@ def read(envelope: dict[str, Raw]) -> Names:
             continue
         _spaced(spaced, space, name)
     custom = frozenset(name for _, name, kind in found if kind == "custom")
-    return Names({name: told for name, told in spaced.items() if name not in plain}, custom)
+    return ToolNames({name: told for name, told in spaced.items() if name not in plain}, custom)
 
 
 def renamed(envelope: dict[str, Raw]) -> dict[str, str]:

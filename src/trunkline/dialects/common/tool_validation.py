@@ -7,20 +7,11 @@ tools' schemas are not looked at. Source: openrouter-semantics §5.3.
 import msgspec
 from msgspec import Raw
 
+from trunkline.dialects.common.types import NamedTool
 from trunkline.model.events import PartStarted
 
 _object = msgspec.json.Decoder(dict[str, Raw])
 _tools = msgspec.json.Decoder(list[Raw] | None)
-
-
-class _Function(msgspec.Struct, frozen=True):
-    name: str = ""
-
-
-class _Tool(msgspec.Struct, frozen=True):
-    name: str = ""
-    function: _Function = _Function()
-    custom: _Function = _Function()
 
 
 def offered(tools: Raw) -> frozenset[str]:
@@ -28,7 +19,7 @@ def offered(tools: Raw) -> frozenset[str]:
     names: set[str] = set()
     for raw in _tools.decode(tools) or ():
         try:
-            found = msgspec.json.decode(raw, type=_Tool)
+            found = msgspec.json.decode(raw, type=NamedTool)
         except msgspec.DecodeError:
             continue  # a tool of the provider's
         names |= {found.name, found.function.name, found.custom.name}

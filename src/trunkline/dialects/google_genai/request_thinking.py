@@ -7,7 +7,8 @@ Sources: Gemini API, "Thinking" (the table of budgets), read 2026-11-26; openrou
 
 from typing import Any, TypeAlias
 
-from trunkline.dialects.common.reasoning import RATIOS, Wanted, budget_of, wanted
+from trunkline.dialects.common.reasoning import RATIOS, budget_of, wanted
+from trunkline.dialects.common.types import Wanted
 from trunkline.dialects.google_genai.request_messages import NO_WORD
 from trunkline.families.efforts import nearest_effort
 from trunkline.families.traits import Family

@@ -10,7 +10,8 @@ Studio, Google's compatible endpoint), read 2026-11-26.
 from collections.abc import Callable
 from typing import Any
 
-from trunkline.dialects.common.reasoning import GEMINI, Wanted, budget_of, effort_of, wanted
+from trunkline.dialects.common.reasoning import GEMINI, budget_of, effort_of, wanted
+from trunkline.dialects.common.types import Wanted
 from trunkline.dialects.interfaces import Quirks
 from trunkline.model.loss import Losses
 from trunkline.model.request import Reasoning

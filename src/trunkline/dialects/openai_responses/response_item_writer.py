@@ -3,7 +3,7 @@
 from typing import Any
 
 from trunkline.dialects.common.ids import made_up
-from trunkline.dialects.common.tool_renaming import Names
+from trunkline.dialects.common.types import ToolNames
 from trunkline.dialects.interfaces import Identity
 from trunkline.dialects.openai_responses import response_server_tools
 from trunkline.dialects.openai_responses.response_items import complete
@@ -32,7 +32,7 @@ class ItemWriter:
 
     __slots__ = ("events", "identity", "ids", "losses", "names", "output", "same", "slot")
 
-    def __init__(self, identity: Identity, names: Names) -> None:
+    def __init__(self, identity: Identity, names: ToolNames) -> None:
         self.identity = identity
         self.names = names
         self.output: list[Body] = []
