@@ -5,8 +5,8 @@ from typing import Any
 from msgspec.structs import replace
 
 from trunkline.dialects.common.signatures import Collector, Thoughts
-from trunkline.dialects.common.tool_renaming import renamed
-from trunkline.dialects.common.tool_validation import Calls, offered
+from trunkline.dialects.common.tool_renaming import client_names
+from trunkline.dialects.common.tool_validation import ToolCallCheck, offered_names
 from trunkline.dialects.interfaces import Call, Decoder, Encoder, Outcome
 from trunkline.model.errors import TrunklineError, UpstreamFailed
 from trunkline.model.events import ChoiceEnded, Delta, Event, Finished, PartStarted, Reported, Started
@@ -40,7 +40,7 @@ class Translation:
         self._streamed = streamed
         self._call = call
         self._names: dict[str, str] | None = None
-        self._calls = Calls() if call is not None and "tools" in call.envelope else None
+        self._calls = ToolCallCheck() if call is not None and "tools" in call.envelope else None
         self._collector = Collector()
         self._out: list[bytes] = []
         self._committed = False
@@ -93,7 +93,7 @@ class Translation:
     def _named(self, part: PartStarted, call: Call) -> PartStarted:
         """*part*, a call, by the client's name for its tool; the names are looked up once."""
         if self._names is None:
-            self._names = renamed(call.envelope)
+            self._names = client_names(call.envelope)
         name = self._names.get(part.name or "")
         return part if name is None else replace(part, name=name)
 
@@ -132,7 +132,7 @@ class Translation:
             case Finished():
                 self._ended = True
                 if self._calls is not None and self._call is not None:
-                    outcome.tools_valid = self._calls.valid(offered(self._call.envelope["tools"]))
+                    outcome.tools_valid = self._calls.valid(offered_names(self._call.envelope["tools"]))
             case _:
                 pass
         out = self._encoder.encode(event)

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from trunkline.dialects.common.custom_tools import INPUT_SCHEMA, grammar
+from trunkline.dialects.common.custom_tools import INPUT_SCHEMA, nest_grammar
 from trunkline.model.loss import Losses
 from trunkline.presets.names import Json, some
 
@@ -61,7 +61,7 @@ def to_chat(tool: Any, dialect: str) -> Any:
     if kind == "function":
         inner.setdefault("strict", None)  # as strict as may be, which is not what chat means by nothing
     if kind == "custom" and "format" in inner:
-        inner["format"] = grammar(inner["format"])
+        inner["format"] = nest_grammar(inner["format"])
     return {"type": kind, kind: inner, **{key: said for key, said in tool.items() if key not in (*INSIDE, "type")}}
 
 

@@ -27,7 +27,7 @@ from trunkline.dialects.anthropic_messages.usage import decode as decode_usage
 from trunkline.dialects.anthropic_messages.usage import encode as encode_usage
 from trunkline.dialects.anthropic_messages.usage import in_delta
 from trunkline.dialects.common.body_reader import WholeBody
-from trunkline.dialects.common.lenient_json import load, text
+from trunkline.dialects.common.lenient_json import decode_object, text
 from trunkline.dialects.common.sse import BlockReader, parse_block
 from trunkline.dialects.interfaces import Call, Converter, Identity, Outcome
 from trunkline.dialects.translation import Translation
@@ -138,7 +138,7 @@ class StreamRelay(_Answer):
         found = parse_block(block)
         data = b"" if found is None else found.data.strip()
         if found is not None and data and data != b"[DONE]":
-            self._frame(load(data, last=last), found.event, block)
+            self._frame(decode_object(data, last=last), found.event, block)
 
     def _frame(self, body: dict[str, Any], name: str, block: bytes) -> None:
         kind = text(body.get("type")) or name
@@ -290,7 +290,7 @@ class BodyRelay(_Answer):
 
     def close(self) -> bytes:
         """Reads the body, which is whole now."""
-        body = whole(load(self._whole.whole(), last=False))
+        body = whole(decode_object(self._whole.whole(), last=False))
         if not all(isinstance(block, dict) for block in body["content"]):
             raise UpstreamGarbled("the provider sent a block that is not an object")
         self.outcome.usage = decode_usage(body.get("usage"))

@@ -21,7 +21,7 @@ from trunkline.dialects.anthropic_messages.request_state import Place
 from trunkline.dialects.anthropic_messages.request_tools import called
 from trunkline.dialects.anthropic_messages.vocabulary import NAME
 from trunkline.dialects.common.reasoning import ANTHROPIC, pack
-from trunkline.dialects.common.tool_pairing import paired
+from trunkline.dialects.common.tool_pairing import pair_results
 from trunkline.families.traits import Family
 from trunkline.model.loss import Losses
 from trunkline.model.request import (
@@ -98,7 +98,7 @@ class Writer:
         """The places of the system messages among the others."""
         self.system: list[Json] = []
         self.messages: list[Json] = []
-        messages = request.messages if self._same else paired(request.messages, losses, self._where)
+        messages = request.messages if self._same else pair_results(request.messages, losses, self._where)
         if self._same:
             for message, place in zip(messages, _places(request), strict=True):
                 self._message(message, place)

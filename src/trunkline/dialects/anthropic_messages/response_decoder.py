@@ -14,7 +14,7 @@ from trunkline.dialects.anthropic_messages.response_state import OpenBlock
 from trunkline.dialects.anthropic_messages.usage import decode as decode_usage
 from trunkline.dialects.anthropic_messages.vocabulary import NAME, SERVER_CALLS
 from trunkline.dialects.common.body_reader import BodyReader
-from trunkline.dialects.common.lenient_json import load, text
+from trunkline.dialects.common.lenient_json import decode_object, text
 from trunkline.dialects.common.reasoning import ANTHROPIC
 from trunkline.dialects.common.sse import BlockReader, frames
 from trunkline.model.citation import Citation
@@ -254,7 +254,7 @@ class StreamDecoder:
                 return
             data = frame.data.strip()
             if data and data != b"[DONE]":
-                yield from self._on(load(data, last=last), frame.event)
+                yield from self._on(decode_object(data, last=last), frame.event)
 
     def _on(self, body: dict[str, Any], name: str) -> Iterator[Event]:
         reader = self._reader
@@ -289,7 +289,7 @@ class BodyDecoder(BodyReader):
 
     def close(self) -> Iterator[Event]:
         """The whole answer."""
-        body = whole(load(self.whole(), last=False))
+        body = whole(decode_object(self.whole(), last=False))
         reader = Reader()
         yield from reader.start(body)
         for index, block in enumerate(body["content"]):

@@ -8,7 +8,7 @@ import msgspec
 from trunkline.dialects.anthropic_messages.citations import encode as encode_citation
 from trunkline.dialects.anthropic_messages.citations import promised as promised_citation
 from trunkline.dialects.anthropic_messages.vocabulary import SERVER_CALLS
-from trunkline.dialects.common.ids import made_up
+from trunkline.dialects.common.ids import generated_id
 from trunkline.dialects.common.lenient_json import text
 from trunkline.dialects.common.reasoning import ANTHROPIC, OPENAI, pack
 from trunkline.dialects.interfaces import Identity
@@ -163,7 +163,7 @@ class Writer:
     def _named(self, part: PartStarted) -> dict[str, Any]:
         id_ = part.id
         if not id_ or id_ in self._ids:
-            id_ = made_up(self._identity, "toolu", self._calls)
+            id_ = generated_id(self._identity, "toolu", self._calls)
         self._calls += 1
         self._ids.add(id_)
         if part.form == "custom":

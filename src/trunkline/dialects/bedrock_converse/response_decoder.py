@@ -25,7 +25,7 @@ from trunkline.dialects.bedrock_converse.response_event_stream import FrameReade
 from trunkline.dialects.bedrock_converse.response_state import Frame, OpenBlock
 from trunkline.dialects.bedrock_converse.usage import decode as decode_usage
 from trunkline.dialects.common.body_reader import BodyReader
-from trunkline.dialects.common.lenient_json import load, text
+from trunkline.dialects.common.lenient_json import decode_object, text
 from trunkline.dialects.common.reasoning import ANTHROPIC
 from trunkline.model.errors import UpstreamGarbled, UpstreamTruncated
 from trunkline.model.events import (
@@ -289,7 +289,7 @@ class StreamDecoder:
         if frame.said(":message-type") in _EXCEPTIONS or frame.said(":exception-type"):
             name = frame.said(":exception-type") or frame.said(":error-code")
             raise from_frame(name, frame.payload, frame.said(":error-message"))
-        body = load(frame.payload or b"{}", last=False)
+        body = decode_object(frame.payload or b"{}", last=False)
         body.pop(_PADDING, None)
         if reader.stopped:
             yield from reader.told(body)
@@ -327,7 +327,7 @@ class BodyDecoder(BodyReader):
     def close(self) -> Events:
         """The whole answer."""
         data = self.whole()
-        body = load(data, last=False)
+        body = decode_object(data, last=False)
         match body.get("output"):
             case {"message": {"content": list(content), **message}, **rest}:
                 extra = {**_rest(cast("Json", message), "role"), **({"output": rest} if rest else {})}

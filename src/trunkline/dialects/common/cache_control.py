@@ -22,7 +22,7 @@ NEAREST: dict[tuple[Spelling, str], str] = {
 """A time to keep that the spelling does not know → the nearest one that it does."""
 
 
-def take(fields: dict[str, Any], spellings: Iterable[Spelling] = KINDS) -> CacheMark | None:
+def decode(fields: dict[str, Any], spellings: Iterable[Spelling] = KINDS) -> CacheMark | None:
     """The mark among *fields*, which goes where it says nothing else; None where there is none.
 
     The first of *spellings* that is there counts. What has more to say than a mark can, nulls among it, also stays
@@ -37,13 +37,13 @@ def take(fields: dict[str, Any], spellings: Iterable[Spelling] = KINDS) -> Cache
         if found.get(key) != word:
             continue
         mark = CacheMark(ttl=ttl if ttl in TTLS else None, spelling=spelling)
-        if body(mark) == found:
+        if encode_mark(mark) == found:
             del fields[spelling]
         return mark
     return None
 
 
-def body(mark: CacheMark, spelling: Spelling | None = None) -> dict[str, Any]:
+def encode_mark(mark: CacheMark, spelling: Spelling | None = None) -> dict[str, Any]:
     """The object of *mark*, in its own spelling or in another."""
     spelling = spelling or mark.spelling
     key, word = KINDS[spelling]
@@ -52,6 +52,6 @@ def body(mark: CacheMark, spelling: Spelling | None = None) -> dict[str, Any]:
     return {key: word, "ttl": NEAREST.get((spelling, mark.ttl), mark.ttl)}
 
 
-def put(mark: CacheMark | None) -> dict[str, Any]:
+def encode(mark: CacheMark | None) -> dict[str, Any]:
     """The field that *mark* is, in its own spelling."""
-    return {} if mark is None else {mark.spelling: body(mark)}
+    return {} if mark is None else {mark.spelling: encode_mark(mark)}

@@ -10,7 +10,7 @@ INPUT_SCHEMA: dict[str, Any] = {"type": "object", "properties": {"input": {"type
 _any = msgspec.json.Decoder()
 
 
-def grammar(found: dict[str, Any] | None) -> dict[str, Any] | None:
+def nest_grammar(found: dict[str, Any] | None) -> dict[str, Any] | None:
     """The format of a custom tool as chat has it: a grammar stands inside."""
     if found is not None and set(found) == {"type", "syntax", "definition"}:
         inner = {"syntax": found["syntax"], "definition": found["definition"]}
@@ -18,7 +18,7 @@ def grammar(found: dict[str, Any] | None) -> dict[str, Any] | None:
     return found
 
 
-def free_text(arguments: str) -> str:
+def unwrap_input(arguments: str) -> str:
     """The one text in the JSON *arguments*; all of them where they are anything else."""
     try:
         found = _any.decode(arguments.encode())

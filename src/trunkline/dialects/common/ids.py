@@ -5,7 +5,7 @@ from hashlib import sha256
 from trunkline.dialects.interfaces import Identity
 
 
-def made_up(identity: Identity, prefix: str, number: int) -> str:
+def generated_id(identity: Identity, prefix: str, number: int) -> str:
     """For what the upstream gave none, by its place: `<prefix>_<the generation's random part><number>`."""
     return f"{prefix}_{identity.id[-20:]}{number}"
 

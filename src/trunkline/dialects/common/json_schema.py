@@ -69,7 +69,7 @@ MAX_SIZE = 5_000
 """Schemas within schemas; beyond it the rest is cut."""
 
 
-def subset(schema: Schema, kind: Subset, *, alone: bool = False) -> tuple[Schema, tuple[str, ...]]:
+def to_subset(schema: Schema, kind: Subset, *, alone: bool = False) -> tuple[Schema, tuple[str, ...]]:
     """*schema* as *kind* takes it, and the paths (`properties.a.pattern`) of what had to be left out.
 
     *alone*: nothing may stand beside an `anyOf` of the kind gemini, as at Vertex.
@@ -80,14 +80,14 @@ def subset(schema: Schema, kind: Subset, *, alone: bool = False) -> tuple[Schema
     return writer.write(schema, (), ()), tuple(dict.fromkeys(writer.gone))
 
 
-def rooted(schema: Schema, combined: Iterable[str]) -> tuple[Schema, tuple[str, ...]]:
+def to_object(schema: Schema, combined: Iterable[str]) -> tuple[Schema, tuple[str, ...]]:
     """*schema* as one of an object, as a tool's is, and the paths of what had to go: it only loosens.
 
     Of what is *combined* at its root (`allOf`, `anyOf`, `oneOf`) the properties stand beside the others then.
     """
     if "$ref" not in schema and not any(word in schema for word in combined):
         return schema, ()
-    found, gone = subset(schema, "plain")
+    found, gone = to_subset(schema, "plain")
     words = [word for word in combined if word in found]
     for word in words:
         options = found.pop(word)

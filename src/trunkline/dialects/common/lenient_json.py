@@ -17,14 +17,14 @@ BOM = b"\xef\xbb\xbf"
 _any = msgspec.json.Decoder()
 
 
-def load(data: bytes, *, last: bool) -> dict[str, Any]:
+def decode_object(data: bytes, *, last: bool) -> dict[str, Any]:
     """The JSON object in *data*; bytes that are not UTF-8 are replaced: a wrong letter is no reason to end a stream.
 
     *last* says that the body ended inside this piece, so that half an object is a truncated stream and not a garbled
     one.
     """
     try:
-        body = value(data.removeprefix(BOM))
+        body = decode_value(data.removeprefix(BOM))
     except UpstreamGarbled as error:
         if last:
             raise UpstreamTruncated("the provider's stream ended inside an event") from error
@@ -34,7 +34,7 @@ def load(data: bytes, *, last: bool) -> dict[str, Any]:
     return body
 
 
-def value(data: bytes | msgspec.Raw) -> Any:
+def decode_value(data: bytes | msgspec.Raw) -> Any:
     """The JSON value in *data*, leniently where it must be.
 
     Raises:

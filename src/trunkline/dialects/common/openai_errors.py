@@ -52,7 +52,7 @@ def error_object(error: TrunklineError) -> dict[str, Any]:
         metadata["is_byok"] = False
     if error.provider_code is not None:
         metadata["provider_code"] = metadata["provider_error_code"] = error.provider_code
-    if error.raw is not None and speaks(error):
+    if error.raw is not None and shows_upstream_words(error):
         metadata["raw"] = error.raw
     if error.retry_after_s is not None:
         metadata["retry_after"] = round(error.retry_after_s, 3)
@@ -74,7 +74,7 @@ def error_object(error: TrunklineError) -> dict[str, Any]:
     return body
 
 
-def speaks(error: TrunklineError) -> bool:
+def shows_upstream_words(error: TrunklineError) -> bool:
     """Whether the upstream's own words may reach the caller: for a 4xx of ours alone, since others name its insides.
 
     A 401 or 404 of the upstream's is a 502 of ours, and its words are about our account.
@@ -91,7 +91,7 @@ def error_body(error: TrunklineError, generation_id: str | None) -> bytes:
     return msgspec.json.encode(body)
 
 
-def from_answer(status: int, headers: Mapping[str, str], body: bytes, now: float) -> TrunklineError:
+def from_response(status: int, headers: Mapping[str, str], body: bytes, now: float) -> TrunklineError:
     """What an upstream's answer with *status* means; see `faults.classify`."""
     code, words = _told(body)
     return classify(status, headers, code=code, words=words, body=body[:65536].decode("utf-8", "replace"), now=now)

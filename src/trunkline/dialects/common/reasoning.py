@@ -11,7 +11,7 @@ Source: openrouter-semantics §13.
 
 from typing import Literal
 
-from trunkline.dialects.common.types import Wanted
+from trunkline.dialects.common.types import RequestedReasoning
 from trunkline.model.request import Reasoning
 
 Effort = Literal["max", "xhigh", "high", "medium", "low", "minimal", "none"]
@@ -31,7 +31,7 @@ USUAL_OUTPUT = 16_384
 """Stands for an output limit that nobody gave."""
 
 
-def wanted(reasoning: Reasoning | None) -> Wanted | None:
+def requested(reasoning: Reasoning | None) -> RequestedReasoning | None:
     """What *reasoning* asks for; None where it leaves it to the provider.
 
     Enabled alone is the effort medium. Who disables it does not pay for thoughts, whatever effort stands beside it:
@@ -40,21 +40,21 @@ def wanted(reasoning: Reasoning | None) -> Wanted | None:
     if reasoning is None:
         return None
     if reasoning.effort == "none" or reasoning.enabled is False:
-        return Wanted(off=True)
+        return RequestedReasoning(off=True)
     if reasoning.effort is None and reasoning.max_tokens is None:
         if reasoning.adaptive:
-            return Wanted()
-        return Wanted(effort="medium") if reasoning.enabled else None
-    return Wanted(effort=reasoning.effort, budget=reasoning.max_tokens)
+            return RequestedReasoning()
+        return RequestedReasoning(effort="medium") if reasoning.enabled else None
+    return RequestedReasoning(effort=reasoning.effort, budget=reasoning.max_tokens)
 
 
-def budget_of(effort: str, max_output: int | None) -> int:
+def budget_for_effort(effort: str, max_output: int | None) -> int:
     """Tokens of thinking for *effort*, where a provider takes a budget only; it is less than *max_output* may be."""
     share = int((max_output or USUAL_OUTPUT) * RATIOS.get(effort, RATIOS["medium"]))
     return max(min(share, MOST_BUDGET), LEAST_BUDGET)
 
 
-def effort_of(budget: int, max_output: int | None) -> str:
+def effort_for_budget(budget: int, max_output: int | None) -> str:
     """The effort whose budget is nearest to *budget*, where a provider takes an effort only."""
     share = budget / (max_output or USUAL_OUTPUT)
     return min(("xhigh", "high", "medium", "low", "minimal"), key=lambda effort: abs(RATIOS[effort] - share))

@@ -22,7 +22,7 @@ _any = msgspec.json.Decoder()
 _json = msgspec.json.Encoder()
 
 
-def opened(data: bytes | Raw) -> Fields:
+def decode_fields(data: bytes | Raw) -> Fields:
     """The top level of the object in *data*.
 
     Raises:
@@ -31,12 +31,12 @@ def opened(data: bytes | Raw) -> Fields:
     return dict(_fields.decode(data))
 
 
-def written(fields: Fields) -> bytes:
+def encode_fields(fields: Fields) -> bytes:
     """*fields* as JSON."""
     return _json.encode(fields)
 
 
-def unused(usage: Raw) -> Any:
+def zero_usage(usage: Raw) -> Any:
     """*usage* with zero for every number. Its words stay: they say which, not how much."""
     said = _zero(_any.decode(usage))
     if isinstance(said, dict):
@@ -58,22 +58,22 @@ def _zero(value: Any) -> Any:
             return value
 
 
-def put(fields: Fields, **ours: Any) -> Fields:
+def replace_fields(fields: Fields, **ours: Any) -> Fields:
     """*fields* with *ours* where they stood, usage that says zero, and no metadata."""
     fields.update({key: value for key, value in ours.items() if key in fields})
     if "usage" in fields:
-        fields["usage"] = unused(fields["usage"])
+        fields["usage"] = zero_usage(fields["usage"])
     fields.pop("openrouter_metadata", None)
     return fields
 
 
-def frames(body: bytes, one: Callable[[bytes], bytes]) -> bytes:
+def map_frames(body: bytes, one: Callable[[bytes], bytes]) -> bytes:
     """The stream *body* with *one* applied to each of its frames (without their blank lines); comments are left out."""
     out = [one(block) for block in body.split(b"\n\n") if block and block[0] != _COLON]
     return b"\n\n".join([*out, b""])
 
 
-def reframed(block: bytes, change: Callable[[Fields], Fields]) -> bytes:
+def map_data(block: bytes, change: Callable[[Fields], Fields]) -> bytes:
     """*block* with *change* applied to its data; a block without data is given back as it is.
 
     Raises:
@@ -82,5 +82,5 @@ def reframed(block: bytes, change: Callable[[Fields], Fields]) -> bytes:
     found = parse_block(block)
     if found is None:
         return block
-    data = b"data: " + written(change(opened(found.data)))
+    data = b"data: " + encode_fields(change(decode_fields(found.data)))
     return b"event: %s\n%s" % (found.event.encode(), data) if found.event else data

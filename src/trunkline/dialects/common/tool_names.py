@@ -19,7 +19,7 @@ Key = tuple[str | None, str]
 """A namespace, None for none, and a name in it."""
 
 
-def fit(name: str) -> str:
+def fit_name(name: str) -> str:
     """*name* as chat takes it: itself where it can be."""
     fitting = _FORBIDDEN.sub("_", name) or "_"
     if len(fitting) <= MAX_NAME:
@@ -38,8 +38,8 @@ class Names:
         self._names: dict[Key, str] = {}
         for space, name in keys:
             wanted = name if space is None or bare[name] == 1 else f"{space}{JOIN}{name}"
-            self._names.setdefault((space, name), fit(wanted))
+            self._names.setdefault((space, name), fit_name(wanted))
 
     def of(self, namespace: str | None, name: str) -> str:
         """The name on the wire of the tool *name* in *namespace*; of one that is not on offer the name as it fits."""
-        return self._names.get((namespace, name)) or fit(name)
+        return self._names.get((namespace, name)) or fit_name(name)

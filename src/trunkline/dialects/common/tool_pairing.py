@@ -20,7 +20,7 @@ NOTHING = "(no content)"
 """Stands where something must be said and nothing is."""
 
 
-def paired(messages: Sequence[Message], losses: Losses, where: str = "messages") -> tuple[Message, ...]:
+def pair_results(messages: Sequence[Message], losses: Losses, where: str = "messages") -> tuple[Message, ...]:
     """*messages*, which *where* names in losses, with every call answered behind its turn and no other results.
 
     Takes time in proportion to the messages, whatever they say: a client may send tens of thousands.

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 from msgspec import Raw
 
-from trunkline.dialects.common.tool_names import fit
+from trunkline.dialects.common.tool_names import fit_name
 from trunkline.dialects.common.types import ToolNames
 
 JOINS = ("__", "_", ".", "-", "")
@@ -22,7 +22,7 @@ _any = msgspec.json.Decoder()
 NO_NAMES = ToolNames()
 
 
-def read(envelope: dict[str, Raw]) -> ToolNames:
+def read_tool_names(envelope: dict[str, Raw]) -> ToolNames:
     """The names of the tools in a request, of whichever dialect, with this top level."""
     raws = [raw for key in ("tools", "functions") if (raw := envelope.get(key)) is not None]
     if not raws:
@@ -32,7 +32,7 @@ def read(envelope: dict[str, Raw]) -> ToolNames:
     spaced: dict[str, tuple[str | None, str]] = {}
     for space, name, _ in found:
         if space is None:
-            for made in {fit(name), fit(f"_{name}")} - {name}:  # Gemini takes none that begins with a digit
+            for made in {fit_name(name), fit_name(f"_{name}")} - {name}:  # Gemini takes none that begins with a digit
                 spaced[made] = (None, name)
             continue
         _spaced(spaced, space, name)
@@ -40,9 +40,9 @@ def read(envelope: dict[str, Raw]) -> ToolNames:
     return ToolNames({name: told for name, told in spaced.items() if name not in plain}, custom)
 
 
-def renamed(envelope: dict[str, Raw]) -> dict[str, str]:
+def client_names(envelope: dict[str, Raw]) -> dict[str, str]:
     """What a tool outside of namespaces may be called where its name is not taken → what the client calls it."""
-    return {made: name for made, (space, name) in read(envelope).spaced.items() if space is None}
+    return {made: name for made, (space, name) in read_tool_names(envelope).spaced.items() if space is None}
 
 
 def _tools(tools: Any) -> Iterator[tuple[str | None, str, str]]:
@@ -63,9 +63,9 @@ def _objects(found: Any) -> list[dict[str, Any]]:
 def _spaced(spaced: dict[str, tuple[str | None, str]], space: str, name: str) -> None:
     for join in JOINS:
         made = f"{space}{join}{name}"
-        spaced[made] = spaced[fit(made)] = (space, name)
+        spaced[made] = spaced[fit_name(made)] = (space, name)
     # A name that two namespaces have says nothing of which is meant.
-    for bare in {name, fit(name)}:
+    for bare in {name, fit_name(name)}:
         if spaced.get(bare, (space,))[0] == space:
             spaced[bare] = (space, name)
         else:

@@ -14,7 +14,7 @@ _object = msgspec.json.Decoder(dict[str, Raw])
 _tools = msgspec.json.Decoder(list[Raw] | None)
 
 
-def offered(tools: Raw) -> frozenset[str]:
+def offered_names(tools: Raw) -> frozenset[str]:
     """The names of the functions in a request's `tools`, of whichever dialect."""
     names: set[str] = set()
     for raw in _tools.decode(tools) or ():
@@ -26,7 +26,7 @@ def offered(tools: Raw) -> frozenset[str]:
     return frozenset(names - {""})
 
 
-class Calls:
+class ToolCallCheck:
     """The calls of one answer, as they come."""
 
     __slots__ = ("_arguments", "_names")

@@ -17,7 +17,7 @@ class ToolNames(Struct, frozen=True):
     custom: frozenset[str] = frozenset()
 
 
-class Wanted(Struct, frozen=True):
+class RequestedReasoning(Struct, frozen=True):
     """What a request says of thinking, in one shape: off; or an effort, a budget in tokens, or neither (adaptive)."""
 
     off: bool = False

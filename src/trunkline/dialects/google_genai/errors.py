@@ -25,7 +25,7 @@ STATUSES = {
 """A google.rpc code → the status that it has where it comes instead of an answer."""
 
 
-def from_answer(status: int, headers: Mapping[str, str], body: bytes, now: float) -> TrunklineError:
+def from_response(status: int, headers: Mapping[str, str], body: bytes, now: float) -> TrunklineError:
     """What an answer with *status* means; see `faults.classify`, which reads google.rpc's `RetryInfo` too."""
     code, words = _code_and_words(_error(body))
     text = body[:65536].decode("utf-8", "replace")

@@ -20,7 +20,7 @@ from typing import Any
 import msgspec
 
 from trunkline.dialects.common.body_reader import BodyReader
-from trunkline.dialects.common.lenient_json import BOM, load, text, value
+from trunkline.dialects.common.lenient_json import BOM, decode_object, decode_value, text
 from trunkline.dialects.common.reasoning import GEMINI
 from trunkline.dialects.common.sse import BlockReader, parse_block
 from trunkline.dialects.google_genai.citations import Places, cited, grounded
@@ -406,16 +406,16 @@ class StreamDecoder:
     def _read(self, blocks: bytes, *, last: bool) -> Iterator[Event]:
         for block in blocks.split(b"\n\n"):
             if block.lstrip()[:1] == b"{":  # an error in the midst of a stream comes without a frame
-                yield from self._reader.chunk(load(block, last=last))
+                yield from self._reader.chunk(decode_object(block, last=last))
                 continue
             if block.lstrip()[:2] == b"[{":
-                for body in value(block):
+                for body in decode_value(block):
                     yield from self._reader.chunk(_object(body))
                 continue
             frame = parse_block(block)
             data = b"" if frame is None else frame.data.strip()
             if data and data != b"[DONE]":
-                yield from self._reader.chunk(load(data, last=last))
+                yield from self._reader.chunk(decode_object(data, last=last))
 
 
 class BodyDecoder(BodyReader):
@@ -425,7 +425,7 @@ class BodyDecoder(BodyReader):
 
     def close(self) -> Iterator[Event]:
         """The whole answer."""
-        found = value(self.whole().removeprefix(BOM))
+        found = decode_value(self.whole().removeprefix(BOM))
         reader = Reader()
         for body in found if isinstance(found, list) else [found]:
             yield from reader.chunk(_object(body))

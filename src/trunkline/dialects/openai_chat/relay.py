@@ -20,7 +20,7 @@ import msgspec
 from msgspec import Raw
 
 from trunkline.dialects.common.body_reader import MAX_BODY_BYTES
-from trunkline.dialects.common.lenient_json import load, value
+from trunkline.dialects.common.lenient_json import decode_object, decode_value
 from trunkline.dialects.common.openai_errors import from_object
 from trunkline.dialects.common.openai_usage import decode as decode_usage
 from trunkline.dialects.common.sse import DONE, BlockReader, frames
@@ -59,7 +59,7 @@ def read(data: bytes, *, last: bool) -> tuple[dict[str, Any], list[dict[str, Raw
         return body, _of(body)
     except (msgspec.DecodeError, RecursionError, ValueError):
         pass
-    body = load(data, last=last)
+    body = decode_object(data, last=last)
     body["choices"] = choices_of(body)
     body = _raw.decode(_json.encode(body))
     return body, _of(body)
@@ -74,15 +74,15 @@ def _usage(raw: Raw) -> Usage | None:
     try:
         return read_usage(raw)
     except (msgspec.DecodeError, RecursionError, ValueError):
-        return decode_usage(value(raw))
+        return decode_usage(decode_value(raw))
 
 
 def _error(body: dict[str, Any], event: str) -> TrunklineError | None:
     """The error that a frame or a body carries, beside its choices or instead of them."""
-    found = value(body["error"]) if "error" in body else None
+    found = decode_value(body["error"]) if "error" in body else None
     if found:
         return from_object(found)
-    return from_object({key: value(said) for key, said in body.items()}) if event == "error" else None
+    return from_object({key: decode_value(said) for key, said in body.items()}) if event == "error" else None
 
 
 class StreamRelay:
@@ -242,8 +242,8 @@ class StreamRelay:
         if self._known or (not choices and (id_ is None or bytes(id_) in (b'""', b"null"))):
             return
         self._known = True
-        self.outcome.upstream_id = None if id_ is None else _text(value(id_))
-        created = value(body["created"]) if "created" in body else 0
+        self.outcome.upstream_id = None if id_ is None else _text(decode_value(id_))
+        created = decode_value(body["created"]) if "created" in body else 0
         self._head["created"] = created if isinstance(created, int) and created else self._identity.created
         for key in ("system_fingerprint", "service_tier"):
             if key in body:
@@ -359,7 +359,7 @@ class BodyRelay:
         for choice in self._mended:
             _complete(choice["message"])
         self.outcome.usage = _usage(body["usage"]) if "usage" in body else None
-        self.outcome.upstream_id = _text(value(body["id"])) if "id" in body else None
+        self.outcome.upstream_id = _text(decode_value(body["id"])) if "id" in body else None
         self._body = body
 
     def finish(self, usage: Usage, cost: Cost, metadata: dict[str, Any] | None = None) -> bytes:

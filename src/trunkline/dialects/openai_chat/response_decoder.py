@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from trunkline.dialects.common.body_reader import BodyReader
-from trunkline.dialects.common.lenient_json import arguments_text, load, text
+from trunkline.dialects.common.lenient_json import arguments_text, decode_object, text
 from trunkline.dialects.common.openai_errors import from_object
 from trunkline.dialects.common.openai_usage import decode as decode_usage
 from trunkline.dialects.common.reasoning import GEMINI
@@ -411,7 +411,7 @@ class StreamDecoder:
                 yield from self._reader.end()
                 yield Finished()
             elif data:
-                yield from self._on(load(data, last=last), frame.event)
+                yield from self._on(decode_object(data, last=last), frame.event)
 
     def _on(self, body: dict[str, Any], event: str) -> Iterator[Event]:
         error = body.get("error") or (body if event == "error" else None)
@@ -436,7 +436,7 @@ class BodyDecoder(BodyReader):
 
     def close(self) -> Iterator[Event]:
         """The whole answer."""
-        body = load(self.whole(), last=False)
+        body = decode_object(self.whole(), last=False)
         choices = choices_of(body)
         if body.get("error"):
             raise from_object(body["error"])

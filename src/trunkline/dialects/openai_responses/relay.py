@@ -11,8 +11,8 @@ import msgspec
 from msgspec import Raw
 
 from trunkline.dialects.common.body_reader import WholeBody
-from trunkline.dialects.common.lenient_json import load, text
-from trunkline.dialects.common.lenient_json import value as leniently
+from trunkline.dialects.common.lenient_json import decode_object, text
+from trunkline.dialects.common.lenient_json import decode_value as leniently
 from trunkline.dialects.common.sse import DONE, BlockReader, parse_block
 from trunkline.dialects.interfaces import Call, Converter, Identity, Outcome
 from trunkline.dialects.openai_responses import response_items
@@ -325,7 +325,7 @@ def _read(data: bytes, *, last: bool) -> dict[str, Any]:
             data.decode()
         return _raw.decode(data)
     except (msgspec.DecodeError, RecursionError, ValueError):
-        return _raw.decode(_json.encode(load(data, last=last)))
+        return _raw.decode(_json.encode(decode_object(data, last=last)))
 
 
 def _name(kind: str) -> bytes:
@@ -408,7 +408,7 @@ class BodyRelay(_Answer):
 
     def close(self) -> bytes:
         """Reads the body, which is whole now."""
-        body = load(self._whole.whole(), last=False)
+        body = decode_object(self._whole.whole(), last=False)
         checked(body)
         body["status"] = text(body.get("status")) or "completed"
         self._learn(body, told=False)

@@ -107,7 +107,7 @@ def decode(call: Call) -> Request:
     text = _Text(take("text"))
     samplings = {key: take(key) for key in SAMPLING}
     max_output, same = take("max_output_tokens"), {key: take(key) for key in SAME}
-    cache = cache_control.take(fields, ("cache_control",))
+    cache = cache_control.decode(fields, ("cache_control",))
     beside: Body = {**fields, **({"text": text.rest} if text.rest is not None else {})}
     defaults = {key: said for key, said in SILENT.items() if key in beside and beside[key] == said}
     return Request(
@@ -328,7 +328,7 @@ def _part(found: Body, usual: str) -> Part:
         )
     if isinstance(part, RefusalPart | ReasoningPart):
         return msgspec.structs.replace(part, extra=extra)
-    return msgspec.structs.replace(part, cache=cache_control.take(extra, _MARKS), extra=extra)
+    return msgspec.structs.replace(part, cache=cache_control.decode(extra, _MARKS), extra=extra)
 
 
 def _tools(found: list[Body]) -> Iterator[Tool]:
@@ -363,7 +363,7 @@ def _tool(found: Body) -> Tool:
         parameters=None if custom else take("parameters"),
         strict=None if custom else take("strict"),
         format=take("format") if custom else None,
-        cache=cache_control.take(fields, ("cache_control",)),
+        cache=cache_control.decode(fields, ("cache_control",)),
         extra=fields,
     )
 

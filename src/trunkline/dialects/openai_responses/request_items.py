@@ -70,7 +70,7 @@ def part_out(part: Part, usual: str) -> Body:
     inner = extra.get("input_audio")
     if isinstance(inner, dict):
         extra["input_audio"] = {**body["input_audio"], **inner}
-    return {**body, **cache_control.put(getattr(part, "cache", None)), **extra}
+    return {**body, **cache_control.encode(getattr(part, "cache", None)), **extra}
 
 
 def bare(part: Part, text_type: str) -> Body:

@@ -70,7 +70,7 @@ def _settings(request: Request, body: Body) -> None:
     if (thinking := request.reasoning) is not None:
         body["reasoning"] = {**some({key: getattr(thinking, key) for key in REASONING}), **thinking.extra}
     if request.cache is not None:
-        body.setdefault("cache_control", cache_control.body(request.cache))
+        body.setdefault("cache_control", cache_control.encode_mark(request.cache))
 
 
 def _items(message: Message, taken: frozenset[str] | None, losses: Losses | None) -> list[Body]:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from trunkline.dialects.common.ids import made_up
+from trunkline.dialects.common.ids import generated_id
 from trunkline.dialects.common.types import ToolNames
 from trunkline.dialects.interfaces import Identity
 from trunkline.dialects.openai_responses import response_server_tools
@@ -85,7 +85,7 @@ class ItemWriter:
         prefix = PREFIX.get(kind) or response_server_tools.PREFIX.get(
             kind, "fc_tmp" if part.kind == "tool_call" else "st_tmp"
         )
-        return made_up(self.identity, prefix, len(self.output))
+        return generated_id(self.identity, prefix, len(self.output))
 
     def close(self, status: str) -> None:
         """The open item is whole."""

@@ -11,7 +11,7 @@ from typing import Any
 
 from msgspec import Raw
 
-from trunkline.dialects.common.tool_renaming import read as read_names
+from trunkline.dialects.common.tool_renaming import read_tool_names
 from trunkline.dialects.interfaces import Identity
 from trunkline.dialects.openai_responses import response_parts
 from trunkline.dialects.openai_responses.citations import encode as encode_citation
@@ -51,7 +51,7 @@ class Writer:
     )  # fmt: skip
 
     def __init__(self, identity: Identity, envelope: dict[str, Raw]) -> None:
-        self.items = ItemWriter(identity, read_names(envelope))
+        self.items = ItemWriter(identity, read_tool_names(envelope))
         self.head = head(identity, envelope)
         self.reason = ChoiceEnded()
         self.open: Open | None = None

@@ -3,8 +3,8 @@
 from collections.abc import Callable
 from typing import Any
 
-from trunkline.dialects.common.custom_tools import free_text
-from trunkline.dialects.common.ids import made_up
+from trunkline.dialects.common.custom_tools import unwrap_input
+from trunkline.dialects.common.ids import generated_id
 from trunkline.dialects.common.reasoning import FORMATS, OPENAI, pack
 from trunkline.dialects.openai_responses import response_server_tools
 from trunkline.dialects.openai_responses.response_item_writer import ItemWriter
@@ -169,7 +169,7 @@ def _call(writer: ItemWriter, part: PartStarted) -> None:
         custom = custom or name in writer.names.custom
     id_ = part.id
     if not id_ or id_ in writer.ids:
-        id_ = made_up(writer.identity, "call", len(writer.output))
+        id_ = generated_id(writer.identity, "call", len(writer.output))
     writer.ids.add(id_)
     writer.item("custom_tool_call" if custom else "function_call", part, call_id=id_, name=name, **fields)
 
@@ -196,7 +196,7 @@ def _call_ends(writer: ItemWriter, opened: Open) -> None:
         writer.of_item("function_call_arguments.done", name=body["name"], arguments=said)
     else:
         if _as_json(writer, opened):
-            said = free_text(said)
+            said = unwrap_input(said)
             writer.of_item("custom_tool_call_input.delta", delta=said)
         body["input"] = said
         writer.of_item("custom_tool_call_input.done", input=said)
