@@ -1,4 +1,4 @@
-"""Any dialect to any dialect: a decoder of the one, an encoder of the other, and nothing between them but events."""
+"""Translation between dialects: a decoder of the upstream's, an encoder of the client's, and events between them."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ from trunkline.model.events import ChoiceEnded, Delta, Event, Finished, PartStar
 from trunkline.model.usage import Cost, Usage
 
 AT_ONCE = frozenset({"tool_call", "server_tool_call", "server_tool_result", "image"})
-"""Kinds of parts whose beginning is content by itself."""
+"""Kinds of parts whose start already counts as content."""
 
 
 class Translation:
@@ -48,7 +48,7 @@ class Translation:
 
     @property
     def committed(self) -> bool:
-        """As `Converter.committed`; one JSON body commits when it is whole."""
+        """As `Converter.committed`. A JSON body is never committed before its end."""
         return self._committed and self._streamed
 
     @property
@@ -58,7 +58,7 @@ class Translation:
 
     @property
     def thoughts(self) -> dict[str, Thoughts]:
-        """The signed thoughts so far, by the id of the tool call that they led to."""
+        """The signed reasoning so far, by the id of the tool call that followed it."""
         return self._collector.found
 
     def feed(self, chunk: bytes) -> bytes:
@@ -80,7 +80,7 @@ class Translation:
         return self._encoder.finish(usage, cost, metadata)
 
     def fail(self, error: TrunklineError, usage: Usage | None, cost: Cost | None) -> bytes:
-        """As `Converter.fail`; what was ready before the error came is said first."""
+        """As `Converter.fail`; output that was ready before the error comes first."""
         return self._take() + self._encoder.fail(error, usage, cost)
 
     def _take(self) -> bytes:
@@ -91,7 +91,7 @@ class Translation:
         return out
 
     def _named(self, part: PartStarted, call: Call) -> PartStarted:
-        """*part*, a call, by the client's name for its tool; the names are looked up once."""
+        """Return *part*, a tool call, with the client's name of the tool. The names are decoded once."""
         if self._names is None:
             self._names = client_names(call.envelope)
         name = self._names.get(part.name or "")

@@ -76,7 +76,7 @@ def status(error: TrunklineError) -> int:
 
 
 def from_response(status: int, headers: Mapping[str, str], body: bytes, now: float) -> TrunklineError:
-    """What an upstream's answer with *status* means; see `faults.classify`."""
+    """What an upstream's answer with *status* means; see `upstream_errors.classify`."""
     code, words = _told(body)
     text = body[:65536].decode("utf-8", "replace")
     return classify(status, headers, code=code, words=words, body=text, now=now)

@@ -56,7 +56,7 @@ _CODE = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
 
 
 def from_response(status: int, headers: Mapping[str, str], body: bytes, now: float) -> TrunklineError:
-    """What an upstream's answer with *status* means; see `faults.classify`."""
+    """What an upstream's answer with *status* means; see `upstream_errors.classify`."""
     try:
         found = msgspec.json.decode(body)
     except (msgspec.DecodeError, RecursionError, ValueError):

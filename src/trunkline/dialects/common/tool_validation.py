@@ -1,7 +1,7 @@
-"""Whether the tool calls of an answer are such that a client can carry them out: what routing by quality looks at.
+"""Validation of the tool calls in an answer, for routing by quality.
 
-A call is valid if it names a tool of the request and its arguments are a JSON object; free-form input always is. The
-tools' schemas are not looked at. Source: openrouter-semantics §5.3.
+A call is valid if it names a tool of the request and its arguments are a JSON object; free-form input is always valid.
+The schemas of the tools are not checked. Source: openrouter-semantics §5.3.
 """
 
 import msgspec
@@ -15,19 +15,19 @@ _tools = msgspec.json.Decoder(list[Raw] | None)
 
 
 def offered_names(tools: Raw) -> frozenset[str]:
-    """The names of the functions in a request's `tools`, of whichever dialect."""
+    """Return the names of the functions in a request's `tools`, of any dialect."""
     names: set[str] = set()
     for raw in _tools.decode(tools) or ():
         try:
             found = msgspec.json.decode(raw, type=NamedTool)
         except msgspec.DecodeError:
-            continue  # a tool of the provider's
+            continue  # a tool that the provider runs
         names |= {found.name, found.function.name, found.custom.name}
     return frozenset(names - {""})
 
 
 class ToolCallCheck:
-    """The calls of one answer, as they come."""
+    """Collects the calls of one answer and validates them."""
 
     __slots__ = ("_arguments", "_names")
 
@@ -36,19 +36,19 @@ class ToolCallCheck:
         self._arguments: dict[int, list[str]] = {}
 
     def part(self, part: PartStarted) -> None:
-        """A call has begun."""
+        """Record the start of a call."""
         self._names[part.index] = part.name or ""
         if part.form != "custom":
             self._arguments[part.index] = []
 
     def delta(self, index: int, text: str) -> None:
-        """A piece of a part, which may be a call."""
+        """Record a delta of any part; only those of calls are kept."""
         arguments = self._arguments.get(index)
         if arguments is not None:
             arguments.append(text)
 
     def valid(self, names: frozenset[str]) -> bool | None:
-        """Whether every call is; None where there was none."""
+        """Return whether all calls are valid, given the tool *names* of the request; None if there was no call."""
         if not self._names:
             return None
         if not names.issuperset(self._names.values()):

@@ -1,24 +1,24 @@
-"""Types that the shared modules exchange."""
+"""Types of the modules in `dialects.common`."""
 
 from msgspec import Struct
 
 
 class Frame(Struct, frozen=True):
-    """One event: its `event:` name ("" where none was given) and its data lines joined by LF."""
+    """One server-sent event: its `event:` name ("" if absent) and its data lines joined by LF."""
 
     data: bytes
     event: str = ""
 
 
 class ToolNames(Struct, frozen=True):
-    """What the client calls its tools: one name → namespace and name; the names of tools of free-form input."""
+    """The client's tool names: name on the wire → (namespace, name), and the names of custom tools."""
 
     spaced: dict[str, tuple[str | None, str]] = {}
     custom: frozenset[str] = frozenset()
 
 
 class RequestedReasoning(Struct, frozen=True):
-    """What a request says of thinking, in one shape: off; or an effort, a budget in tokens, or neither (adaptive)."""
+    """Normalized reasoning settings of a request: off, an effort, a budget in tokens, or none of them (adaptive)."""
 
     off: bool = False
     effort: str | None = None
