@@ -8,7 +8,7 @@ from chat_help import IDENTITY, WAYS, Way, carry, converter, read
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from trunkline.dialects.common import lenient_json
+from trunkline.dialects.common import body_reader
 from trunkline.dialects.common.sse import frames
 from trunkline.dialects.common.types import Frame
 from trunkline.dialects.openai_chat import relay as relaying
@@ -164,7 +164,7 @@ def test_a_blank_line_too_many_does_not_hang(way: Way) -> None:
 
 @pytest.mark.parametrize("way", WAYS)
 def test_an_endless_body_is_refused(way: Way, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lenient_json, "MAX_BODY_BYTES", 100)
+    monkeypatch.setattr(body_reader, "MAX_BODY_BYTES", 100)
     monkeypatch.setattr(relaying, "MAX_BODY_BYTES", 100)
     through = converter(way, sse=False, stream=False)
     for _ in range(10):

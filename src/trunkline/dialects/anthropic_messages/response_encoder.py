@@ -295,7 +295,14 @@ class BodyEncoder(_Answer):
         for choice in self._folder.response.choices:
             for part in choice.parts if choice.index == 0 else ():
                 started = PartStarted(
-                    0, part.kind, id=part.id, name=part.name, form=part.form, format=part.format, extra=part.extra
+                    0,
+                    part.kind,
+                    id=part.id,
+                    name=part.name,
+                    form=part.form,
+                    format=part.format,
+                    extra=part.extra,
+                    item=part.item,
                 )
                 if writer.says(started):
                     piece = Delta(
