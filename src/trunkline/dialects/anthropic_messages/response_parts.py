@@ -163,7 +163,7 @@ class Writer:
     def _named(self, part: PartStarted) -> dict[str, Any]:
         id_ = part.id
         if not id_ or id_ in self._ids:
-            id_ = generated_id(self._identity, "toolu", self._calls)
+            id_ = generated_id(self._identity.id, "toolu", self._calls)
         self._calls += 1
         self._ids.add(id_)
         if part.form == "custom":

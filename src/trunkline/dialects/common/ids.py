@@ -2,12 +2,10 @@
 
 from hashlib import sha256
 
-from trunkline.dialects.interfaces import Identity
 
-
-def generated_id(identity: Identity, prefix: str, number: int) -> str:
+def generated_id(generation_id: str, prefix: str, number: int) -> str:
     """Return an id for what the upstream sent without one: `<prefix>_<random part of the generation id><number>`."""
-    return f"{prefix}_{identity.id[-20:]}{number}"
+    return f"{prefix}_{generation_id[-20:]}{number}"
 
 
 def pseudonym(user: str) -> str:

@@ -38,7 +38,7 @@ def frame(body: dict[str, Any]) -> bytes:
 
 def call_id(identity: Identity, number: int) -> str:
     """An id for a call that the provider gave none."""
-    return generated_id(identity, "call", number)
+    return generated_id(identity.id, "call", number)
 
 
 def gate_of(started: Event) -> Gate | None:

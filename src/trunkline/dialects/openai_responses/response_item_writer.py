@@ -85,7 +85,7 @@ class ItemWriter:
         prefix = PREFIX.get(kind) or response_server_tools.PREFIX.get(
             kind, "fc_tmp" if part.kind == "tool_call" else "st_tmp"
         )
-        return generated_id(self.identity, prefix, len(self.output))
+        return generated_id(self.identity.id, prefix, len(self.output))
 
     def close(self, status: str) -> None:
         """The open item is whole."""

@@ -12,7 +12,6 @@ import msgspec
 
 from trunkline.dialects.common.lenient_json import arguments_text
 from trunkline.dialects.openai_responses.citations import complete as complete_note
-from trunkline.dialects.openai_responses.response_state import Body, Open
 
 SERVER_TOOLS = {
     "web_search_call": "web_search",
@@ -102,17 +101,3 @@ def outcome(item: dict[str, Any]) -> dict[str, Any]:
     if isinstance(action, dict) and action.get("sources"):
         found["sources"] = action["sources"]
     return found
-
-
-def content(opened: Open, *, whole: bool) -> Body:
-    """A text or a refusal as a part of a message: as it begins, or *whole*."""
-    text = "".join(opened.texts) if whole else ""
-    if opened.part.kind == "refusal":
-        return {"type": "refusal", "refusal": text, **opened.rest}
-    notes, probs = (list(opened.notes), list(opened.probs)) if whole else ([], [])
-    return {"type": "output_text", "text": text, "annotations": notes, "logprobs": probs, **opened.rest}
-
-
-def thought(summary: bool, text: str) -> Body:
-    """A part of a thought, or of its summary."""
-    return {"type": "summary_text" if summary else "reasoning_text", "text": text}

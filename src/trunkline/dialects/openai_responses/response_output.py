@@ -18,8 +18,7 @@ from trunkline.dialects.openai_responses.citations import encode as encode_citat
 from trunkline.dialects.openai_responses.response_echo import STATUSES, head, output_text, told
 from trunkline.dialects.openai_responses.response_events import Reader
 from trunkline.dialects.openai_responses.response_item_writer import ItemWriter
-from trunkline.dialects.openai_responses.response_items import content, thought
-from trunkline.dialects.openai_responses.response_parts import NO_WORD
+from trunkline.dialects.openai_responses.response_parts import NO_WORD, content, thought
 from trunkline.dialects.openai_responses.response_state import Body, Open
 from trunkline.model.events import (
     ChoiceEnded,

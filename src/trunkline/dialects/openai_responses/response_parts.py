@@ -8,11 +8,25 @@ from trunkline.dialects.common.ids import generated_id
 from trunkline.dialects.common.reasoning import FORMATS, OPENAI, pack
 from trunkline.dialects.openai_responses import response_server_tools
 from trunkline.dialects.openai_responses.response_item_writer import ItemWriter
-from trunkline.dialects.openai_responses.response_items import content, thought
 from trunkline.dialects.openai_responses.response_state import Body, Open
 from trunkline.model.events import PartStarted
 
 NO_WORD = "the Responses dialect has no word for it"
+
+
+def content(opened: Open, *, whole: bool) -> Body:
+    """A text or a refusal as a part of a message: as it begins, or *whole*."""
+    text = "".join(opened.texts) if whole else ""
+    if opened.part.kind == "refusal":
+        return {"type": "refusal", "refusal": text, **opened.rest}
+    notes, probs = (list(opened.notes), list(opened.probs)) if whole else ([], [])
+    return {"type": "output_text", "text": text, "annotations": notes, "logprobs": probs, **opened.rest}
+
+
+def thought(summary: bool, text: str) -> Body:
+    """A part of a thought, or of its summary."""
+    return {"type": "summary_text" if summary else "reasoning_text", "text": text}
+
 
 # Texts and refusals
 
@@ -169,7 +183,7 @@ def _call(writer: ItemWriter, part: PartStarted) -> None:
         custom = custom or name in writer.names.custom
     id_ = part.id
     if not id_ or id_ in writer.ids:
-        id_ = generated_id(writer.identity, "call", len(writer.output))
+        id_ = generated_id(writer.identity.id, "call", len(writer.output))
     writer.ids.add(id_)
     writer.item("custom_tool_call" if custom else "function_call", part, call_id=id_, name=name, **fields)
 
