@@ -1,1 +1,1 @@
-"""Wire formats. A folder each; every one is translated to and from `trunkline.model`, never to another."""
+"""Wire formats, one package each. A dialect is translated to and from `trunkline.model`, never to another dialect."""

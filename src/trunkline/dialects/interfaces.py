@@ -1,4 +1,4 @@
-"""What every wire format offers, and the small ways in which providers differ within one."""
+"""The interfaces that a dialect implements, the types that they exchange, and the quirks of providers."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal, Protocol
@@ -15,47 +15,47 @@ from trunkline.model.usage import Cost, Usage
 
 
 class Quirks(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How a provider's spelling of a dialect departs from it. Each is read by the dialect; nobody compares slugs."""
+    """Differences of a provider from its dialect. The dialect reads them; no code compares provider slugs."""
 
     stream_usage: bool = True
-    """Takes `stream_options: {include_usage: true}`; where False the field is not sent."""
+    """Whether it accepts `stream_options: {include_usage: true}`; the field is not sent otherwise."""
     max_output_field: Literal["max_completion_tokens", "max_tokens"] | None = None
-    """The only spelling of the output limit that it takes; None takes both, as the client wrote it."""
+    """The only name of the output limit that it accepts; None: it accepts both, and the client's is sent."""
     path: str | None = None
-    """The path below the base URL, where it is not the dialect's own; `{model}` stands for the upstream's model."""
+    """The path below the base URL, if it differs from the dialect's; `{model}` is replaced by the upstream's model."""
     stream_path: str | None = None
-    """The path of a call that streams, where it is another one."""
+    """The path of streaming calls, if it differs from `path`."""
     count_path: str | None = None
-    """The path at which it counts tokens, where it is not the dialect's own; empty where it does not count."""
+    """The path for counting tokens, if it differs from the dialect's; empty: it cannot count."""
     model_in_body: bool = True
-    """Whether the body names the model; False where the path does (Vertex)."""
+    """Whether the body contains the model; False where the path contains it (Vertex)."""
     body: dict[str, Any] = {}
-    """Fields that every request body gets, such as Vertex' `anthropic_version`."""
+    """Fields that are added to every request body, such as `anthropic_version` for Vertex."""
     reasoning_field: Literal["reasoning_content", "reasoning", "reasoning_details"] | None = None
-    """Chat: under which name an assistant's earlier reasoning goes back; None: it takes none."""
+    """Chat: the field in which an assistant's earlier reasoning is sent back; None: it accepts none."""
     reasoning_format: str | None = None
-    """Whose signed reasoning it takes back (`openai-responses-v1` …); None: the dialect's own."""
+    """The format of signed reasoning that it accepts (`openai-responses-v1` …); None: the dialect's own."""
     reasoning_request: Literal["effort", "reasoning", "thinking", "enable_thinking"] = "effort"
-    """Chat: how it is told to think: `reasoning_effort`; OpenRouter's `reasoning`; `thinking: {type, budget_tokens?}`
-    (Z.AI, Moonshot, DeepSeek); `enable_thinking` with `thinking_budget` (Alibaba)."""
+    """Chat: the fields that control reasoning: `reasoning_effort`; OpenRouter's `reasoning`; `thinking: {type,
+    budget_tokens?}` (Z.AI, Moonshot, DeepSeek); `enable_thinking` with `thinking_budget` (Alibaba)."""
     schema: Literal["full", "openai_strict", "anthropic", "gemini", "plain"] = "full"
-    """The subset of JSON Schema that it takes; see `dialects.common.json_schema`."""
+    """The subset of JSON Schema that it accepts; see `dialects.common.json_schema`."""
     cache_marks: Literal["cache_control", "prompt_cache_breakpoint"] | None = None
-    """Chat: how it spells the marks of what may be cached, on parts of messages; None: it takes none."""
+    """Chat: the spelling of cache marks on parts of messages; None: it accepts none."""
     custom_tools: bool = False
-    """Chat: takes tools of free-form input (`type: custom`); where False they leave as functions of one text."""
+    """Chat: accepts custom tools (`type: custom`); otherwise they are sent as functions with one string parameter."""
     vertex: bool = False
-    """Gemini: is Vertex, which answers 400 to ids of calls, and counts a request's fields as they are."""
+    """Gemini: is Vertex, which answers 400 to ids of calls, and counts tokens of a request's plain fields."""
     bills_after_cancel: bool = False
-    """Goes on generating, and bills it, when we hang up: its stream is read to the end so that usage is true."""
+    """Continues to generate and to bill after a disconnect: its stream is read to the end to get the usage."""
     drop: tuple[str, ...] = ()
-    """Request fields it answers 400 to; they are left out."""
+    """Request fields that it answers 400 to; they are removed."""
     keep: tuple[str, ...] = ()
-    """Request fields that are ours as a rule (`plugins`, `reasoning` …) and that it understands all the same."""
+    """Request fields that are normally for the gateway (`plugins`, `reasoning` …) and that it supports itself."""
 
 
 class Encoded(Struct, frozen=True, kw_only=True, gc=False):
-    """A request as it leaves: its body, what could not be said in it, and headers of its own (lower-case names)."""
+    """An encoded request: the body, the losses, and additional headers (lower-case names)."""
 
     body: bytes
     losses: tuple[Loss, ...] = ()
@@ -63,10 +63,10 @@ class Encoded(Struct, frozen=True, kw_only=True, gc=False):
 
 
 class Call(Struct, frozen=True, kw_only=True, gc=False):
-    """What the way of a request needs to know of a body, whatever its dialect. Checked, but not yet translated.
+    """A parsed client request in any dialect: validated, not yet decoded.
 
-    `envelope` is the body's top level, values as their bytes. `model` is None where the client named none. `request` is
-    set where a stage changed the request, or where the gateway made it: it is then what is sent, not the envelope.
+    `envelope` is the body's top level; values are raw JSON. `model` is None if the client named none. `request` is set
+    if a stage changed the request, or if the gateway made it: it is then sent instead of the envelope.
     """
 
     envelope: dict[str, Raw]
@@ -76,19 +76,19 @@ class Call(Struct, frozen=True, kw_only=True, gc=False):
     max_output: int | None = None
     choices: int = 1
     wants_usage: bool = False
-    """The client asked for the usage chunk by name; it then gets one after an error too."""
+    """The client asked for the usage chunk explicitly; it then gets one after an error too."""
     preferences: Preferences = NO_PREFERENCES
     session_id: str | None = None
     user: str | None = None
     betas: tuple[str, ...] = ()
-    """Names in the `anthropic-beta` header, put in by the server."""
+    """Names in the `anthropic-beta` header; the server sets them."""
     request: Request | None = None
 
 
 class Identity(Struct, frozen=True, kw_only=True, gc=False):
-    """What an answer to a client says of itself: ours, not the upstream's. `created` is Unix seconds.
+    """The identity of an answer to a client: the gateway's values, not the upstream's. `created` is Unix seconds.
 
-    `prompt_tokens` is our estimate of the input, for dialects that name it before the upstream has.
+    `prompt_tokens` is an estimate of the input, for dialects that report it before the upstream does.
     """
 
     id: str
@@ -99,79 +99,79 @@ class Identity(Struct, frozen=True, kw_only=True, gc=False):
 
 
 class Outcome(Struct, kw_only=True, gc=False):
-    """What a converter has learned of the answer so far."""
+    """What a converter knows about the answer so far."""
 
     usage: Usage | None = None
     finish_reason: str | None = None
     native_finish_reason: str | None = None
     upstream_id: str | None = None
     content_bytes: int = 0
-    """Bytes of text, reasoning and arguments so far, for an estimate where the provider gives no usage."""
+    """Bytes of text, reasoning and arguments so far, for an estimate if the provider reports no usage."""
     pieces: int = 0
-    """Pieces of content so far that were looked at; with `content_bytes` it tells whether the answer gets on."""
+    """Pieces of content so far that were decoded; with `content_bytes` it shows whether the answer makes progress."""
     tools_valid: bool | None = None
-    """Whether every tool call names a tool of the request and has arguments that are JSON and fit its schema; None
-    where there was none, or nobody looked."""
+    """Whether every tool call names a tool of the request and its arguments are a JSON object; None if there was no
+    call, or if it was not checked."""
     losses: tuple[Loss, ...] = ()
-    """What of the answer the client's dialect could not say; whole once the answer has ended."""
+    """What the client's dialect cannot express of the answer; complete once the answer has ended."""
 
 
 class Converter(Protocol):
-    """Turns what one upstream says into what one client gets. Pure: bytes in, bytes out.
+    """Converts one upstream's response to one client's. Pure: bytes in, bytes out.
 
-    Nothing leaves before the commit point: until `committed`, `feed` returns nothing, so that an answer which fails
-    can be taken from another endpoint. The closing bytes come from `finish` alone, after the generation was recorded.
+    Until `committed`, `feed` returns nothing, so that another endpoint can answer if this one fails. Only `finish`
+    returns the closing bytes, after the generation was recorded.
     """
 
     outcome: Outcome
 
     @property
     def committed(self) -> bool:
-        """Whether something with content has been given out."""
+        """Whether content has been returned."""
         ...
 
     @property
     def ended(self) -> bool:
-        """Whether the upstream's own end was seen."""
+        """Whether the end of the upstream's answer was decoded."""
         ...
 
     def feed(self, chunk: bytes) -> bytes:
-        """Take a slice of the upstream's body; return what may go to the client now.
+        """Decode a chunk of the upstream's body; return the bytes to send to the client now.
 
         Raises:
-            TrunklineError: the upstream sent an error, or what its dialect does not allow.
+            TrunklineError: the upstream sent an error or an invalid response.
         """
         ...
 
     def close(self) -> bytes:
-        """The upstream's body has ended; return what may go to the client now.
+        """Handle the end of the upstream's body; return the bytes to send to the client now.
 
         Raises:
-            UpstreamTruncated: without the dialect's own end.
-            UpstreamFailed: with nothing in it.
+            UpstreamTruncated: the dialect's end of an answer is missing.
+            UpstreamFailed: the answer is empty.
         """
         ...
 
     def finish(self, usage: Usage, cost: Cost, metadata: dict[str, Any] | None = None) -> bytes:
-        """The last bytes for the client: usage and the dialect's end of stream, or the whole JSON body.
+        """Return the last bytes for the client: usage and the dialect's end of stream, or the whole JSON body.
 
-        *metadata* is the `openrouter_metadata` object, None where the client did not ask for it.
+        *metadata* is the `openrouter_metadata` object, None if the client did not ask for it.
         """
         ...
 
     def fail(self, error: TrunklineError, usage: Usage | None, cost: Cost | None) -> bytes:
-        """The last bytes of a stream that has begun and ends in *error*, by the dialect's in-band form."""
+        """Return the last bytes of a stream that ends with *error*, in the dialect's in-band form."""
         ...
 
 
 class Decoder(Protocol):
-    """Events from any slices of a body. Remembers the usage so far, and little else."""
+    """Decodes an upstream's body, in chunks cut anywhere, to events."""
 
     def feed(self, chunk: bytes) -> Iterator[Event]:
-        """The events that *chunk* completes, which may be followed by the error that ended them.
+        """Yield the events that *chunk* completes; an error can follow them.
 
         Raises:
-            UpstreamGarbled: what the dialect does not allow.
+            UpstreamGarbled: the chunk is invalid in the dialect.
             TrunklineError: the upstream sent an error.
         """
         ...
@@ -186,15 +186,15 @@ class Decoder(Protocol):
 
 
 class Encoder(Protocol):
-    """Bytes from events, for one client."""
+    """Encodes events to bytes for one client."""
 
     @property
     def losses(self) -> tuple[Loss, ...]:
-        """What of the events so far the dialect could not say."""
+        """What the dialect cannot express of the events so far."""
         ...
 
     def encode(self, event: Event) -> bytes:
-        """What *event* looks like on the wire; may be nothing."""
+        """Return the bytes of *event*; can be empty."""
         ...
 
     def finish(self, usage: Usage, cost: Cost, metadata: dict[str, Any] | None = None) -> bytes:
@@ -207,117 +207,117 @@ class Encoder(Protocol):
 
 
 class Client(Protocol):
-    """The near side of a dialect: what clients say and hear."""
+    """The client side of a dialect: decodes requests and encodes answers."""
 
     name: str
     keep_alive: bytes
-    """What is sent while nothing flows."""
+    """Bytes that are sent while a stream is idle."""
     fields: frozenset[str]
     """The names of the fields of a request body."""
 
     def parse(self, body: bytes) -> Call:
-        """Check *body* and take out what routing needs.
+        """Validate *body* and extract what routing needs.
 
         Raises:
-            InvalidRequest: it is not what the dialect takes; `param` names the field.
+            InvalidRequest: it is invalid in the dialect; `param` names the field.
         """
         ...
 
     def decode(self, call: Call) -> Request:
-        """The whole request in our words."""
+        """Decode the whole request."""
         ...
 
     def encoder(self, call: Call, identity: Identity) -> Encoder:
-        """Events to what this client asked for: a stream or one JSON body."""
+        """Return an encoder of what this client asked for: a stream or one JSON body."""
         ...
 
     def error(self, error: TrunklineError, generation_id: str | None) -> bytes:
-        """The JSON body of an error before the answer has begun; the id is None before the call was accepted."""
+        """Encode the JSON body of an error response. The id is None if the call was not accepted yet."""
         ...
 
     def replay(self, body: bytes, id_: str, created: int, *, stream: bool) -> bytes:
-        """The whole answer *body*, which an encoder or relay of this dialect wrote, given again.
+        """Return a copy of the whole answer *body*, which an encoder or relay of this dialect wrote.
 
-        It has the id *id_*, the time *created* (Unix seconds) where the dialect names one, usage that is all zero, and
-        no `openrouter_metadata`. *stream*: it is the bytes of a stream.
+        The copy has the id *id_*, the time *created* (Unix seconds) if the dialect has one, zero usage, and no
+        `openrouter_metadata`. *stream*: *body* is a stream.
 
         Raises:
-            msgspec.DecodeError: it is no such answer.
+            msgspec.DecodeError: *body* is no such answer.
         """
         ...
 
     def counted(self, tokens: int, *, estimated: bool) -> bytes:
-        """The JSON body that tells how many *tokens* a prompt has; *estimated* where nobody counted them.
+        """Encode the JSON body of a token count; *estimated*: the provider did not count them.
 
-        Dialects that have no such question raise `NotFound`.
+        Dialects without token counting raise `NotFound`.
         """
         ...
 
     def status(self, error: TrunklineError) -> int:
-        """The HTTP status of *error* before the answer has begun: `error.http_status` but for a dialect's own words."""
+        """Return the HTTP status of an error response: `error.http_status`, or the dialect's own status for it."""
         ...
 
 
 class Upstream(Protocol):
-    """The far side of a dialect: what providers take and say."""
+    """The provider side of a dialect: encodes requests and decodes answers."""
 
     name: str
 
     def path(self, model: str, *, stream: bool) -> str:
-        """Below the provider's base URL, for the upstream's *model*; a quirk may say otherwise."""
+        """Return the path below the provider's base URL for the upstream's *model*; a quirk can override it."""
         ...
 
     def streamed(self, start: bytes) -> bool | None:
-        """Whether a body that begins with *start* is a stream or one JSON body; None where it is too soon to say.
+        """Return True if the body that starts with *start* is a stream, False if JSON, None if *start* is too short.
 
         Raises:
-            UpstreamFailed: it is a page of HTML.
+            UpstreamFailed: the body is HTML.
         """
         ...
 
     def encode(self, request: Request, endpoint: Endpoint, quirks: Quirks) -> Encoded:
-        """What leaves for *endpoint*.
+        """Encode *request* for *endpoint*.
 
-        What the dialect cannot say of *request* is among its losses; what it says under another name is not.
+        The losses name what the dialect cannot express, not what it expresses under another name.
         """
         ...
 
     def decoder(self, *, sse: bool) -> Decoder:
-        """Events from a stream (SSE, or the dialect's own framing), or from one JSON body."""
+        """Return a decoder of a stream (SSE, or the dialect's own framing), or of one JSON body."""
         ...
 
     def error(self, status: int, headers: Mapping[str, str], body: bytes, now: float) -> TrunklineError:
-        """What an answer with *status* other than 200 means. *now* is Unix seconds, for dates in headers."""
+        """Decode an error response with *status* other than 200. *now* is Unix seconds, for dates in headers."""
         ...
 
 
 class Counter(Protocol):
-    """How providers of a dialect count a prompt without answering it."""
+    """Token counting of a dialect's providers."""
 
     def path(self, model: str) -> str:
         """As `Upstream.path`."""
         ...
 
     def encode(self, request: Request, endpoint: Endpoint, quirks: Quirks) -> Encoded:
-        """The body that asks for the count."""
+        """Encode the request for a count."""
         ...
 
     def decode(self, body: bytes) -> int:
-        """The tokens that an answer names.
+        """Decode the number of tokens in a response.
 
         Raises:
-            UpstreamGarbled: it names none.
+            UpstreamGarbled: it has none.
         """
         ...
 
 
 class Relay(Protocol):
-    """A dialect that both sides speak: bytes pass, a meter reads usage off them."""
+    """Relay for a dialect that client and upstream share: bytes pass, and usage is decoded from them."""
 
     def request(self, call: Call, endpoint: Endpoint, quirks: Quirks) -> Encoded:
-        """The client's own body with what is ours changed: the model's name, our fields left out."""
+        """Return the client's body with the model's name replaced and the gateway's fields removed."""
         ...
 
     def converter(self, call: Call, identity: Identity, *, sse: bool) -> Converter:
-        """Passes an answer on, with our id, model, provider and cost put in. *sse*: the upstream sends a stream."""
+        """Return a converter that sets id, model, provider and cost. *sse*: the upstream sends a stream."""
         ...

@@ -1,19 +1,19 @@
-"""Any dialect to any dialect: a decoder of the one, an encoder of the other, and nothing between them but events."""
+"""Translation between dialects: a decoder of the upstream's, an encoder of the client's, and events between them."""
 
 from typing import Any
 
 from msgspec.structs import replace
 
 from trunkline.dialects.common.signatures import Collector, Thoughts
-from trunkline.dialects.common.tool_renaming import renamed
-from trunkline.dialects.common.tool_validation import Calls, offered
+from trunkline.dialects.common.tool_renaming import client_names
+from trunkline.dialects.common.tool_validation import ToolCallCheck, offered_names
 from trunkline.dialects.interfaces import Call, Decoder, Encoder, Outcome
 from trunkline.model.errors import TrunklineError, UpstreamFailed
 from trunkline.model.events import ChoiceEnded, Delta, Event, Finished, PartStarted, Reported, Started
 from trunkline.model.usage import Cost, Usage
 
 AT_ONCE = frozenset({"tool_call", "server_tool_call", "server_tool_result", "image"})
-"""Kinds of parts whose beginning is content by itself."""
+"""Kinds of parts whose start already counts as content."""
 
 
 class Translation:
@@ -49,7 +49,7 @@ class Translation:
         self._call = call
         self._names: dict[str, str] | None = None
         changed = call is not None and call.request is not None  # its tools need not be the envelope's
-        self._calls = Calls() if call is not None and "tools" in call.envelope and not changed else None
+        self._calls = ToolCallCheck() if call is not None and "tools" in call.envelope and not changed else None
         self._collector = Collector()
         self._held: list[Event] | None = [] if shared else None
         """Events that wait for the commit point; None where the encoder may have them at once."""
@@ -59,7 +59,7 @@ class Translation:
 
     @property
     def committed(self) -> bool:
-        """As `Converter.committed`; one JSON body commits when it is whole."""
+        """As `Converter.committed`. A JSON body is never committed before its end."""
         return self._committed and self._streamed
 
     @property
@@ -69,7 +69,7 @@ class Translation:
 
     @property
     def thoughts(self) -> dict[str, Thoughts]:
-        """The signed thoughts so far, by the id of the tool call that they led to."""
+        """The signed reasoning so far, by the id of the tool call that followed it."""
         return self._collector.found
 
     def feed(self, chunk: bytes) -> bytes:
@@ -91,7 +91,7 @@ class Translation:
         return self._encoder.finish(usage, cost, metadata)
 
     def fail(self, error: TrunklineError, usage: Usage | None, cost: Cost | None) -> bytes:
-        """As `Converter.fail`; what was ready before the error came is said first."""
+        """As `Converter.fail`; output that was ready before the error comes first."""
         return self._take() + self._encoder.fail(error, usage, cost)
 
     def _take(self) -> bytes:
@@ -102,9 +102,9 @@ class Translation:
         return out
 
     def _named(self, part: PartStarted, call: Call) -> PartStarted:
-        """*part*, a call, by the client's name for its tool; the names are looked up once."""
+        """Return *part*, a tool call, with the client's name of the tool. The names are decoded once."""
         if self._names is None:
-            self._names = renamed(call.envelope)
+            self._names = client_names(call.envelope)
         name = self._names.get(part.name or "")
         return part if name is None else replace(part, name=name)
 
@@ -122,8 +122,8 @@ class Translation:
                 if text:
                     outcome.content_bytes += len(text) if text.isascii() else len(text.encode())
                     self._committed = True
-            case PartStarted(kind=kind, extra=extra):
-                if kind in AT_ONCE or (kind == "opaque" and any(extra.values())):
+            case PartStarted(kind=kind, extra=extra, item=item):
+                if kind in AT_ONCE or (kind == "opaque" and (item is not None or any(extra.values()))):
                     self._committed = True
                 if kind == "tool_call" and self._call is not None:
                     event = self._named(event, self._call)
@@ -143,7 +143,7 @@ class Translation:
             case Finished():
                 self._ended = True
                 if self._calls is not None and self._call is not None:
-                    outcome.tools_valid = self._calls.valid(offered(self._call.envelope["tools"]))
+                    outcome.tools_valid = self._calls.valid(offered_names(self._call.envelope["tools"]))
             case _:
                 pass
         if self._held is not None:

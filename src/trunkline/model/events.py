@@ -27,6 +27,32 @@ FinishReason = Literal["stop", "length", "tool_calls", "content_filter", "error"
 Extra: TypeAlias = dict[str, Any]
 
 
+class Item(Struct, frozen=True, omit_defaults=True):
+    """The item that a part stands in, in dialects where one item becomes several parts (Responses).
+
+    `at` is its number in the answer, `fields` what it says beside its content. `empty` says that it has no content: the
+    part stands for the item alone. `content` is an opaque part of its content, as it came.
+    """
+
+    at: int
+    fields: Extra
+    empty: bool = False
+    content: Extra | None = None
+
+
+class Native(Struct, frozen=True, omit_defaults=True):
+    """What a delta says beyond the vocabulary and beside `extra`; only an encoder of the same dialect reads it.
+
+    `item` holds the fields of the part's item as they are in the end, `event` an event about the part, as it came.
+    `kind` is the type of a delta whose fields are in `extra` (Messages). `bare`: the image came as base64 alone.
+    """
+
+    item: Extra | None = None
+    event: Extra | None = None
+    kind: str | None = None
+    bare: bool = False
+
+
 class Started(Struct, frozen=True, tag="started", omit_defaults=True):
     """The response has started. `id` and `model` are the upstream's; `created` is Unix seconds, 0 where unknown."""
 
@@ -62,6 +88,7 @@ class PartStarted(Struct, frozen=True, tag="part_started", omit_defaults=True):
     form: str | None = None
     format: str | None = None
     extra: Extra = field(default_factory=dict)
+    item: Item | None = None
 
 
 class Delta(Struct, frozen=True, tag="delta", omit_defaults=True):
@@ -77,6 +104,7 @@ class Delta(Struct, frozen=True, tag="delta", omit_defaults=True):
     logprobs: dict[str, Any] | None = None
     citations: tuple[Citation, ...] | None = None
     extra: Extra | None = None
+    native: Native | None = None
 
 
 class PartEnded(Struct, frozen=True, tag="part_ended"):
@@ -106,10 +134,14 @@ class Reported(Struct, frozen=True, tag="reported"):
     usage: Usage
 
 
-class Noted(Struct, frozen=True, tag="noted"):
-    """Fields beside the choices that the vocabulary has no name for (`x_groq`, `timings`, `citations` …)."""
+class Noted(Struct, frozen=True, tag="noted", omit_defaults=True):
+    """Fields beside the choices that the vocabulary has no name for (`x_groq`, `timings`, `citations` …).
 
-    extra: Extra
+    `event` is a whole event of the upstream's that the vocabulary has no name for.
+    """
+
+    extra: Extra = field(default_factory=dict)
+    event: Extra | None = None
 
 
 class Finished(Struct, frozen=True, tag="finished"):

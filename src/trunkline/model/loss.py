@@ -35,12 +35,11 @@ class Losses:
     def extra(self, where: str, extra: Mapping[str, Any], why: str, *, but: Iterable[str] = ()) -> None:
         """Record every key of *extra* (fields of another dialect, below *where*) as lost, except those in *but*.
 
-        A null, an empty list, an empty object and an empty string carry no information and are not recorded. Keys that
-        begin with `~` are not recorded either: they are internal marks of a dialect, not wire fields.
+        A null, an empty list, an empty object and an empty string carry no information and are not recorded.
         """
         kept = frozenset(but)
         for key, value in extra.items():
-            if value not in (None, "", [], {}) and key not in kept and key[:1] != "~":
+            if value not in (None, "", [], {}) and key not in kept:
                 self.add(f"{where}.{key}" if where else key, why)
 
     def __bool__(self) -> bool:

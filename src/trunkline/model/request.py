@@ -26,6 +26,21 @@ class CacheMark(Struct, frozen=True, omit_defaults=True):
     spelling: Literal["cache_control", "prompt_cache_breakpoint"] = "cache_control"
 
 
+class Origin(Struct, frozen=True, omit_defaults=True):
+    """How a part stood in the client's request, in dialects whose items become several parts (Responses).
+
+    `at` is the number of its item, None where it is not of the model's. `item` is that item as the client sent it, on
+    the first of its parts; `plain`: its content was a bare string. `kind` is the part's type where it is not the usual
+    one, `empty` the fields that were empty lists.
+    """
+
+    at: int | None = None
+    item: Extra | None = None
+    plain: bool = False
+    kind: str | None = None
+    empty: tuple[str, ...] = ()
+
+
 class TextPart(Struct, frozen=True, tag="text", omit_defaults=True):
     """Visible text. `citations` are those of an assistant's earlier text."""
 
@@ -33,6 +48,7 @@ class TextPart(Struct, frozen=True, tag="text", omit_defaults=True):
     cache: CacheMark | None = None
     citations: tuple[Citation, ...] = ()
     extra: Extra = field(default_factory=dict)
+    origin: Origin | None = None
 
 
 class RefusalPart(Struct, frozen=True, tag="refusal", omit_defaults=True):
@@ -40,6 +56,7 @@ class RefusalPart(Struct, frozen=True, tag="refusal", omit_defaults=True):
 
     text: str
     extra: Extra = field(default_factory=dict)
+    origin: Origin | None = None
 
 
 class ImagePart(Struct, frozen=True, tag="image", omit_defaults=True):
@@ -50,6 +67,7 @@ class ImagePart(Struct, frozen=True, tag="image", omit_defaults=True):
     file_id: str | None = None
     cache: CacheMark | None = None
     extra: Extra = field(default_factory=dict)
+    origin: Origin | None = None
 
 
 class AudioPart(Struct, frozen=True, tag="audio", omit_defaults=True):
@@ -59,6 +77,7 @@ class AudioPart(Struct, frozen=True, tag="audio", omit_defaults=True):
     format: str
     cache: CacheMark | None = None
     extra: Extra = field(default_factory=dict)
+    origin: Origin | None = None
 
 
 class VideoPart(Struct, frozen=True, tag="video", omit_defaults=True):
@@ -68,6 +87,7 @@ class VideoPart(Struct, frozen=True, tag="video", omit_defaults=True):
     spelling: str = "video_url"
     cache: CacheMark | None = None
     extra: Extra = field(default_factory=dict)
+    origin: Origin | None = None
 
 
 class FilePart(Struct, frozen=True, tag="file", omit_defaults=True):
@@ -87,6 +107,7 @@ class FilePart(Struct, frozen=True, tag="file", omit_defaults=True):
     citations: bool | None = None
     cache: CacheMark | None = None
     extra: Extra = field(default_factory=dict)
+    origin: Origin | None = None
 
 
 class SearchResultPart(Struct, frozen=True, tag="search_result", omit_defaults=True):
@@ -98,6 +119,7 @@ class SearchResultPart(Struct, frozen=True, tag="search_result", omit_defaults=T
     citations: bool | None = None
     cache: CacheMark | None = None
     extra: Extra = field(default_factory=dict)
+    origin: Origin | None = None
 
 
 class ReasoningPart(Struct, frozen=True, tag="reasoning", omit_defaults=True):
@@ -109,6 +131,7 @@ class ReasoningPart(Struct, frozen=True, tag="reasoning", omit_defaults=True):
     format: str | None = None
     id: str | None = None
     extra: Extra = field(default_factory=dict)
+    origin: Origin | None = None
 
 
 class ToolCallPart(Struct, frozen=True, tag="tool_call", omit_defaults=True):
@@ -123,12 +146,17 @@ class ToolCallPart(Struct, frozen=True, tag="tool_call", omit_defaults=True):
     """The namespace of the tool (OpenAI Responses); None for none."""
     cache: CacheMark | None = None
     extra: Extra = field(default_factory=dict)
+    origin: Origin | None = None
 
 
 class OpaquePart(Struct, frozen=True, tag="opaque", omit_defaults=True):
-    """A part of a kind that only one dialect has (`Request.dialect`), kept unchanged, such as provider-run tools."""
+    """A part of a kind that only one dialect has (`Request.dialect`), kept unchanged, such as provider-run tools.
+
+    `item` says that `body` is a whole item of the conversation, not a part of a message's content (Responses).
+    """
 
     body: Extra
+    item: bool = False
 
 
 Part: TypeAlias = (
@@ -164,6 +192,10 @@ class Message(Struct, frozen=True, kw_only=True, omit_defaults=True):
     cache: CacheMark | None = None
     """A cache breakpoint on the message as a whole; breakpoints of parts are on the parts."""
     extra: Extra = field(default_factory=dict)
+    instructions: bool = False
+    """Stood in the request's `instructions`, not among its messages (Responses)."""
+    item: Extra = field(default_factory=dict)
+    """What its item says beside its content (Responses)."""
 
 
 class Tool(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -182,6 +214,8 @@ class Tool(Struct, frozen=True, kw_only=True, omit_defaults=True):
     namespace: str | None = None
     """The namespace of the tool (OpenAI Responses), None for none. `namespace_description` describes that namespace."""
     namespace_description: str | None = None
+    namespace_extra: Extra = field(default_factory=dict)
+    """What its namespace says beyond that; stands on the first tool of it."""
     cache: CacheMark | None = None
     extra: Extra = field(default_factory=dict)
 
@@ -199,6 +233,8 @@ class ToolChoice(Struct, frozen=True, kw_only=True, omit_defaults=True):
     names: tuple[str, ...] = ()
     required: bool = False
     extra: Extra = field(default_factory=dict)
+    native: Extra = field(default_factory=dict)
+    """The fields of an `allowed` choice as its dialect wrote them."""
 
 
 class ResponseFormat(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -276,4 +312,6 @@ class Request(Struct, frozen=True, kw_only=True, omit_defaults=True):
     cache: CacheMark | None = None
     betas: tuple[str, ...] = ()
     extra: Extra = field(default_factory=dict)
+    defaults: Extra = field(default_factory=dict)
+    """Fields that say what would hold without them; a dialect that has no word for them loses nothing."""
     spelling: dict[str, str] = field(default_factory=dict)

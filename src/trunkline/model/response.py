@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator
 
 from msgspec import Struct, field
+from msgspec.structs import replace
 
 from trunkline.model.citation import Citation
 from trunkline.model.events import (
@@ -12,6 +13,8 @@ from trunkline.model.events import (
     Extra,
     Finished,
     FinishReason,
+    Item,
+    Native,
     Noted,
     PartEnded,
     PartKind,
@@ -35,6 +38,8 @@ class Part(Struct, kw_only=True, omit_defaults=True):
     logprobs: dict[str, list[object]] | None = None
     citations: list[Citation] = field(default_factory=list)
     extra: Extra = field(default_factory=dict)
+    item: Item | None = None
+    native: Native | None = None
 
 
 class Choice(Struct, kw_only=True, omit_defaults=True):
@@ -102,6 +107,7 @@ class Folder:
                     form=event.form,
                     format=event.format,
                     extra=dict(event.extra),
+                    item=event.item,
                 )
                 self._parts.append(part)
                 self._texts.append([])
@@ -129,6 +135,8 @@ class Folder:
             part.citations.extend(event.citations)
         if event.extra:
             part.extra.update(event.extra)
+        if event.native is not None:
+            _merge(part, event.native)
         if event.logprobs is not None:
             sums = part.logprobs if part.logprobs is not None else {}
             for key, entries in event.logprobs.items():
@@ -142,6 +150,15 @@ class Folder:
                 return choice
         self._response.choices.append(Choice(index=index))
         return self._response.choices[-1]
+
+
+def _merge(part: Part, native: Native) -> None:
+    """Add to *part* what a delta's *native* says; what comes later counts."""
+    if native.item is not None and part.item is not None:
+        part.item = replace(part.item, fields=native.item)
+    known = part.native or Native()
+    merged = Native(event=native.event or known.event, kind=native.kind or known.kind, bare=native.bare or known.bare)
+    part.native = None if merged == Native() else merged
 
 
 def fold(events: Iterable[Event]) -> Response:
@@ -173,10 +190,19 @@ def unfold(response: Response) -> Iterator[Event]:
                 form=part.form,
                 format=part.format,
                 extra=part.extra,
+                item=part.item,
             )
-            if part.text or part.signature is not None or part.logprobs is not None or part.citations:
-                citations = tuple(part.citations) or None
-                yield Delta(index, part.text, signature=part.signature, logprobs=part.logprobs, citations=citations)
+            citations = tuple(part.citations) or None
+            delta = Delta(
+                index,
+                part.text,
+                signature=part.signature,
+                logprobs=part.logprobs,
+                citations=citations,
+                native=part.native,
+            )
+            if delta != Delta(index):
+                yield delta
             yield PartEnded(index)
             index += 1
         yield ChoiceEnded(

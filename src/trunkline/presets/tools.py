@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from trunkline.dialects.common.custom_tools import INPUT_SCHEMA, grammar
+from trunkline.dialects.common.custom_tools import INPUT_SCHEMA, nest_grammar
 from trunkline.model.loss import Losses
 from trunkline.presets.fields import Json, without_none
 
@@ -61,7 +61,7 @@ def tool_to_chat(tool: Any, dialect: str) -> Any:
     if kind == "function":
         inner.setdefault("strict", None)  # Responses' default is strict where possible; chat's default is not strict
     if kind == "custom" and "format" in inner:
-        inner["format"] = grammar(inner["format"])
+        inner["format"] = nest_grammar(inner["format"])
     return {
         "type": kind,
         kind: inner,

@@ -13,7 +13,8 @@ import msgspec
 import pytest
 from chat_help import Shared
 
-from trunkline.dialects.bedrock_converse.response_event_stream import Frame, FrameReader, write
+from trunkline.dialects.bedrock_converse.response_event_stream import FrameReader, write
+from trunkline.dialects.bedrock_converse.response_state import Frame
 from trunkline.dialects.interfaces import Decoder
 from trunkline.dialects.registry import UPSTREAMS
 from trunkline.testing.golden import decode

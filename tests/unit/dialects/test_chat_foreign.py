@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from trunkline.dialects.common.custom_tools import INPUT_SCHEMA
 from trunkline.dialects.common.ids import pseudonym
-from trunkline.dialects.common.tool_names import MAX_NAME, Names, fit
+from trunkline.dialects.common.tool_names import MAX_NAME, Names, fit_name
 from trunkline.dialects.interfaces import Quirks
 from trunkline.dialects.openai_chat.request_messages import MAX_ID, NO_RESULT
 from trunkline.dialects.openai_chat.request_translated import KNOWN_TIERS, TIERS
@@ -382,7 +382,7 @@ def test_names() -> None:
     assert said[:3] == ["fs__read", "db__read", "write"]
     assert len(said[3]) == MAX_NAME
     assert said[3].startswith("mcp_tool_x")
-    assert fit("x" * 70) != fit("x" * 71)
+    assert fit_name("x" * 70) != fit_name("x" * 71)
     assert names.of(None, "gone") == "gone"
     call = ToolCallPart("c", "read", "{}", namespace="db")
     choice = ToolChoice(mode="tool", name="write")

@@ -15,6 +15,7 @@ from trunkline.model.events import (
     Delta,
     Event,
     Finished,
+    Item,
     Noted,
     PartEnded,
     PartStarted,
@@ -151,7 +152,7 @@ def test_places_of_citations_are_counted_over_the_whole_message() -> None:
 
 def test_what_is_in_the_upstreams_words_stays_away() -> None:
     events: list[Event] = [
-        *part(0, "text", "Hi", extra={"theirs": 1, "~mine": 2}),
+        *part(0, "text", "Hi", extra={"theirs": 1}, item=Item(0, {"theirs": 2})),
         *part(1, "opaque", extra={"type": "compaction", "content": [{"theirs": 1}]}),
         *part(2, "tool_call", "{}", id="c", name="f", extra={"theirs": 1, "at": 3}),
         Noted({"theirs_too": 1, "status": "completed"}),

@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from trunkline.dialects.common import body_reader
-from trunkline.dialects.common.sse import Frame, frames
+from trunkline.dialects.common.sse import frames
+from trunkline.dialects.common.types import Frame
 from trunkline.dialects.openai_chat.relay_template import Template, learn
 from trunkline.model.errors import UpstreamGarbled
 from trunkline.model.events import PartStarted

@@ -9,13 +9,12 @@ from hypothesis import strategies as st
 
 from trunkline.dialects.bedrock_converse.response_event_stream import (
     MAX_FRAME_BYTES,
-    Frame,
     FrameReader,
-    Header,
     event,
     exception,
     write,
 )
+from trunkline.dialects.bedrock_converse.response_state import Frame, Header
 from trunkline.model.errors import UpstreamGarbled
 from trunkline.testing.golden import slices
 

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 from gemini_help import endpoint
 
-from trunkline.dialects.common.tool_pairing import NO_RESULT, paired
+from trunkline.dialects.common.tool_pairing import NO_RESULT, pair_results
 from trunkline.dialects.interfaces import Quirks
 from trunkline.dialects.registry import CLIENTS, UPSTREAMS
 from trunkline.model.loss import Losses
@@ -35,7 +35,7 @@ def said(messages: tuple[Message, ...]) -> list[tuple[str, str | None, str]]:
 def test_a_late_result_moves_to_its_call() -> None:
     user = Message(role="user", parts=(TextPart("u"),))
     losses = Losses()
-    found = paired((asks("a", "b"), result("b"), user, result("a", "late")), losses)
+    found = pair_results((asks("a", "b"), result("b"), user, result("a", "late")), losses)
     assert said(found) == [
         ("assistant", None, ""), ("tool", "a", "late"), ("tool", "b", "x"), ("user", None, "u")
     ]  # fmt: skip
@@ -44,7 +44,7 @@ def test_a_late_result_moves_to_its_call() -> None:
 
 def test_a_call_nobody_answered_and_a_result_nobody_asked_for_are_losses() -> None:
     losses = Losses()
-    found = paired((result("a", "early"), asks("a"), result("z")), losses, "input")
+    found = pair_results((result("a", "early"), asks("a"), result("z")), losses, "input")
     assert said(found) == [
         ("user", None, "Result of the tool call a: early"),
         ("assistant", None, ""),
@@ -56,14 +56,14 @@ def test_a_call_nobody_answered_and_a_result_nobody_asked_for_are_losses() -> No
 
 def test_calls_of_one_id_are_answered_in_order() -> None:
     losses = Losses()
-    found = paired((asks("a"), result("a", "1"), asks("a"), result("a", "2"), result("a", "3")), losses)
+    found = pair_results((asks("a"), result("a", "1"), asks("a"), result("a", "2"), result("a", "3")), losses)
     assert [text for _, _, text in said(found)] == ["", "1", "", "2", "Result of the tool call a: 3"]
     assert [loss.path for loss in losses.found()] == ["messages[4]"]
 
 
 def test_the_pairing_of_many_ends() -> None:
     calls = asks(*(str(at) for at in range(MANY)))
-    found = paired((calls, *(result(str(at)) for at in reversed(range(2 * MANY)))), Losses())
+    found = pair_results((calls, *(result(str(at)) for at in reversed(range(2 * MANY)))), Losses())
     assert len(found) == 1 + 2 * MANY
 
 

@@ -9,7 +9,7 @@ from chat_help import GOLDEN
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trunkline.dialects.common.replay import frames, put, reframed
+from trunkline.dialects.common.replay import map_data, map_frames, replace_fields
 from trunkline.dialects.common.sse import FrameReader
 from trunkline.dialects.registry import CLIENTS
 
@@ -141,8 +141,8 @@ def test_what_is_no_answer(client: str) -> None:
 
 
 def test_comments_and_blocks_without_data() -> None:
-    assert frames(b": x\n\ndata: 1\n\n\n\n", lambda block: block) == b"data: 1\n\n"
-    assert reframed(b"event: x", put) == b"event: x"
+    assert map_frames(b": x\n\ndata: 1\n\n\n\n", lambda block: block) == b"data: 1\n\n"
+    assert map_data(b"event: x", replace_fields) == b"event: x"
 
 
 def test_ids_in_what_a_model_says_stay() -> None:

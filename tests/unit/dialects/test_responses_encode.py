@@ -271,7 +271,7 @@ def test_an_image() -> None:
 
 
 def test_what_has_no_place_is_lost() -> None:
-    extra = {"metrics": {"ms": 5}, "nothing": None, "~at": 1}
+    extra = {"metrics": {"ms": 5}, "nothing": None}
     parts = (whole(0, "audio", "QUJD"), whole(1, "opaque", extra={"x": 1}), whole(2, "text", "Hi.", extra={"y": 2}))
     events = answer(*parts, extra=extra)
     events[1:1] = [Noted({"timings": {}})]

@@ -110,7 +110,7 @@ def _meaning(out: bytes, *, stream: bool) -> Any:
     found = msgspec.to_builtins(fold(events))
     for choice in found.get("choices", ()):
         # Interleaved items are told one after the other where they are translated; what they are is the same.
-        choice["parts"] = sorted(choice.get("parts", ()), key=lambda part: part.get("extra", {}).get("~at", 0))
+        choice["parts"] = sorted(choice.get("parts", ()), key=lambda part: part.get("item", {}).get("at", 0))
     return found, type(error)
 
 

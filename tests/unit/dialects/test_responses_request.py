@@ -207,13 +207,13 @@ def test_what_leaves_is_no_fault_of_form() -> None:
     (message,) = request.messages
     for part in message.parts:
         assert not isinstance(part, OpaquePart)
-        assert all(key.startswith("~") for key in part.extra)
+        assert part.extra == {}
 
 
 def test_what_goes_without_saying_is_lost_nowhere() -> None:
     body = {"store": False, "background": False, "truncation": "disabled", "include": []}
     request = CLIENT.decode(call_of(body))
-    assert [key for key in request.extra if not key.startswith("~")] == ["include"]
+    assert list(request.extra) == ["include"]
     assert to_wire(request) == {"model": "acme/small", "input": "Hi", **body}
 
 
@@ -566,11 +566,10 @@ def test_the_question_how_many_tokens() -> None:
 
 
 def test_a_thought_that_was_put_back() -> None:
-    """Of an answer, as `common.signatures` remembers it: its parts say of which item they were, and no request's."""
-    meta = {"type": "reasoning", "id": "rs_1", "summary": []}
+    """Of an answer, as `common.signatures` remembers it: its parts share the id of their item."""
     thoughts = (
-        ReasoningPart(form="summary", text="T", id="rs_1", format=OPENAI, extra={"~item": meta, "~at": 0}),
-        ReasoningPart(form="encrypted", text="gAAA", id="rs_1", format=OPENAI, extra={"~item": meta, "~at": 0}),
+        ReasoningPart(form="summary", text="T", id="rs_1", format=OPENAI),
+        ReasoningPart(form="encrypted", text="gAAA", id="rs_1", format=OPENAI),
     )
     call = {"type": "function_call", "id": "fc_1", "call_id": "c1", "name": "f", "arguments": "{}"}
     request = CLIENT.decode(call_of({"input": [call]}))

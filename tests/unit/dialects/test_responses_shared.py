@@ -119,7 +119,8 @@ def _compare(capture: Capture, found: Response) -> None:
 
 
 def _tool(part: Part) -> tuple[str, str | None]:
-    item = part.extra["~item"]
+    assert part.item is not None
+    item = part.item.fields
     return item["type"], item.get("status")
 
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema_rs import Draft202012Validator
 
-from trunkline.dialects.common.json_schema import ANTHROPIC, GEMINI, MAX_SIZE, STRICT, Subset, rooted, subset
+from trunkline.dialects.common.json_schema import ANTHROPIC, GEMINI, MAX_SIZE, STRICT, Subset, to_object, to_subset
 
 KINDS: tuple[Subset, ...] = ("full", "plain", "openai_strict", "anthropic", "gemini")
 NODE = {
@@ -111,7 +111,7 @@ TEXT = {"type": "string"}
     ],
 )  # fmt: skip
 def test_what_becomes_of_it(kind: Subset, schema: Any, written: Any, gone: tuple[str, ...]) -> None:
-    assert subset(schema, kind) == (written, gone)
+    assert to_subset(schema, kind) == (written, gone)
 
 
 @pytest.mark.parametrize(
@@ -128,7 +128,7 @@ def test_what_becomes_of_it(kind: Subset, schema: Any, written: Any, gone: tuple
     ],
 )  # fmt: skip
 def test_at_vertex_nothing_stands_beside_a_choice(schema: Any, written: Any, gone: tuple[str, ...]) -> None:
-    assert subset(schema, "gemini", alone=True) == (written, gone)
+    assert to_subset(schema, "gemini", alone=True) == (written, gone)
 
 
 A = {"type": "object", "properties": {"a": TEXT}, "required": ["a"]}
@@ -151,19 +151,19 @@ B = {"type": "object", "properties": {"b": TEXT, "a": {"type": "integer"}}}
 )  # fmt: skip
 def test_the_root_of_a_tools_schema_is_an_object(schema: Any, written: Any, gone: tuple[str, ...]) -> None:
     before = copy.deepcopy(schema)
-    assert rooted(schema, ("allOf", "anyOf", "oneOf")) == (written, gone)
+    assert to_object(schema, ("allOf", "anyOf", "oneOf")) == (written, gone)
     assert schema == before
 
 
 def test_an_optional_choice_may_be_null() -> None:
     schema = {"type": "object", "properties": {"a": {"enum": ["x", "y"]}, "b": {"anyOf": [TEXT]}}}
-    found, _ = subset(schema, "openai_strict")
+    found, _ = to_subset(schema, "openai_strict")
     assert found["properties"]["a"] == {"anyOf": [{"enum": ["x", "y"]}, {"type": "null"}]}
     assert found["properties"]["b"] == {"anyOf": [TEXT, {"type": "null"}]}
 
 
 def test_strict_mode_keeps_references_even_to_themselves() -> None:
-    found, gone = subset(NODE, "openai_strict")
+    found, gone = to_subset(NODE, "openai_strict")
     assert found["$ref"] == "#/$defs/Node"
     assert found["$defs"]["Node"]["required"] == ["next", "x"]
     assert gone == ()
@@ -181,12 +181,12 @@ def size(schema: Any) -> int:
 
 @pytest.mark.parametrize("kind", ["plain", "gemini"])
 def test_what_grows_without_end_is_cut(kind: Subset) -> None:
-    small, gone = subset(doubling(8), kind)
+    small, gone = to_subset(doubling(8), kind)
     assert (size(small), gone) == (2**9 - 1, ())
-    found, gone = subset(doubling(40), kind)
+    found, gone = to_subset(doubling(40), kind)
     assert MAX_SIZE / 2 < size(found) < MAX_SIZE * 2
     assert len(gone) == 1
-    assert subset(doubling(40), "openai_strict")[1] == ()
+    assert to_subset(doubling(40), "openai_strict")[1] == ()
 
 
 ODD: st.SearchStrategy[Any] = st.recursive(
@@ -210,7 +210,7 @@ ODD: st.SearchStrategy[Any] = st.recursive(
                        ODD, max_size=4), st.sampled_from(KINDS))  # fmt: skip
 def test_what_is_no_schema_passes_all_the_same(schema: dict[str, Any], kind: Subset) -> None:
     before = copy.deepcopy(schema)
-    found, gone = subset(schema, kind)
+    found, gone = to_subset(schema, kind)
     assert isinstance(found, dict)
     assert len(set(gone)) == len(gone)
     assert schema == before
@@ -259,7 +259,7 @@ def keywords(schema: Any) -> set[str]:
 @given(SCHEMAS, st.sampled_from(KINDS))
 def test_nothing_forbidden_is_left_and_what_came_is_as_it_was(schema: dict[str, Any], kind: Subset) -> None:
     before = copy.deepcopy(schema)
-    found, _ = subset(schema, kind)
+    found, _ = to_subset(schema, kind)
     assert schema == before
     left = keywords(found)
     match kind:
@@ -283,13 +283,13 @@ def test_at_vertex_every_choice_stands_alone(schema: dict[str, Any]) -> None:
             for one in (found.get("items"), *found.get("properties", {}).values(), *found.get("anyOf", ())):
                 look(one)
 
-    look(subset(schema, "gemini", alone=True)[0])
+    look(to_subset(schema, "gemini", alone=True)[0])
 
 
 @given(SCHEMAS, st.sampled_from(KINDS))
 def test_once_is_enough(schema: dict[str, Any], kind: Subset) -> None:
-    found, _ = subset(schema, kind)
-    assert subset(found, kind)[0] == found
+    found, _ = to_subset(schema, kind)
+    assert to_subset(found, kind)[0] == found
 
 
 @given(SCHEMAS, st.one_of(st.text(max_size=3), st.integers(0, 3), st.none(), st.just({}), st.just({"a": "a"})))
@@ -297,7 +297,7 @@ def test_plain_says_the_same_or_less(schema: dict[str, Any], value: Any) -> None
     """What fits the schema fits the subset, where the schema can be judged at all."""
     if "Nothing" in str(schema):
         return
-    found, _ = subset(schema, "plain")
+    found, _ = to_subset(schema, "plain")
     if Draft202012Validator(schema).is_valid(value):
         assert Draft202012Validator(found).is_valid(value) or "oneOf" in str(schema)
 
@@ -310,7 +310,7 @@ def test_what_is_as_deep_as_json_can_be_is_cut(kind: Subset) -> None:
             found = {"items": found}
         return {"properties": {"a": found}, "contains": found}
 
-    found, lost = subset({"$ref": "#/$defs/a", **deep(), "$defs": {"a": deep()}}, kind)
+    found, lost = to_subset({"$ref": "#/$defs/a", **deep(), "$defs": {"a": deep()}}, kind)
     assert isinstance(found, dict)
     assert lost
 
@@ -320,7 +320,7 @@ def test_many_parts_take_no_longer_than_they_are() -> None:
     parts = [{"properties": {f"a{at}": TEXT}, "required": [f"a{at}"], f"x{at}": 1} for at in range(MAX_SIZE // 2 - 1)]
     names = [f"b{at}" for at in range(100_000)]
     begun = time.process_time()
-    found, _ = subset({"allOf": parts, "properties": dict.fromkeys(names, True), "required": names}, "gemini")
+    found, _ = to_subset({"allOf": parts, "properties": dict.fromkeys(names, True), "required": names}, "gemini")
     assert len(found["required"]) == len(parts) + len(names)
     assert time.process_time() - begun < 5
 
@@ -329,7 +329,7 @@ def test_many_parts_take_no_longer_than_they_are() -> None:
 def test_a_long_chain_of_references_is_cut(kind: Subset) -> None:
     names = [f"d{at}" for at in range(5000)]
     defs: dict[str, Any] = {name: {"$ref": f"#/$defs/{after}"} for name, after in pairwise(names)}
-    found, lost = subset({"$ref": "#/$defs/d0", "$defs": defs}, kind)
+    found, lost = to_subset({"$ref": "#/$defs/d0", "$defs": defs}, kind)
     assert isinstance(found, dict)
     assert lost
 
@@ -340,9 +340,9 @@ def test_a_long_chain_of_references_is_cut(kind: Subset) -> None:
 )
 def test_geminis_own_spelling_keeps_its_format(kind: str, format_: str) -> None:
     schema = {"type": "OBJECT", "properties": {"a": {"type": kind, "format": format_}}}
-    assert subset(schema, "gemini") == (schema, ())
-    assert subset({"type": kind, "format": "x"}, "gemini") == ({"type": kind}, ("format",))
+    assert to_subset(schema, "gemini") == (schema, ())
+    assert to_subset({"type": kind, "format": "x"}, "gemini") == ({"type": kind}, ("format",))
 
 
 def test_geminis_own_spelling_has_whole_numbers() -> None:
-    assert subset({"type": "INTEGER", "exclusiveMinimum": 1}, "gemini") == ({"type": "INTEGER", "minimum": 2}, ())
+    assert to_subset({"type": "INTEGER", "exclusiveMinimum": 1}, "gemini") == ({"type": "INTEGER", "minimum": 2}, ())

@@ -5,7 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trunkline.dialects.common.lenient_json import BOM
-from trunkline.dialects.common.sse import DONE, BlockReader, Frame, FrameReader, is_stream
+from trunkline.dialects.common.sse import DONE, BlockReader, FrameReader, is_stream
+from trunkline.dialects.common.types import Frame
 from trunkline.model.errors import UpstreamFailed, UpstreamGarbled
 from trunkline.testing.golden import slices
 

@@ -3,7 +3,7 @@
 import msgspec
 import pytest
 
-from trunkline.dialects.common.tool_validation import Calls, offered
+from trunkline.dialects.common.tool_validation import ToolCallCheck, offered_names
 from trunkline.model.events import PartStarted
 
 NAMES = frozenset({"look"})
@@ -21,8 +21,8 @@ def test_what_is_offered() -> None:
         {"type": "web_search"},
         {"name": 7},
     ]
-    assert offered(raw(tools)) == {"chat", "messages", "free"}
-    assert offered(raw(None)) == frozenset()
+    assert offered_names(raw(tools)) == {"chat", "messages", "free"}
+    assert offered_names(raw(None)) == frozenset()
 
 
 @pytest.mark.parametrize(
@@ -37,7 +37,7 @@ def test_what_is_offered() -> None:
     ],
 )
 def test_one_call(name: str, form: str | None, arguments: list[str], valid: bool) -> None:
-    calls = Calls()
+    calls = ToolCallCheck()
     calls.part(PartStarted(0, "tool_call", id="a", name=name, form=form))
     for piece in arguments:
         calls.delta(0, piece)
@@ -46,4 +46,4 @@ def test_one_call(name: str, form: str | None, arguments: list[str], valid: bool
 
 
 def test_none() -> None:
-    assert Calls().valid(NAMES) is None
+    assert ToolCallCheck().valid(NAMES) is None

@@ -88,7 +88,7 @@ class MessagesUpstream:
 
     def error(self, status: int, headers: Mapping[str, str], body: bytes, now: float) -> TrunklineError:
         """As `Upstream.error`."""
-        return errors.from_answer(status, headers, body, now)
+        return errors.from_response(status, headers, body, now)
 
 
 class MessagesRelay:

@@ -78,8 +78,8 @@ def status(error: TrunklineError) -> int:
     return 529 if error.http_status == 503 and error.kind == "provider_overloaded" else error.http_status
 
 
-def from_answer(status: int, headers: Mapping[str, str], body: bytes, now: float) -> TrunklineError:
-    """What an upstream's answer with *status* means; see `faults.classify`."""
+def from_response(status: int, headers: Mapping[str, str], body: bytes, now: float) -> TrunklineError:
+    """What an upstream's answer with *status* means; see `upstream_errors.classify`."""
     code, words = _told(body)
     text = body[:65536].decode("utf-8", "replace")
     return classify(status, headers, code=code, words=words, body=text, now=now)

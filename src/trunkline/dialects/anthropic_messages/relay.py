@@ -8,7 +8,6 @@ its block lacks a field that the dialect promises.
 from typing import Any
 
 import msgspec
-from msgspec import Raw, Struct
 
 from trunkline.dialects.anthropic_messages.citations import promised as promised_citation
 from trunkline.dialects.anthropic_messages.errors import envelope, from_object
@@ -23,11 +22,12 @@ from trunkline.dialects.anthropic_messages.response_decoder import (
 )
 from trunkline.dialects.anthropic_messages.response_encoder import BodyEncoder, StreamEncoder, frame
 from trunkline.dialects.anthropic_messages.response_parts import promised
+from trunkline.dialects.anthropic_messages.response_state import DeltaEvent
 from trunkline.dialects.anthropic_messages.usage import decode as decode_usage
 from trunkline.dialects.anthropic_messages.usage import encode as encode_usage
 from trunkline.dialects.anthropic_messages.usage import in_delta
 from trunkline.dialects.common.body_reader import WholeBody
-from trunkline.dialects.common.lenient_json import load, text
+from trunkline.dialects.common.lenient_json import decode_object, text
 from trunkline.dialects.common.sse import BlockReader, parse_block
 from trunkline.dialects.interfaces import Call, Converter, Identity, Outcome
 from trunkline.dialects.translation import Translation
@@ -47,15 +47,7 @@ def _special(block: bytes) -> bool:
     return b"\n" in block[len(PIECE) :] or b'"citations_delta"' in block
 
 
-class _Piece(Struct):
-    """A piece of a block, as little of it as tells that it is one."""
-
-    type: str
-    index: int
-    delta: Raw
-
-
-_piece = msgspec.json.Decoder(_Piece)
+_piece = msgspec.json.Decoder(DeltaEvent)
 
 
 class _Answer:
@@ -146,7 +138,7 @@ class StreamRelay(_Answer):
         found = parse_block(block)
         data = b"" if found is None else found.data.strip()
         if found is not None and data and data != b"[DONE]":
-            self._frame(load(data, last=last), found.event, block)
+            self._frame(decode_object(data, last=last), found.event, block)
 
     def _frame(self, body: dict[str, Any], name: str, block: bytes) -> None:
         kind = text(body.get("type")) or name
@@ -298,7 +290,7 @@ class BodyRelay(_Answer):
 
     def close(self) -> bytes:
         """Reads the body, which is whole now."""
-        body = whole(load(self._whole.whole(), last=False))
+        body = whole(decode_object(self._whole.whole(), last=False))
         if not all(isinstance(block, dict) for block in body["content"]):
             raise UpstreamGarbled("the provider sent a block that is not an object")
         self.outcome.usage = decode_usage(body.get("usage"))

@@ -23,7 +23,7 @@ from trunkline.dialects.anthropic_messages.request_decoder import decode
 from trunkline.dialects.anthropic_messages.request_messages import NO_WORD, Writer
 from trunkline.dialects.anthropic_messages.vocabulary import NAME
 from trunkline.dialects.common.ids import pseudonym
-from trunkline.dialects.common.json_schema import subset
+from trunkline.dialects.common.json_schema import to_subset
 from trunkline.dialects.interfaces import Call, Encoded, Quirks
 from trunkline.families.lookup import family_of
 from trunkline.families.traits import Family
@@ -181,7 +181,7 @@ def _output(body: Json, request: Request, kind: Family, quirks: Quirks, losses: 
     if kind.claude and not kind.structured_output:
         losses.add("response_format", "the model takes no schema for its answer")
         return
-    schema, gone = subset(shape.schema, request_tools.subset_of(kind, quirks))
+    schema, gone = to_subset(shape.schema, request_tools.subset_of(kind, quirks))
     for path in gone:
         losses.add(f"response_format.{path}", request_tools.SUBSET)
     body["output_config"] = {"format": {"type": "json_schema", "schema": schema}}

@@ -13,15 +13,15 @@ from hashlib import sha256
 from typing import Any, TypeAlias
 
 import msgspec
-from msgspec import Struct
 
 from trunkline.dialects.anthropic_messages import request_cache_control, request_midway_system, request_normalization
 from trunkline.dialects.anthropic_messages.citations import encode as encode_citation
 from trunkline.dialects.anthropic_messages.request_cache_control import cache_control
+from trunkline.dialects.anthropic_messages.request_state import Place
 from trunkline.dialects.anthropic_messages.request_tools import called
 from trunkline.dialects.anthropic_messages.vocabulary import NAME
 from trunkline.dialects.common.reasoning import ANTHROPIC, pack
-from trunkline.dialects.common.tool_pairing import paired
+from trunkline.dialects.common.tool_pairing import pair_results
 from trunkline.families.traits import Family
 from trunkline.model.loss import Losses
 from trunkline.model.request import (
@@ -59,28 +59,20 @@ def call_id(id_: str) -> str:
     return f"{_NOT_ID.sub('_', id_)[:40]}_{sha256(id_.encode()).hexdigest()[:16]}"
 
 
-class _Place(Struct, frozen=True):
-    """Where a message stands in what the client sent, and its parts: the first of them, of others behind it."""
-
-    message: str
-    parts: str
-    first: int = 0
-
-
-def _places(request: Request) -> Iterator[_Place]:
+def _places(request: Request) -> Iterator[Place]:
     """Where the messages of a Messages client stood. Several of ours may have been one of the client's."""
     at, block = -1, 0
     for number, message in enumerate(request.messages):
         if number == 0 and "system" in request.spelling:
-            yield _Place("system", "system")
+            yield Place("system", "system")
             continue
         at, block = (at, block) if message.joined else (at + 1, 0)
         where = f"messages[{at}]"
         if message.role == "tool":
-            yield _Place(f"{where}.content[{block}]", f"{where}.content[{block}].content")
+            yield Place(f"{where}.content[{block}]", f"{where}.content[{block}].content")
             block += 1
         else:
-            yield _Place(where, f"{where}.content", block)
+            yield Place(where, f"{where}.content", block)
             block += len(message.parts)
 
 
@@ -102,9 +94,11 @@ class Writer:
         self._taken: set[str] = set()
         self._open: defaultdict[str, deque[str]] = defaultdict(deque)
         """Calls that are not answered yet: what the client calls them → their ids."""
+        self._midway: list[str] = []
+        """The places of the system messages among the others."""
         self.system: list[Json] = []
         self.messages: list[Json] = []
-        messages = request.messages if self._same else paired(request.messages, losses, self._where)
+        messages = request.messages if self._same else pair_results(request.messages, losses, self._where)
         if self._same:
             for message, place in zip(messages, _places(request), strict=True):
                 self._message(message, place)
@@ -112,10 +106,12 @@ class Writer:
                 self.messages = request_midway_system.folded(self.messages, self.system, losses)
         else:
             for at, message in enumerate(messages):
-                self._message(message, _Place(f"{self._where}[{at}]", f"{self._where}[{at}].content"))
-            self.messages = request_normalization.turns(self.messages, self.system, family, losses, self._where)
+                self._message(message, Place(f"{self._where}[{at}]", f"{self._where}[{at}].content"))
+            self.messages = request_normalization.turns(
+                self.messages, self.system, self._midway, family, losses, self._where
+            )
 
-    def _message(self, message: Message, place: _Place) -> None:
+    def _message(self, message: Message, place: Place) -> None:
         parts, where = message.parts, place.message
         if message.name is not None and not self._same:
             if message.role == "user" and parts and isinstance(parts[0], TextPart):
@@ -139,8 +135,9 @@ class Writer:
                 self._say(message.role, blocks, message)
         elif message.role in ("system", "developer"):
             if self.messages and self._within and blocks:
+                if self.messages[-1]["role"] != "system":
+                    self._midway.append(where)
                 self._say("system", blocks, message)
-                self.messages[-1].setdefault("~where", where)
                 return
             if self.messages:
                 self._losses.add(where, request_midway_system.HOIST)

@@ -9,6 +9,7 @@ Sources: Anthropic's guide "Mid-conversation system messages", Amazon's page of 
 ollama #17774, QwenLM/Qwen #2244, langchainjs 1.5.13 (which models), read 2026-11-26.
 """
 
+from collections.abc import Sequence
 from typing import Any, TypeAlias
 
 from trunkline.dialects.interfaces import Quirks
@@ -29,15 +30,16 @@ def takes(endpoint: Endpoint, quirks: Quirks) -> bool:
     return quirks.model_in_body and any(family_of(name).midway_system for name in names)
 
 
-def placed(messages: list[Json], system: list[Json], losses: Losses) -> list[Json]:
+def placed(messages: list[Json], system: list[Json], midway: Sequence[str], losses: Losses) -> list[Json]:
     """*messages* of another dialect in turns, with those of the system that may stand there; the others join *system*.
 
-    The place of each in the client's words is under `~where` in it.
+    *midway* has the place of each in the client's words.
     """
     found: list[Json] = []
+    places = iter(midway)
     for at, message in enumerate(messages):
         if message["role"] == "system":
-            where = message.pop("~where")
+            where = next(places)
             follows = messages[at + 1]["role"] if at + 1 < len(messages) else "assistant"
             if not found or found[-1]["role"] != "user" or follows != "assistant":
                 losses.add(where, HOIST)

@@ -10,6 +10,7 @@ removal) and "What's new in Claude Opus 4.7" (sampling parameters removed); clau
 read 2026-11-26.
 """
 
+from collections.abc import Sequence
 from typing import Any, TypeAlias
 
 from trunkline.dialects.anthropic_messages.request_midway_system import placed
@@ -25,13 +26,18 @@ THOUGHTS = frozenset({"thinking", "redacted_thinking"})
 SAMPLERS = ("temperature", "top_p", "top_k")
 
 
-def turns(messages: list[Json], system: list[Json], family: Family, losses: Losses, where: str) -> list[Json]:
-    """*messages* as the provider takes them; *where* names them in losses. What cannot stay joins *system*."""
+def turns(
+    messages: list[Json], system: list[Json], midway: Sequence[str], family: Family, losses: Losses, where: str
+) -> list[Json]:
+    """*messages* as the provider takes them; *where* names them in losses. What cannot stay joins *system*.
+
+    *midway* names the system messages among them, in order.
+    """
     if family.claude:
         for message in messages:
             if message["role"] == "assistant":
                 message["content"] = _thoughts(message["content"], losses, where)
-    messages = placed([message for message in messages if message["content"]], system, losses)
+    messages = placed([message for message in messages if message["content"]], system, midway, losses)
     if not messages or messages[0]["role"] == "assistant":
         if messages:
             losses.add(f"{where}[0]", "a conversation begins with the user: one who says nothing does")

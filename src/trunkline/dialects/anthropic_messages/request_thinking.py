@@ -16,7 +16,8 @@ Anthropic's guide, "Extended thinking", read 2026-11-26.
 from typing import Any, TypeAlias
 
 from trunkline.dialects.anthropic_messages.vocabulary import NAME
-from trunkline.dialects.common.reasoning import LEAST_BUDGET, Wanted, budget_of, effort_of, wanted
+from trunkline.dialects.common.reasoning import LEAST_BUDGET, budget_for_effort, effort_for_budget, requested
+from trunkline.dialects.common.types import RequestedReasoning
 from trunkline.families.efforts import nearest_effort
 from trunkline.families.traits import Family
 from trunkline.model.loss import Losses
@@ -40,7 +41,7 @@ def put(body: Json, request: Request, family: Family, losses: Losses) -> None:
         for name in ("summary", "context", "mode"):
             if getattr(reasoning, name) is not None:
                 losses.add(f"reasoning.{name}", "Messages has no word for it")
-    want = wanted(reasoning)
+    want = requested(reasoning)
     if want is not None and not want.off:
         said = _adaptive(want, request, family, losses) if family.thinking == "adaptive" else _budget(want, request)
         if said is None:
@@ -75,21 +76,21 @@ def _as_it_came(body: Json, reasoning: Reasoning) -> None:
         body["output_config"] = {"effort": reasoning.effort, **(body.get("output_config") or {})}
 
 
-def _adaptive(want: Wanted, request: Request, family: Family, losses: Losses) -> Json:
+def _adaptive(want: RequestedReasoning, request: Request, family: Family, losses: Losses) -> Json:
     said: Json = {"thinking": {"type": "adaptive", **({"display": "summarized"} if family.hides_thinking else {})}}
     effort = want.effort
     if effort is None and want.budget is not None:
         losses.add("reasoning.max_tokens", "the model takes an effort, not a budget: the nearest one is sent")
-        effort = effort_of(want.budget, request.max_output)
+        effort = effort_for_budget(want.budget, request.max_output)
     if effort is not None:
         said["effort"] = nearest_effort(effort, family.efforts)
     return said
 
 
-def _budget(want: Wanted, request: Request) -> Json | None:
+def _budget(want: RequestedReasoning, request: Request) -> Json | None:
     """A budget that the limits allow; None where they allow none."""
     limit = request.max_output
-    budget = max(want.budget or budget_of(want.effort or "medium", limit), LEAST_BUDGET)
+    budget = max(want.budget or budget_for_effort(want.effort or "medium", limit), LEAST_BUDGET)
     if limit is not None and budget >= limit:
         budget = limit - 1
     return {"thinking": {"type": "enabled", "budget_tokens": budget}} if budget >= LEAST_BUDGET else None

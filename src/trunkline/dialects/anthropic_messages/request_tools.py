@@ -13,8 +13,8 @@ from typing import Any, TypeAlias
 from trunkline.dialects.anthropic_messages.request_cache_control import cache_control
 from trunkline.dialects.anthropic_messages.vocabulary import NAME
 from trunkline.dialects.common.custom_tools import INPUT_SCHEMA
-from trunkline.dialects.common.json_schema import Subset, rooted, subset
-from trunkline.dialects.common.tool_names import fit
+from trunkline.dialects.common.json_schema import Subset, to_object, to_subset
+from trunkline.dialects.common.tool_names import fit_name
 from trunkline.dialects.interfaces import Quirks
 from trunkline.families.traits import Family
 from trunkline.model.loss import Losses
@@ -34,7 +34,7 @@ _NAME = re.compile(r"[a-zA-Z0-9_-]{1,128}")
 def called(namespace: str | None, name: str) -> str:
     """What the tool *name* is called here, where there are no namespaces: one name, as the provider takes it."""
     whole = name if namespace is None else f"{namespace}__{name}"
-    return whole if _NAME.fullmatch(whole) is not None else fit(whole)
+    return whole if _NAME.fullmatch(whole) is not None else fit_name(whole)
 
 
 def subset_of(family: Family, quirks: Quirks) -> Subset:
@@ -117,10 +117,10 @@ def _tool(tool: Tool, where: str, family: Family, quirks: Quirks, losses: Losses
         kind = subset_of(family, quirks) if strict else quirks.schema
         schema = {"type": "object", **(tool.parameters or NO_SCHEMA)}
         if family.claude:
-            schema, combined = rooted(schema, COMBINED)
+            schema, combined = to_object(schema, COMBINED)
             for path in combined:
                 losses.add(f"{where}.parameters.{path}", ROOT)
-        body["input_schema"], gone = subset(schema, kind)
+        body["input_schema"], gone = to_subset(schema, kind)
         for path in gone:
             losses.add(f"{where}.parameters.{path}", SUBSET)
     if strict:

@@ -9,14 +9,14 @@ from collections.abc import Iterator
 from typing import Any
 
 import msgspec
-from msgspec import Struct
 
 from trunkline.dialects.anthropic_messages.citations import decode as decode_citation
 from trunkline.dialects.anthropic_messages.errors import from_object
+from trunkline.dialects.anthropic_messages.response_state import OpenBlock
 from trunkline.dialects.anthropic_messages.usage import decode as decode_usage
-from trunkline.dialects.anthropic_messages.vocabulary import KIND, NAME, SERVER_CALLS
+from trunkline.dialects.anthropic_messages.vocabulary import NAME, SERVER_CALLS
 from trunkline.dialects.common.body_reader import BodyReader
-from trunkline.dialects.common.lenient_json import load, text
+from trunkline.dialects.common.lenient_json import decode_object, text
 from trunkline.dialects.common.reasoning import ANTHROPIC
 from trunkline.dialects.common.sse import BlockReader, frames
 from trunkline.model.citation import Citation
@@ -27,6 +27,7 @@ from trunkline.model.events import (
     Event,
     Finished,
     FinishReason,
+    Native,
     Noted,
     PartEnded,
     PartKind,
@@ -69,23 +70,13 @@ def finish_reason(native: Any) -> FinishReason | None:
     return FINISH.get(native, "stop") if isinstance(native, str) and native else None
 
 
-class _Block(Struct):
-    """An open block: the part that it is, and what it may still need at its end."""
-
-    part: int
-    call: bool = False
-    said: bool = False
-    given: Any = None
-    """A call's input as its beginning had it."""
-
-
 class Reader:
     """Parts from blocks."""
 
     __slots__ = ("_blocks", "_next", "_said", "_usage", "begun", "ended", "extra", "native", "stop")
 
     def __init__(self) -> None:
-        self._blocks: dict[int, _Block] = {}
+        self._blocks: dict[int, OpenBlock] = {}
         self._next = 0
         self._said = False
         """Something has come that is content by itself."""
@@ -120,7 +111,7 @@ class Reader:
         yield from self.end(index)
         part = self._next
         self._next += 1
-        block = self._blocks[index] = _Block(part)
+        block = self._blocks[index] = OpenBlock(part)
         self._said = self._said or says(found)
         match found:
             case {"type": "text"}:
@@ -181,7 +172,7 @@ class Reader:
                 yield Delta(block.part, citations=(decode_citation(note),))
         else:
             self._said = True
-            yield Delta(block.part, extra={**_rest(delta, "type"), KIND: kind})
+            yield Delta(block.part, extra=_rest(delta, "type"), native=Native(kind=kind))
 
     def end(self, index: int) -> Iterator[Event]:
         """The block *index* has ended. A call without arguments has none, which is an empty object."""
@@ -265,7 +256,7 @@ class StreamDecoder:
                 return
             data = frame.data.strip()
             if data and data != b"[DONE]":
-                yield from self._on(load(data, last=last), frame.event)
+                yield from self._on(decode_object(data, last=last), frame.event)
 
     def _on(self, body: dict[str, Any], name: str) -> Iterator[Event]:
         reader = self._reader
@@ -300,7 +291,7 @@ class BodyDecoder(BodyReader):
 
     def close(self) -> Iterator[Event]:
         """The whole answer."""
-        body = whole(load(self.whole(), last=False))
+        body = whole(decode_object(self.whole(), last=False))
         reader = Reader()
         yield from reader.start(body)
         for index, block in enumerate(body["content"]):

@@ -11,10 +11,10 @@ from collections.abc import Iterator
 from typing import Any
 
 import msgspec
-from msgspec import Struct
 
 from trunkline.dialects.anthropic_messages.errors import envelope
 from trunkline.dialects.anthropic_messages.response_parts import Writer, arguments
+from trunkline.dialects.anthropic_messages.response_state import HeldPart
 from trunkline.dialects.anthropic_messages.usage import encode as encode_usage
 from trunkline.dialects.anthropic_messages.usage import in_delta
 from trunkline.dialects.anthropic_messages.vocabulary import NAME
@@ -136,16 +136,6 @@ class _Answer:
         return {**said, "stop_details": more.get("stop_details"), "container": more.get("container")}
 
 
-class _Held(Struct):
-    """A part that waits for its turn, or has it: its events since."""
-
-    started: PartStarted
-    events: list[Delta]
-    ended: bool = False
-    block: int = -1
-    said: bool = False
-
-
 class StreamEncoder(_Answer):
     """Events to frames."""
 
@@ -154,8 +144,8 @@ class StreamEncoder(_Answer):
         self._begun = False
         self._usage = Usage(prompt=identity.prompt_tokens)
         self._writer = Writer(identity, self._losses)
-        self._parts: dict[int, _Held] = {}
-        self._queue: list[_Held] = []
+        self._parts: dict[int, HeldPart] = {}
+        self._queue: list[HeldPart] = []
         self._skipped: set[int] = set()
         self._told: str | None = None
         """The tier that the beginning named."""
@@ -199,7 +189,7 @@ class StreamEncoder(_Answer):
         if part.choice or not self._writer.says(part):
             self._skipped.add(part.index)
             return b""
-        held = self._parts[part.index] = _Held(part, [])
+        held = self._parts[part.index] = HeldPart(part, [])
         self._queue.append(held)
         return self._advance() if len(self._queue) == 1 else b""
 
@@ -245,7 +235,7 @@ class StreamEncoder(_Answer):
             self._queue.pop(0)
         return b"".join(out)
 
-    def _open(self, held: _Held, out: list[bytes]) -> bool:
+    def _open(self, held: HeldPart, out: list[bytes]) -> bool:
         """Begin the block of *held*. What comes whole at the block's beginning waits for its end."""
         if self._writer.whole(held.started):
             if not held.ended:
@@ -307,7 +297,14 @@ class BodyEncoder(_Answer):
         for choice in self._folder.response.choices:
             for part in choice.parts if choice.index == 0 else ():
                 started = PartStarted(
-                    0, part.kind, id=part.id, name=part.name, form=part.form, format=part.format, extra=part.extra
+                    0,
+                    part.kind,
+                    id=part.id,
+                    name=part.name,
+                    form=part.form,
+                    format=part.format,
+                    extra=part.extra,
+                    item=part.item,
                 )
                 if writer.says(started):
                     piece = Delta(

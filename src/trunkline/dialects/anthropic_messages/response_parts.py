@@ -10,8 +10,8 @@ import msgspec
 
 from trunkline.dialects.anthropic_messages.citations import encode as encode_citation
 from trunkline.dialects.anthropic_messages.citations import promised as promised_citation
-from trunkline.dialects.anthropic_messages.vocabulary import KIND, SERVER_CALLS
-from trunkline.dialects.common.ids import made_up
+from trunkline.dialects.anthropic_messages.vocabulary import SERVER_CALLS
+from trunkline.dialects.common.ids import generated_id
 from trunkline.dialects.common.lenient_json import text
 from trunkline.dialects.common.reasoning import ANTHROPIC, OPENAI, pack
 from trunkline.dialects.interfaces import Identity
@@ -123,7 +123,8 @@ class Writer:
         if self.same:
             return True
         if part.kind == "opaque":
-            self._losses.add(f"opaque.{part.extra.get('type') or next(iter(part.extra), '')}", NO_WORD)
+            said = part.extra if part.item is None else part.item.fields
+            self._losses.add(f"opaque.{said.get('type') or next(iter(said), '')}", NO_WORD)
             return False
         if part.kind == "reasoning" and part.form == "server_tool_call":
             self._losses.add("reasoning_details.server_tool_call", NO_WORD)
@@ -139,7 +140,7 @@ class Writer:
 
     def block(self, part: PartStarted, deltas: Sequence[Delta]) -> dict[str, Any]:
         """The block of *part*, empty; or whole, of all its *deltas*, where `whole` says so."""
-        extra = {key: said for key, said in part.extra.items() if key != KIND} if self.same else {}
+        extra = dict(part.extra) if self.same else {}
         if not self.same and part.kind != "opaque":
             self._losses.extra(part.kind, part.extra, NO_WORD, but=("index", "type"))
         match part.kind:
@@ -165,7 +166,7 @@ class Writer:
     def _named(self, part: PartStarted) -> dict[str, Any]:
         id_ = part.id
         if not id_ or id_ in self._ids:
-            id_ = made_up(self._identity, "toolu", self._calls)
+            id_ = generated_id(self._identity.id, "toolu", self._calls)
         self._calls += 1
         self._ids.add(id_)
         if part.form == "custom":
@@ -203,8 +204,8 @@ class Writer:
                     yield {"type": "input_json_delta", "partial_json": event.text}
             case _:
                 pass
-        if self.same and event.extra and KIND in event.extra:
-            yield {"type": event.extra[KIND], **{key: said for key, said in event.extra.items() if key != KIND}}
+        if self.same and event.native is not None and event.native.kind is not None:
+            yield {"type": event.native.kind, **(event.extra or {})}
 
     def last(self, part: PartStarted, *, said: bool) -> Iterator[dict[str, Any]]:
         """What the block of *part* still needs before it ends; *said*: text of it has come."""

@@ -3,5 +3,3 @@
 NAME = "messages"
 SERVER_CALLS = frozenset({"server_tool_use", "mcp_tool_use"})
 """Blocks of tools that the provider runs."""
-KIND = "~delta"
-"""Where the type of a delta that the vocabulary has no name for stands, beside what it says."""

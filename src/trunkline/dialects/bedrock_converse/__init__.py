@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from urllib.parse import quote
 
 from trunkline.dialects.bedrock_converse import request_encoder as requests
-from trunkline.dialects.bedrock_converse.errors import from_answer
+from trunkline.dialects.bedrock_converse.errors import from_response
 from trunkline.dialects.bedrock_converse.response_decoder import BodyDecoder, StreamDecoder
 from trunkline.dialects.bedrock_converse.response_event_stream import FRAMED
 from trunkline.dialects.common.sse import is_stream
@@ -37,7 +37,7 @@ class ConverseUpstream:
 
     def error(self, status: int, headers: Mapping[str, str], body: bytes, now: float) -> TrunklineError:
         """As `Upstream.error`."""
-        return from_answer(status, headers, body, now)
+        return from_response(status, headers, body, now)
 
 
 UPSTREAM: Upstream = ConverseUpstream()

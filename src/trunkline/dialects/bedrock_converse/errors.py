@@ -55,8 +55,8 @@ _END = re.compile(r"(?:exception|error)$")
 _CODE = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
 
 
-def from_answer(status: int, headers: Mapping[str, str], body: bytes, now: float) -> TrunklineError:
-    """What an upstream's answer with *status* means; see `faults.classify`."""
+def from_response(status: int, headers: Mapping[str, str], body: bytes, now: float) -> TrunklineError:
+    """What an upstream's answer with *status* means; see `upstream_errors.classify`."""
     try:
         found = msgspec.json.decode(body)
     except (msgspec.DecodeError, RecursionError, ValueError):

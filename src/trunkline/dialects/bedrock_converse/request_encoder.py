@@ -10,7 +10,7 @@ import msgspec
 
 from trunkline.dialects.bedrock_converse import request_thinking, request_tools
 from trunkline.dialects.bedrock_converse.request_messages import NAME, NO_WORD, Writer, cache_point
-from trunkline.dialects.common.json_schema import subset
+from trunkline.dialects.common.json_schema import to_subset
 from trunkline.dialects.interfaces import Encoded, Quirks
 from trunkline.families.lookup import family_of
 from trunkline.families.traits import Family
@@ -169,7 +169,7 @@ def _output(body: Json, shape: ResponseFormat, quirks: Quirks, losses: Losses, *
     if not takes:
         losses.add("response_format", "the model takes no schema for its answer")
         return
-    schema, gone = subset(shape.schema, quirks.schema)
+    schema, gone = to_subset(shape.schema, quirks.schema)
     for path in gone:
         losses.add(f"response_format.{path}", request_tools.SUBSET)
     said: Json = {"schema": _json.encode(schema).decode()}

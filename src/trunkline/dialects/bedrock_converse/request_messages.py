@@ -12,9 +12,10 @@ import msgspec
 
 from trunkline.dialects.bedrock_converse import redacted_reasoning, request_media
 from trunkline.dialects.bedrock_converse.citations import encode as encode_citation
-from trunkline.dialects.bedrock_converse.request_normalization import NOTHING, Result, Turns
+from trunkline.dialects.bedrock_converse.request_normalization import NOTHING, Turns
+from trunkline.dialects.bedrock_converse.request_state import Result
 from trunkline.dialects.common.reasoning import ANTHROPIC
-from trunkline.dialects.common.tool_names import fit
+from trunkline.dialects.common.tool_names import fit_name
 from trunkline.families.traits import Family
 from trunkline.model.loss import Losses
 from trunkline.model.request import (
@@ -64,7 +65,7 @@ def call_id(id_: str) -> str:
 
 def joined(namespace: str | None, name: str) -> str:
     """The name of a tool as Converse takes it: without a namespace of its own, and of the letters that it knows."""
-    return fit(name if namespace is None else f"{namespace}__{name}")
+    return fit_name(name if namespace is None else f"{namespace}__{name}")
 
 
 class Writer:

@@ -11,39 +11,13 @@ Source: Bedrock user guide, "Using the Converse API" and "Use a tool to complete
 from collections import defaultdict, deque
 from typing import Any, Literal, TypeAlias
 
-from msgspec import Struct
-
+from trunkline.dialects.bedrock_converse.request_state import Result, Turn
 from trunkline.model.loss import Losses
 
 Json: TypeAlias = dict[str, Any]
 NOTHING = "(no content)"
 """Stands where something must be said and nothing is."""
 NO_RESULT = "(no result: the tool was not run)"
-
-
-class Result(Struct):
-    """A tool's result: its block, and the cache mark behind it if there is one. `where` is its path."""
-
-    id: str
-    blocks: list[Json]
-    where: str
-
-
-class Turn(Struct):
-    """One turn: the results that begin it, if it is the user's, and its blocks."""
-
-    role: Literal["user", "assistant"]
-    results: list[Result]
-    blocks: list[Json]
-    where: str
-    orphans: list[Result] = []
-    """While calls are paired: the results that came in it."""
-
-    @property
-    def calls(self) -> list[str]:
-        """The ids of the calls in it that the client is to answer."""
-        uses = (block["toolUse"] for block in self.blocks if isinstance(block.get("toolUse"), dict))
-        return [use["toolUseId"] for use in uses if use.get("type") in (None, "tool_use")]
 
 
 class Turns:

@@ -15,7 +15,8 @@ Sources: OpenRouter, "Reasoning tokens"; Bedrock user guide, "Extended thinking"
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
-from trunkline.dialects.common.reasoning import LEAST_BUDGET, Wanted, budget_of, effort_of, wanted
+from trunkline.dialects.common.reasoning import LEAST_BUDGET, budget_for_effort, effort_for_budget, requested
+from trunkline.dialects.common.types import RequestedReasoning
 from trunkline.families.efforts import nearest_effort
 from trunkline.families.traits import Family
 from trunkline.model.loss import Losses
@@ -30,7 +31,7 @@ LEAST_TOP_P = 0.95
 def fields(request: Request, body: Json, family: Family, losses: Losses) -> Json:
     """The fields of the model's own that say how to think. *body* is the rest of the request, as it leaves."""
     reasoning = request.reasoning
-    want = wanted(reasoning)
+    want = requested(reasoning)
     if reasoning is None:
         return {}
     for name in ("summary", "context", "mode"):
@@ -61,18 +62,18 @@ def verbosity(request: Request, said: Json, family: Family, losses: Losses) -> J
     return {"output_config": {"effort": nearest_effort(request.verbosity, family.efforts)}}
 
 
-def _effort(want: Wanted, request: Request, family: Family, losses: Losses) -> str | None:
+def _effort(want: RequestedReasoning, request: Request, family: Family, losses: Losses) -> str | None:
     """The effort to ask for; None where the model is to decide."""
     effort = want.effort
     if effort is None:
         if want.budget is None:
             return None
         losses.add("reasoning.max_tokens", "the model takes an effort, not a budget: the nearest one is sent")
-        effort = effort_of(want.budget, request.max_output)
+        effort = effort_for_budget(want.budget, request.max_output)
     return nearest_effort(effort, family.efforts)
 
 
-def _adaptive(want: Wanted, reasoning: Reasoning, request: Request, family: Family, losses: Losses) -> Json:
+def _adaptive(want: RequestedReasoning, reasoning: Reasoning, request: Request, family: Family, losses: Losses) -> Json:
     if want.off:
         return {}  # some cannot be told not to; none thinks without being told to
     display = reasoning.display or ("summarized" if family.hides_thinking else None)
@@ -83,13 +84,13 @@ def _adaptive(want: Wanted, reasoning: Reasoning, request: Request, family: Fami
     return said
 
 
-def _budget(want: Wanted, reasoning: Reasoning, request: Request, family: Family, losses: Losses) -> Json:
+def _budget(want: RequestedReasoning, reasoning: Reasoning, request: Request, family: Family, losses: Losses) -> Json:
     if want.off:
         return {}
     if want.budget is None and want.effort is None:
         losses.add("reasoning.adaptive", "the model takes a budget")
     limit = request.max_output
-    budget = want.budget or budget_of(want.effort or "medium", limit)
+    budget = want.budget or budget_for_effort(want.effort or "medium", limit)
     if budget < LEAST_BUDGET or (limit is not None and budget >= limit):
         budget = max(LEAST_BUDGET, min(budget, (limit or budget + 1) - 1))
     if limit is not None and budget >= limit:
@@ -101,7 +102,7 @@ def _budget(want: Wanted, reasoning: Reasoning, request: Request, family: Family
     return {"thinking": said}
 
 
-def _nova(want: Wanted, reasoning: Reasoning, request: Request, family: Family, losses: Losses) -> Json:
+def _nova(want: RequestedReasoning, reasoning: Reasoning, request: Request, family: Family, losses: Losses) -> Json:
     if want.off:
         return {"reasoningConfig": {"type": "disabled"}}
     effort = _effort(want, request, family, losses) or "medium"
@@ -113,7 +114,7 @@ def _nova(want: Wanted, reasoning: Reasoning, request: Request, family: Family, 
 
 
 def _flat(name: str) -> "Words":
-    def said(want: Wanted, reasoning: Reasoning, request: Request, family: Family, losses: Losses) -> Json:
+    def said(want: RequestedReasoning, reasoning: Reasoning, request: Request, family: Family, losses: Losses) -> Json:
         if want.off:
             losses.add("reasoning.effort", "the model always thinks: it does so the least")
             return {name: family.efforts[0]}
@@ -123,18 +124,18 @@ def _flat(name: str) -> "Words":
     return said
 
 
-def _nested(want: Wanted, reasoning: Reasoning, request: Request, family: Family, losses: Losses) -> Json:
+def _nested(want: RequestedReasoning, reasoning: Reasoning, request: Request, family: Family, losses: Losses) -> Json:
     effort = "none" if want.off else _effort(want, request, family, losses)
     return {} if effort is None else {"reasoning": {"effort": effort}}
 
 
-def _none(want: Wanted, reasoning: Reasoning, request: Request, family: Family, losses: Losses) -> Json:
+def _none(want: RequestedReasoning, reasoning: Reasoning, request: Request, family: Family, losses: Losses) -> Json:
     if not want.off:
         losses.add("reasoning", NO_WAY)
     return {}
 
 
-Words: TypeAlias = Callable[[Wanted, Reasoning, Request, Family, Losses], Json]
+Words: TypeAlias = Callable[[RequestedReasoning, Reasoning, Request, Family, Losses], Json]
 
 WORDS: dict[str, Words] = {
     "adaptive": _adaptive,

@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 
 from trunkline.dialects.bedrock_converse.request_messages import NAME, NO_WORD, cache_point, joined
 from trunkline.dialects.common.custom_tools import INPUT_SCHEMA
-from trunkline.dialects.common.json_schema import subset
+from trunkline.dialects.common.json_schema import to_subset
 from trunkline.dialects.interfaces import Quirks
 from trunkline.families.traits import Family
 from trunkline.model.loss import Losses
@@ -95,7 +95,7 @@ def _spec(tool: Tool, where: str, quirks: Quirks, losses: Losses, *, same: bool)
         if tool.format is not None and tool.format.get("type") != "text":
             losses.add(f"{where}.format", "free-form input has no grammar here")
     else:
-        schema, gone = subset(tool.parameters or NO_SCHEMA, quirks.schema)
+        schema, gone = to_subset(tool.parameters or NO_SCHEMA, quirks.schema)
         for path in gone:
             losses.add(f"{where}.parameters.{path}", SUBSET)
     spec: Json = {"name": joined(tool.namespace, tool.name), "inputSchema": {"json": schema}}

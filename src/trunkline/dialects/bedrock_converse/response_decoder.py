@@ -17,15 +17,15 @@ from collections.abc import Generator, Iterator
 from typing import Any, TypeAlias, cast
 
 import msgspec
-from msgspec import Struct
 
 from trunkline.dialects.bedrock_converse.citations import decode as decode_citation
 from trunkline.dialects.bedrock_converse.errors import from_frame, named
 from trunkline.dialects.bedrock_converse.redacted_reasoning import opened
-from trunkline.dialects.bedrock_converse.response_event_stream import Frame, FrameReader
+from trunkline.dialects.bedrock_converse.response_event_stream import FrameReader
+from trunkline.dialects.bedrock_converse.response_state import Frame, OpenBlock
 from trunkline.dialects.bedrock_converse.usage import decode as decode_usage
 from trunkline.dialects.common.body_reader import BodyReader
-from trunkline.dialects.common.lenient_json import load, text
+from trunkline.dialects.common.lenient_json import decode_object, text
 from trunkline.dialects.common.reasoning import ANTHROPIC
 from trunkline.model.errors import UpstreamGarbled, UpstreamTruncated
 from trunkline.model.events import (
@@ -72,27 +72,13 @@ def finish_reason(native: Any) -> FinishReason | None:
     return FINISH.get(native, "stop") if isinstance(native, str) and native else None
 
 
-class _Block(Struct):
-    """An open block: the part that it is, and what its deltas are."""
-
-    part: int
-    what: str
-    said: bool = False
-    format: str = ""
-    """Of an image: `png` …"""
-    results: list[Any] = []
-    """What a tool that Bedrock runs has said so far."""
-    known: Json = {}
-    """What was said so far of a block of a kind that we do not know."""
-
-
 class Reader:
     """Parts from blocks."""
 
     __slots__ = ("_blocks", "_next", "_sealed", "_text", "begun", "stopped")
 
     def __init__(self) -> None:
-        self._blocks: dict[int, _Block] = {}
+        self._blocks: dict[int, OpenBlock] = {}
         self._sealed: dict[int, list[str]] = {}
         """The pieces so far of redacted thoughts, by the index of their block: only the whole says what it is."""
         self._next = 0
@@ -250,7 +236,7 @@ class Reader:
         if rest := _rest(body, "usage"):
             yield Noted(rest)
 
-    def _is(self, index: int, kind: PartKind, what: str, **more: Any) -> Generator[Event, None, _Block]:
+    def _is(self, index: int, kind: PartKind, what: str, **more: Any) -> Generator[Event, None, OpenBlock]:
         """The block *index*, which is one of *what*: a new one where there is none, or one of another form."""
         block = self._blocks.get(index)
         if block is None or block.what != what:
@@ -261,7 +247,7 @@ class Reader:
     def _begin(self, index: int, kind: PartKind, what: str, **more: Any) -> Events:
         yield from self.end(index)
         yield from self._end_text()
-        self._blocks[index] = _Block(self._next, what, results=[], known={})
+        self._blocks[index] = OpenBlock(self._next, what, results=[], known={})
         yield PartStarted(self._next, kind, **more)
         self._next += 1
 
@@ -303,7 +289,7 @@ class StreamDecoder:
         if frame.said(":message-type") in _EXCEPTIONS or frame.said(":exception-type"):
             name = frame.said(":exception-type") or frame.said(":error-code")
             raise from_frame(name, frame.payload, frame.said(":error-message"))
-        body = load(frame.payload or b"{}", last=False)
+        body = decode_object(frame.payload or b"{}", last=False)
         body.pop(_PADDING, None)
         if reader.stopped:
             yield from reader.told(body)
@@ -341,7 +327,7 @@ class BodyDecoder(BodyReader):
     def close(self) -> Events:
         """The whole answer."""
         data = self.whole()
-        body = load(data, last=False)
+        body = decode_object(data, last=False)
         match body.get("output"):
             case {"message": {"content": list(content), **message}, **rest}:
                 extra = {**_rest(cast("Json", message), "role"), **({"output": rest} if rest else {})}

@@ -11,11 +11,9 @@ Stream", read 2026-11-26.
 
 import struct
 from collections.abc import Iterator, Mapping
-from typing import TypeAlias
 from zlib import crc32
 
-from msgspec import Struct
-
+from trunkline.dialects.bedrock_converse.response_state import Frame, Header
 from trunkline.model.errors import UpstreamGarbled
 
 MAX_FRAME_BYTES = 16 * 1024 * 1024
@@ -26,7 +24,6 @@ MAX_HEADER_BYTES = 128 * 1024
 FRAMED = (b"\x00", b"\x01")
 """How a body of frames begins: with the length of the first one, whose first byte is zero up to 16 MB. No text does."""
 
-Header: TypeAlias = bool | int | str | bytes
 
 _PRELUDE = struct.Struct(">III")
 _SUM = struct.Struct(">I")
@@ -34,18 +31,6 @@ _LEAST = _PRELUDE.size + _SUM.size
 _FIXED = {2: 1, 3: 2, 4: 4, 5: 8, 8: 8}
 """A header's type → the bytes of its number: byte, short, integer, long, and a timestamp in milliseconds."""
 _UUID = 9
-
-
-class Frame(Struct, frozen=True):
-    """One frame: its headers by name, and its payload."""
-
-    headers: dict[str, Header]
-    payload: bytes
-
-    def said(self, name: str) -> str:
-        """The header *name* where it is a string, else nothing."""
-        value = self.headers.get(name)
-        return value if isinstance(value, str) else ""
 
 
 class FrameReader:

@@ -15,8 +15,9 @@ from collections.abc import Iterator
 import msgspec
 
 from trunkline.dialects.bedrock_converse.errors import from_frame
-from trunkline.dialects.bedrock_converse.response_event_stream import FRAMED, Frame, FrameReader
-from trunkline.dialects.common.lenient_json import load, text
+from trunkline.dialects.bedrock_converse.response_event_stream import FRAMED, FrameReader
+from trunkline.dialects.bedrock_converse.response_state import Frame
+from trunkline.dialects.common.lenient_json import decode_object, text
 from trunkline.dialects.interfaces import Decoder
 from trunkline.model.errors import UpstreamGarbled
 from trunkline.model.events import Event
@@ -62,9 +63,9 @@ def unwrapped(frame: Frame) -> bytes:
     if frame.said(":event-type") != "chunk":
         return b""
     try:
-        data = b64decode(text(load(frame.payload, last=False).get("bytes")), validate=True)
+        data = b64decode(text(decode_object(frame.payload, last=False).get("bytes")), validate=True)
     except (NotBase64, ValueError) as error:
         raise UpstreamGarbled("the provider sent a chunk that is not base64") from error
     # Written anew, since JSON may have line ends in it and an event may not.
-    body = load(data, last=False)
+    body = decode_object(data, last=False)
     return f"event: {text(body.get('type'))}\ndata: ".encode() + msgspec.json.encode(body) + b"\n\n"

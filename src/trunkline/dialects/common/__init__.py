@@ -1,1 +1,1 @@
-"""What several dialects need and none of them owns."""
+"""Code that several dialects share. It imports no dialect."""

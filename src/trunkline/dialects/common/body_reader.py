@@ -1,4 +1,4 @@
-"""One JSON body of a provider, collected in slices until it is whole."""
+"""Buffer for a provider's JSON body that arrives in chunks."""
 
 from collections.abc import Iterator
 
@@ -6,11 +6,11 @@ from trunkline.model.errors import UpstreamGarbled
 from trunkline.model.events import Event
 
 MAX_BODY_BYTES = 256 * 1024 * 1024
-"""Of one JSON answer; several images in base64 fit."""
+"""Limit of one JSON body. Several base64 images fit in it."""
 
 
 class WholeBody:
-    """One body, in any slices, until it is whole."""
+    """Collects the chunks of one body."""
 
     __slots__ = ("_chunks", "_size")
 
@@ -19,10 +19,10 @@ class WholeBody:
         self._size = 0
 
     def keep(self, chunk: bytes) -> None:
-        """Take a slice in.
+        """Add a chunk.
 
         Raises:
-            UpstreamGarbled: the body is longer than the bound.
+            UpstreamGarbled: the body exceeds the limit.
         """
         self._size += len(chunk)
         if self._size > MAX_BODY_BYTES:
@@ -30,16 +30,16 @@ class WholeBody:
         self._chunks.append(chunk)
 
     def whole(self) -> bytes:
-        """All of it."""
+        """Return the whole body."""
         return self._chunks[0] if len(self._chunks) == 1 else b"".join(self._chunks)
 
 
 class BodyReader(WholeBody):
-    """Half of a `Decoder` of one JSON body: `feed` only keeps it, and everything comes from `close`."""
+    """Base of the decoders of JSON bodies: `feed` stores the chunk, and `close` of the subclass returns all events."""
 
     __slots__ = ()
 
     def feed(self, chunk: bytes) -> Iterator[Event]:
-        """Keeps *chunk*."""
+        """Store *chunk* and return no events."""
         self.keep(chunk)
         return iter(())

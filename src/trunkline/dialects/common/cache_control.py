@@ -1,4 +1,4 @@
-"""Cache marks, in both of their spellings. Source: OpenRouter, "Prompt caching"."""
+"""Cache marks in both spellings: decode and encode. Source: OpenRouter, "Prompt caching"."""
 
 from collections.abc import Iterable
 from typing import Any, Literal
@@ -10,7 +10,7 @@ KINDS: dict[Spelling, tuple[str, str]] = {
     "cache_control": ("type", "ephemeral"),
     "prompt_cache_breakpoint": ("mode", "explicit"),
 }
-"""A spelling → the field that each mark of it has, and its value."""
+"""Spelling → the field that every mark of that spelling has, and its value."""
 
 TTLS = ("5m", "1h", "30m", "12h")
 NEAREST: dict[tuple[Spelling, str], str] = {
@@ -19,14 +19,14 @@ NEAREST: dict[tuple[Spelling, str], str] = {
     ("prompt_cache_breakpoint", "5m"): "30m",
     ("prompt_cache_breakpoint", "1h"): "30m",
 }
-"""A time to keep that the spelling does not know → the nearest one that it does."""
+"""(spelling, TTL that it does not support) → the nearest TTL that it supports."""
 
 
-def take(fields: dict[str, Any], spellings: Iterable[Spelling] = KINDS) -> CacheMark | None:
-    """The mark among *fields*, which goes where it says nothing else; None where there is none.
+def decode(fields: dict[str, Any], spellings: Iterable[Spelling] = KINDS) -> CacheMark | None:
+    """Return the cache mark in *fields*, or None. The first of *spellings* that is present counts.
 
-    The first of *spellings* that is there counts. What has more to say than a mark can, nulls among it, also stays
-    where it is, so that it comes back as it was.
+    The mark is removed from *fields*, unless it has fields that `CacheMark` cannot represent, such as nulls: then it
+    also stays, so that it is written back unchanged.
     """
     for spelling in spellings:
         found = fields.get(spelling)
@@ -37,14 +37,14 @@ def take(fields: dict[str, Any], spellings: Iterable[Spelling] = KINDS) -> Cache
         if found.get(key) != word:
             continue
         mark = CacheMark(ttl=ttl if ttl in TTLS else None, spelling=spelling)
-        if body(mark) == found:
+        if encode_mark(mark) == found:
             del fields[spelling]
         return mark
     return None
 
 
-def body(mark: CacheMark, spelling: Spelling | None = None) -> dict[str, Any]:
-    """The object of *mark*, in its own spelling or in another."""
+def encode_mark(mark: CacheMark, spelling: Spelling | None = None) -> dict[str, Any]:
+    """Encode *mark* as the object of its own spelling, or of *spelling*."""
     spelling = spelling or mark.spelling
     key, word = KINDS[spelling]
     if mark.ttl is None:
@@ -52,6 +52,6 @@ def body(mark: CacheMark, spelling: Spelling | None = None) -> dict[str, Any]:
     return {key: word, "ttl": NEAREST.get((spelling, mark.ttl), mark.ttl)}
 
 
-def put(mark: CacheMark | None) -> dict[str, Any]:
-    """The field that *mark* is, in its own spelling."""
-    return {} if mark is None else {mark.spelling: body(mark)}
+def encode(mark: CacheMark | None) -> dict[str, Any]:
+    """Encode *mark* as a field with its own spelling; return no field for None."""
+    return {} if mark is None else {mark.spelling: encode_mark(mark)}

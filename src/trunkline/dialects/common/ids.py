@@ -1,17 +1,15 @@
-"""Ids that are ours: the same for the same thing."""
+"""Ids that the gateway generates. They are deterministic: the same input gives the same id."""
 
 from hashlib import sha256
 
-from trunkline.dialects.interfaces import Identity
 
-
-def made_up(identity: Identity, prefix: str, number: int) -> str:
-    """For what the upstream gave none, by its place: `<prefix>_<the generation's random part><number>`."""
-    return f"{prefix}_{identity.id[-20:]}{number}"
+def generated_id(generation_id: str, prefix: str, number: int) -> str:
+    """Return an id for what the upstream sent without one: `<prefix>_<random part of the generation id><number>`."""
+    return f"{prefix}_{generation_id[-20:]}{number}"
 
 
 def pseudonym(user: str) -> str:
-    """For the end user *user*, whom a provider of another dialect is to tell from others and not to know.
+    """Return a pseudonym for the end user *user*: providers can tell users apart, and do not learn who they are.
 
     Source: OpenRouter, "Parameters".
     """

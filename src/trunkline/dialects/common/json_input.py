@@ -1,7 +1,4 @@
-"""JSON from strangers: what every dialect checks before it looks at a field.
-
-Source: docs/reference/reliability.md, C4.
-"""
+"""Validation of client JSON that all dialects share. Source: docs/reference/reliability.md, C4."""
 
 import re
 from typing import Any, TypeVar
@@ -15,20 +12,20 @@ Envelope = dict[str, msgspec.Raw]
 
 _raw_decoder = msgspec.json.Decoder(Envelope)
 MAX_FIELDS = 1024
-"""At the top level; the dialects have fewer than a hundred."""
+"""Limit of the fields at the top level. The dialects define fewer than a hundred."""
 
 _LETTER = b"\\u00"
 _ESCAPED = re.compile(rb"\\u00[67]")
-"""A lower-case letter spelled as an escape, which nobody does but to hide a key."""
+"""A lower-case letter written as an escape. Only a client that hides a key does that."""
 _MISSING = re.compile(r"object (missing required|contains unknown) field (\S+)$")
 _PLACE = re.compile(r"^(?P<what>.*?)(?: - at (?:the `key` in )?`\$\.?(?P<path>.*)`)?$", re.DOTALL)
 
 
 def envelope(body: bytes, once: tuple[bytes, ...]) -> Envelope:
-    """The top level of the JSON object *body*, values as their bytes. Of a key given twice the last counts.
+    """Decode the top level of the JSON object *body*; values stay raw bytes. The last of duplicate keys counts.
 
-    *once* names the keys (with their quotes) that may not be given twice at the top level, since two readers that
-    differ in which one counts could be played against each other.
+    *once* names the keys (with quotes) that must not be duplicated at the top level: two parsers that disagree on which
+    one counts could be exploited.
 
     Raises:
         InvalidRequest: not UTF-8, not JSON, not an object, nested too deeply, or one of *once* twice.
@@ -45,7 +42,7 @@ def envelope(body: bytes, once: tuple[bytes, ...]) -> Envelope:
     if len(found) > MAX_FIELDS:
         raise InvalidRequest(f"the body has more than {MAX_FIELDS} fields")
     if len(body) == 1 + 4 * len(found) + sum(map(len, found)) + sum(map(len, found.values())):
-        return found  # written without a blank, and as long as what was found in it: nothing was given twice
+        return found  # compact, and as long as its decoded fields: there is no duplicate key
     hidden = _LETTER in body and _ESCAPED.search(body) is not None
     for key in once:
         if (hidden or body.count(key) > 1) and _times(body, key) > 1:
@@ -55,7 +52,7 @@ def envelope(body: bytes, once: tuple[bytes, ...]) -> Envelope:
 
 
 def typed(decoder: "msgspec.json.Decoder[T]", body: bytes) -> T:
-    """*body* decoded, errors in our words.
+    """Decode *body* into the decoder's type and translate the errors.
 
     Raises:
         InvalidRequest: `param` is the field's path, as `messages[0].content`.
@@ -67,7 +64,7 @@ def typed(decoder: "msgspec.json.Decoder[T]", body: bytes) -> T:
 
 
 def invalid(error: Exception) -> InvalidRequest:
-    """A decoder's error in our words, with the path taken out of it."""
+    """Translate a decoder's error into an `InvalidRequest` whose `param` is the field's path."""
     if isinstance(error, RecursionError):
         return InvalidRequest("the body is nested too deeply")
     match = _PLACE.match(str(error))
@@ -85,7 +82,7 @@ def invalid(error: Exception) -> InvalidRequest:
 
 
 def _times(body: bytes, key: bytes) -> int:
-    """How often *key* stands at the top level of the object *body*, which is known to be JSON."""
+    """Count the occurrences of *key* at the top level of *body*, which is valid JSON."""
     depth = times = 0
     for match in re.finditer(rb'"(?:[^"\\]|\\.)*"\s*(:?)|[\[{]|[\]}]', body):
         token = match[0]
@@ -99,17 +96,17 @@ def _times(body: bytes, key: bytes) -> int:
 
 
 def _spelled(token: bytes) -> bytes:
-    """The key of *token* (`"key" :`) with its quotes, escapes undone."""
+    """Return the key of *token* (`"key" :`) with its quotes and with escapes decoded."""
     key = token[: token.rindex(b'"') + 1]
     return msgspec.json.encode(msgspec.json.decode(key)) if b"\\" in key else key
 
 
 def printable(text: str, limit: int = 100) -> str:
-    """*text* fit for a message or a log line: control characters escaped, cut to *limit* characters."""
+    """Return *text* for a message or a log line: control characters escaped, cut to *limit* characters."""
     cut = text if len(text) <= limit else text[:limit] + "…"
     return cut if cut.isprintable() else cut.encode("unicode_escape").decode("ascii")
 
 
 def as_json(value: Any) -> bytes:
-    """*value* as compact JSON."""
+    """Encode *value* as compact JSON."""
     return msgspec.json.encode(value)

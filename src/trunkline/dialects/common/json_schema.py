@@ -1,15 +1,15 @@
-"""JSON Schemas in the subset that a provider takes: one transformation, see docs/reference/structured-output.md.
+"""Conversion of a JSON Schema to the subset that a provider accepts; see docs/reference/structured-output.md.
 
-    full            as it came
-    plain           without references: each is replaced by what it names
-    openai_strict   OpenAI's strict mode: every property is required (an optional one may be null), and no other allowed
-    anthropic       what binds Claude's answers and strict tools: no references, no other properties, no bounds
-    gemini          the older subset of OpenAPI's schema objects that Gemini's `parameters` and `responseSchema` are
+    full            unchanged
+    plain           without references: each reference is replaced by its definition
+    openai_strict   OpenAI's strict mode: all properties are required (optional ones nullable), no others are allowed
+    anthropic       Claude's structured outputs and strict tools: no references, no additional properties, no bounds
+    gemini          the older OpenAPI subset of Gemini's `parameters` and `responseSchema`
 
-What has to be left out only loosens a schema: an answer that fits the original fits the subset. A definition that
-refers to itself cannot be written without references; where they cannot stay, the inner one becomes a schema that takes
-all. So does what is beyond `MAX_DEPTH` or `MAX_SIZE`: definitions that name each other twice double at every step. What
-is no schema at all is left for the provider to refuse.
+Removing keywords only loosens a schema: a value that is valid for the original is valid for the subset. A recursive
+definition cannot be written without references; if references must go, the inner occurrence becomes a schema that
+accepts any value. The same happens beyond `MAX_DEPTH` or `MAX_SIZE`, because definitions that name each other twice
+double in size at every step. A value that is not a schema is passed on; the provider rejects it.
 
 Sources: OpenAI's guide, "Structured outputs"; Gemini API, "Schema"; not read again when this was written (2026-11-26).
 """
@@ -26,53 +26,56 @@ GEMINI = frozenset(
      "required", "minProperties", "maxProperties", "minLength", "maxLength", "pattern", "example", "anyOf",
      "propertyOrdering", "default", "minimum", "maximum"}
 )  # fmt: skip
-"""Keywords that Gemini's older schemas have."""
+"""Keywords of Gemini's older schemas."""
 FORMATS = {"string": frozenset({"enum", "date-time"}), "number": frozenset({"float", "double"}),
            "integer": frozenset({"int32", "int64"})}  # fmt: skip
-"""A type → the formats that Gemini knows of it; it refuses others."""
+"""Type → the formats that Gemini accepts for it; it rejects others."""
 STRICT = frozenset(
     {"type", "title", "description", "enum", "const", "items", "maxItems", "minItems", "properties", "required",
      "additionalProperties", "anyOf", "pattern", "format", "minimum", "maximum", "exclusiveMinimum",
      "exclusiveMaximum", "multipleOf", "$ref", "$defs", "definitions"}
 )  # fmt: skip
-"""Keywords that OpenAI's strict mode takes."""
+"""Keywords that OpenAI's strict mode accepts."""
 ANTHROPIC = frozenset(
     {"type", "title", "description", "default", "enum", "const", "items", "minItems", "properties", "required",
      "additionalProperties", "anyOf", "allOf", "pattern", "format"}
 )  # fmt: skip
-"""Keywords that bind Claude's answers. Source: its guide, "Structured outputs", and its SDK's `transform_schema`."""
+"""Keywords that Claude's structured outputs enforce.
+
+Source: its guide, "Structured outputs", and its SDK's `transform_schema`.
+"""
 ANTHROPIC_FORMATS = frozenset(
     {"date-time", "time", "date", "duration", "email", "hostname", "uri", "ipv4", "ipv6", "uuid"}
 )
 SILENT = frozenset(
     {"$schema", "$id", "$comment", "$anchor", "title", "examples", "deprecated", "readOnly", "writeOnly"}
 )
-"""Keywords that say nothing of what fits: leaving one out is no loss."""
+"""Keywords that do not affect validation: removing one is no loss."""
 _LISTS = ("anyOf", "oneOf", "allOf", "prefixItems", "items")
 _MAPS = ("properties", "patternProperties", "$defs", "definitions", "dependentSchemas")
 _ONES = ("items", "additionalItems", "additionalProperties", "not", "if", "then", "else", "contains", "propertyNames",
          "unevaluatedProperties", "unevaluatedItems")  # fmt: skip
 _TELLS = SILENT | {"description", "default", "example", "$defs", "definitions"}
-"""Keywords of which the nearest one counts where a schema and what is put into it both have them: nothing is lost."""
+"""Keywords where the outer value counts if a schema and a schema merged into it both have one: nothing is lost."""
 _MOVED = frozenset({"description", "nullable"})
-"""Keywords that say the same of a choice when its first option has them."""
+"""Keywords that mean the same on a choice as on its first option."""
 TIGHTEST: dict[str, Callable[[Any, Any], Any]] = {
     **dict.fromkeys(("minimum", "exclusiveMinimum", "minLength", "minItems", "minProperties"), max),
     **dict.fromkeys(("maximum", "exclusiveMaximum", "maxLength", "maxItems", "maxProperties"), min),
 }
-"""A bound → which of two holds where both do."""
+"""Bound → the function that selects the tighter of two."""
 MAX_DEPTH = 100
-"""Beyond it a schema is cut as one that refers to itself."""
+"""Deeper schemas are cut like recursive ones."""
 MAX_REFERENCES = 100
-"""References within references; more would not fit the interpreter's stack."""
+"""Nested references; more would exceed the interpreter's stack."""
 MAX_SIZE = 5_000
-"""Schemas within schemas; beyond it the rest is cut."""
+"""Number of subschemas; the rest is cut."""
 
 
-def subset(schema: Schema, kind: Subset, *, alone: bool = False) -> tuple[Schema, tuple[str, ...]]:
-    """*schema* as *kind* takes it, and the paths (`properties.a.pattern`) of what had to be left out.
+def to_subset(schema: Schema, kind: Subset, *, alone: bool = False) -> tuple[Schema, tuple[str, ...]]:
+    """Convert *schema* to the subset *kind*; also return the paths (`properties.a.pattern`) of removed keywords.
 
-    *alone*: nothing may stand beside an `anyOf` of the kind gemini, as at Vertex.
+    *alone*: for gemini, an `anyOf` must be the only keyword of its schema, as Vertex requires.
     """
     if kind == "full":
         return schema, ()
@@ -80,14 +83,15 @@ def subset(schema: Schema, kind: Subset, *, alone: bool = False) -> tuple[Schema
     return writer.write(schema, (), ()), tuple(dict.fromkeys(writer.gone))
 
 
-def rooted(schema: Schema, combined: Iterable[str]) -> tuple[Schema, tuple[str, ...]]:
-    """*schema* as one of an object, as a tool's is, and the paths of what had to go: it only loosens.
+def to_object(schema: Schema, combined: Iterable[str]) -> tuple[Schema, tuple[str, ...]]:
+    """Convert *schema* to one of type object, as tools require; also return the paths of removed keywords.
 
-    Of what is *combined* at its root (`allOf`, `anyOf`, `oneOf`) the properties stand beside the others then.
+    The *combined* keywords at its root (`allOf`, `anyOf`, `oneOf`) are removed, and the properties of their options are
+    merged into the root.
     """
     if "$ref" not in schema and not any(word in schema for word in combined):
         return schema, ()
-    found, gone = subset(schema, "plain")
+    found, gone = to_subset(schema, "plain")
     words = [word for word in combined if word in found]
     for word in words:
         options = found.pop(word)
@@ -98,7 +102,7 @@ def rooted(schema: Schema, combined: Iterable[str]) -> tuple[Schema, tuple[str, 
 
 
 def _beside(found: Schema, option: Schema, *, required: bool) -> None:
-    """Put into *found*, which is nobody else's, the properties of *option* and what is *required* of them."""
+    """Merge the properties of *option* into *found*; with *required*, its required properties too."""
     properties, wanted = option.get("properties"), option.get("required")
     if isinstance(properties, dict):
         if not isinstance(found.get("properties"), dict):
@@ -112,7 +116,7 @@ def _beside(found: Schema, option: Schema, *, required: bool) -> None:
 
 
 class _Writer:
-    """Writes one schema; `gone` is what was left out."""
+    """Converts one schema; `gone` collects the paths of removed keywords."""
 
     def __init__(self, root: Schema, kind: Subset, *, alone: bool) -> None:
         self._root = root
@@ -123,7 +127,7 @@ class _Writer:
         self.gone: list[str] = []
 
     def write(self, schema: Any, path: tuple[str, ...], within: tuple[str, ...]) -> Any:
-        """*schema*, which stands at *path*, inside of the references *within*."""
+        """Convert *schema*, which is at *path* and inside the references *within*."""
         if not isinstance(schema, dict):
             return schema if self._kind != "gemini" else {}
         found = self._whole(schema, path, within)
@@ -154,7 +158,7 @@ class _Writer:
         return found
 
     def _value(self, key: str, value: Any, path: tuple[str, ...], within: tuple[str, ...]) -> Any:
-        """What *key* holds, schemas inside of it written."""
+        """Return the value of *key* with its subschemas converted."""
         if key in ("$defs", "definitions") and self._kind != "openai_strict":
             return value  # it goes, and what is used of it stands where it is used
         if key in _MAPS and isinstance(value, dict):
@@ -173,7 +177,7 @@ class _Writer:
     def _resolved(
         self, schema: Schema, path: tuple[str, ...], within: tuple[str, ...]
     ) -> tuple[Schema, tuple[str, ...]]:
-        """*schema* with what it refers to put into it, and the references *within* which it is then."""
+        """Resolve the reference of *schema*; also return the references that it is now inside of."""
         while isinstance(reference := schema.get("$ref"), str):
             target = self._find(reference)
             if target is None or reference in within or len(within) >= MAX_REFERENCES:
@@ -355,7 +359,7 @@ class _Writer:
         return {"anyOf": options}
 
     def _enum(self, found: Schema, path: tuple[str, ...]) -> None:
-        """Only texts can be enumerated."""
+        """Keep an `enum` only if all its values are strings."""
         values = found["enum"] if isinstance(found["enum"], list) else []
         texts = [one for one in values if isinstance(one, str)]
         if None in values:
@@ -369,7 +373,7 @@ class _Writer:
 
 
 def _step(found: Any, key: str) -> Any:
-    """What *key* of a JSON pointer names in *found*, None where there is nothing."""
+    """Follow one step *key* of a JSON pointer in *found*; return None if there is nothing."""
     if isinstance(found, list):
         return found[int(key)] if key.isdecimal() and len(key) < 9 and int(key) < len(found) else None
     return found.get(key) if isinstance(found, dict) else None
@@ -391,7 +395,7 @@ def _number(found: Any) -> bool:
 
 
 def _nullable(schema: Any) -> Any:
-    """*schema*, or null."""
+    """Return a schema that accepts *schema* or null."""
     if not isinstance(schema, dict):
         return schema
     kind = schema.get("type")

@@ -1,6 +1,6 @@
-"""JSON from providers, read as it comes: one body in slices, bytes that are not UTF-8, words of the wrong kind.
+"""Lenient decoding of JSON from providers: invalid UTF-8, lone surrogates, control characters, values of a wrong type.
 
-A client that sends nonsense is told so; a provider that does is understood as far as it can be.
+Invalid JSON from a client is an error for the client. Invalid JSON from a provider is decoded as far as possible.
 """
 
 import json
@@ -12,19 +12,18 @@ import msgspec
 from trunkline.model.errors import UpstreamGarbled, UpstreamTruncated
 
 BOM = b"\xef\xbb\xbf"
-"""The byte order mark, which some servers put before UTF-8."""
+"""The UTF-8 byte order mark, which some servers send at the start of a body."""
 
 _any = msgspec.json.Decoder()
 
 
-def load(data: bytes, *, last: bool) -> dict[str, Any]:
-    """The JSON object in *data*; bytes that are not UTF-8 are replaced: a wrong letter is no reason to end a stream.
+def decode_object(data: bytes, *, last: bool) -> dict[str, Any]:
+    """Decode the JSON object in *data*. Bytes that are not UTF-8 are replaced; they do not end the stream.
 
-    *last* says that the body ended inside this piece, so that half an object is a truncated stream and not a garbled
-    one.
+    *last* says that the body ended inside *data*: an incomplete object is then a truncated stream, not a garbled one.
     """
     try:
-        body = value(data.removeprefix(BOM))
+        body = decode_value(data.removeprefix(BOM))
     except UpstreamGarbled as error:
         if last:
             raise UpstreamTruncated("the provider's stream ended inside an event") from error
@@ -34,11 +33,11 @@ def load(data: bytes, *, last: bool) -> dict[str, Any]:
     return body
 
 
-def value(data: bytes | msgspec.Raw) -> Any:
-    """The JSON value in *data*, leniently where it must be.
+def decode_value(data: bytes | msgspec.Raw) -> Any:
+    """Decode the JSON value in *data*: strictly first, then leniently.
 
     Raises:
-        UpstreamGarbled: it is not JSON.
+        UpstreamGarbled: *data* is not JSON.
     """
     try:
         return _any.decode(data)
@@ -50,7 +49,7 @@ def value(data: bytes | msgspec.Raw) -> Any:
 
 
 def _lenient(data: bytes) -> Any:
-    """Python's own parser takes what strict ones refuse and providers send: lone surrogates, control characters."""
+    """Decode with Python's parser, which accepts lone surrogates and control characters."""
     try:
         text = json.dumps(json.loads(data.decode("utf-8", "replace"), strict=False, parse_constant=_refuse))
         return msgspec.json.decode(_surrogates_replaced(text))
@@ -59,7 +58,7 @@ def _lenient(data: bytes) -> Any:
 
 
 _SURROGATES = re.compile(r"(\\\\)|(\\ud[89ab][0-9a-f]{2}\\ud[c-f][0-9a-f]{2})|\\ud[89a-f][0-9a-f]{2}")
-"""An escaped backslash, a pair, or half of one."""
+"""An escaped backslash, a surrogate pair, or a lone surrogate."""
 
 
 def _refuse(constant: str) -> None:
@@ -67,22 +66,22 @@ def _refuse(constant: str) -> None:
 
 
 def _surrogates_replaced(text: str) -> bytes:
-    """*text* is ASCII JSON; a lone surrogate's escape becomes the replacement character's, a pair stays."""
+    """Replace the escapes of lone surrogates in *text*, which is ASCII JSON, by U+FFFD. Pairs stay."""
     return _SURROGATES.sub(lambda m: m[1] or m[2] or "\\ufffd", text).encode()
 
 
 def text(value: Any) -> str:
-    """*value* where it is a string, else nothing."""
+    """Return *value* if it is a string, else the empty string."""
     return value if isinstance(value, str) else ""
 
 
 def count(value: Any) -> int | None:
-    """*value* where it is a whole number from 0 on, else None."""
+    """Return *value* if it is a non-negative integer, else None."""
     return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
 
 
 def arguments_text(value: Any) -> str:
-    """A call's arguments as text: as given, or as JSON where the provider sent an object."""
+    """Return the arguments of a tool call as text. Some providers send a JSON object instead of a string."""
     if value is None:
         return ""
     return value if isinstance(value, str) else msgspec.json.encode(value).decode()

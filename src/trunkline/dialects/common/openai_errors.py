@@ -1,4 +1,4 @@
-"""Errors of chat: an upstream's in our words, ours on the wire.
+"""Errors of OpenAI's dialects: decode an upstream's, encode the gateway's.
 
 Sources: docs/reference/reliability.md, "Error contract"; OpenRouter, "Errors and debugging".
 """
@@ -30,16 +30,16 @@ TYPES = {
     "server": "api_error",
     "client_closed": "api_error",
 }
-"""`error_type` → OpenAI's `error.type`; total over the error tree, which a test shows."""
+"""`error_type` → OpenAI's `error.type`. A test checks that every error class has one."""
 
 
 _STATUS = re.compile(r"[45][0-9]{2}")
 _CODE = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
-"""What passes for a code; what is longer is words, which have rules of their own."""
+"""A valid error code. A longer string is treated as a message."""
 
 
 def error_object(error: TrunklineError) -> dict[str, Any]:
-    """The value of `error` on the wire, before the answer has begun and within a stream."""
+    """Encode *error* as the value of `error`, in an error response and within a stream."""
     status = error.http_status
     if isinstance(error, Internal):
         return {
@@ -55,7 +55,7 @@ def error_object(error: TrunklineError) -> dict[str, Any]:
         metadata["is_byok"] = False
     if error.provider_code is not None:
         metadata["provider_code"] = metadata["provider_error_code"] = error.provider_code
-    if error.raw is not None and speaks(error):
+    if error.raw is not None and shows_upstream_words(error):
         metadata["raw"] = error.raw
     if error.retry_after_s is not None:
         metadata["retry_after"] = round(error.retry_after_s, 3)
@@ -77,16 +77,17 @@ def error_object(error: TrunklineError) -> dict[str, Any]:
     return body
 
 
-def speaks(error: TrunklineError) -> bool:
-    """Whether the upstream's own words may reach the caller: for a 4xx of ours alone, since others name its insides.
+def shows_upstream_words(error: TrunklineError) -> bool:
+    """Return whether the client may see the upstream's message: only for errors with a 4xx status of the gateway.
 
-    A 401 or 404 of the upstream's is a 502 of ours, and its words are about our account.
+    Messages of other errors can reveal details of the upstream. An upstream's 401 or 404 concerns the gateway's account
+    and becomes a 502.
     """
     return 400 <= error.http_status < 500 and not isinstance(error, AllAttemptsFailed)
 
 
 def error_body(error: TrunklineError, generation_id: str | None) -> bytes:
-    """The JSON body of *error* before the answer has begun. The id is in the headers; this envelope has no place."""
+    """Encode *error* as the JSON body of an error response. The generation id is in the headers, not in this body."""
     del generation_id
     body: dict[str, Any] = {"error": error_object(error), "user_id": None}
     if error.routing is not None and not isinstance(error, Internal):
@@ -94,14 +95,14 @@ def error_body(error: TrunklineError, generation_id: str | None) -> bytes:
     return msgspec.json.encode(body)
 
 
-def from_answer(status: int, headers: Mapping[str, str], body: bytes, now: float) -> TrunklineError:
-    """What an upstream's answer with *status* means; see `faults.classify`."""
+def from_response(status: int, headers: Mapping[str, str], body: bytes, now: float) -> TrunklineError:
+    """Decode an upstream's error response; see `upstream_errors.classify`."""
     code, words = _told(body)
     return classify(status, headers, code=code, words=words, body=body[:65536].decode("utf-8", "replace"), now=now)
 
 
 def from_object(found: Any) -> TrunklineError:
-    """What an `error` object inside a 200 means: by its code where that is an HTTP status, else a failure."""
+    """Decode an `error` object inside a response with status 200, by its code or type; else it is a failure."""
     code, words = _code_and_words(found)
     status = int(code) if code is not None and _STATUS.fullmatch(code) else None
     if status is None:

@@ -14,13 +14,16 @@ ELSEWHERE = {
     "cached": ("prompt_cache_hit_tokens", "cached_tokens", "cache_read_input_tokens"),
     "cache_write": ("cache_write_tokens", "cache_creation_tokens", "cache_creation_input_tokens"),
 }
-"""What some providers call otherwise, among the details or beside them: DeepSeek, older Moonshot, Alibaba, LiteLLM."""
+"""Field names of other providers, in the details or beside them: DeepSeek, older Moonshot, Alibaba, LiteLLM."""
 MAX_TOKENS = 2**53
-"""Beyond this JSON numbers are not exact, and no model's output either."""
+"""Larger JSON numbers are not exact, and no model produces as many tokens."""
 
 
 def decode(found: Any) -> Usage | None:
-    """The usage object of an upstream, or None where there is none. Nonsense is clamped and marked, never trusted."""
+    """Decode the usage object of an upstream; return None if it is not an object.
+
+    Invalid numbers are clamped, and the usage is marked as inconsistent.
+    """
     if not isinstance(found, dict):
         return None
     rest = dict(found)
@@ -74,7 +77,7 @@ def decode(found: Any) -> Usage | None:
 
 
 def _cost(value: Any) -> int | None:
-    """A number of USD, or an object with a total (Perplexity). Negative and absurd ones are not believed."""
+    """Decode a cost in USD, or an object with a total (Perplexity). Negative and implausible values are ignored."""
     if isinstance(value, dict):
         value = value.get("total_cost")
     if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value < MAX_PICO / 1e12:

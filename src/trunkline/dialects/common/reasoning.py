@@ -1,18 +1,17 @@
-"""Reasoning across dialects: how much is asked for, and how signed thoughts travel through dialects not their own.
+"""Reasoning across dialects: efforts and budgets, and signed reasoning in dialects other than its own.
 
-A thought that a provider signed or encrypted must come back to it byte for byte, also when the client in between speaks
-a dialect that knows no such thing, or whose official SDK drops fields it does not know. What every dialect does have is
-one opaque string (Anthropic's `signature` and `data`, OpenAI's `encrypted_content`). So a foreign thought is put into
-that string together with whose it is and the id of its item: `<format>:<id>:<data>`. Neither formats nor ids hold a
-colon, and base64 does not, so nothing else looks like it.
+Reasoning that a provider signed or encrypted must come back to it byte for byte, even if the client speaks a dialect
+without such a field, or uses an SDK that drops unknown fields. Every dialect has one opaque string for it (Anthropic's
+`signature` and `data`, OpenAI's `encrypted_content`). Reasoning of another dialect is packed into that string with its
+format and the id of its item: `<format>:<id>:<data>`. Formats, ids and base64 contain no colon, so a packed string
+cannot be confused with an original one.
 
 Source: OpenRouter, "Reasoning tokens".
 """
 
 from typing import Literal
 
-from msgspec import Struct
-
+from trunkline.dialects.common.types import RequestedReasoning
 from trunkline.model.request import Reasoning
 
 Effort = Literal["max", "xhigh", "high", "medium", "low", "minimal", "none"]
@@ -25,57 +24,52 @@ FORMATS = frozenset(
 )  # fmt: skip
 
 RATIOS: dict[str, float] = {"max": 0.95, "xhigh": 0.95, "high": 0.8, "medium": 0.5, "low": 0.2, "minimal": 0.1}
-"""Effort → share of the output limit that may be thought."""
+"""Effort → share of the output limit that is used as the thinking budget."""
 LEAST_BUDGET = 1024
 MOST_BUDGET = 128_000
 USUAL_OUTPUT = 16_384
-"""Stands for an output limit that nobody gave."""
+"""Output limit to calculate with where the request has none."""
 
 
-class Wanted(Struct, frozen=True):
-    """What a request says of thinking, in one shape: off; or an effort, a budget in tokens, or neither (adaptive)."""
+def requested(reasoning: Reasoning | None) -> RequestedReasoning | None:
+    """Normalize *reasoning*; return None where the request leaves reasoning to the provider.
 
-    off: bool = False
-    effort: str | None = None
-    budget: int | None = None
-
-
-def wanted(reasoning: Reasoning | None) -> Wanted | None:
-    """What *reasoning* asks for; None where it leaves it to the provider.
-
-    Enabled alone is the effort medium. Who disables it does not pay for thoughts, whatever effort stands beside it:
-    in Messages that one is about the answer too.
+    `enabled` alone means the effort medium. Disabled reasoning stays off whatever the effort is: in Messages the effort
+    also controls the length of the answer.
     """
     if reasoning is None:
         return None
     if reasoning.effort == "none" or reasoning.enabled is False:
-        return Wanted(off=True)
+        return RequestedReasoning(off=True)
     if reasoning.effort is None and reasoning.max_tokens is None:
         if reasoning.adaptive:
-            return Wanted()
-        return Wanted(effort="medium") if reasoning.enabled else None
-    return Wanted(effort=reasoning.effort, budget=reasoning.max_tokens)
+            return RequestedReasoning()
+        return RequestedReasoning(effort="medium") if reasoning.enabled else None
+    return RequestedReasoning(effort=reasoning.effort, budget=reasoning.max_tokens)
 
 
-def budget_of(effort: str, max_output: int | None) -> int:
-    """Tokens of thinking for *effort*, where a provider takes a budget only; it is less than *max_output* may be."""
+def budget_for_effort(effort: str, max_output: int | None) -> int:
+    """Return the thinking budget in tokens for *effort*, for providers that accept a budget only.
+
+    It is a share of *max_output*, between `LEAST_BUDGET` and `MOST_BUDGET`.
+    """
     share = int((max_output or USUAL_OUTPUT) * RATIOS.get(effort, RATIOS["medium"]))
     return max(min(share, MOST_BUDGET), LEAST_BUDGET)
 
 
-def effort_of(budget: int, max_output: int | None) -> str:
-    """The effort whose budget is nearest to *budget*, where a provider takes an effort only."""
+def effort_for_budget(budget: int, max_output: int | None) -> str:
+    """Return the effort whose budget is nearest to *budget*, for providers that accept an effort only."""
     share = budget / (max_output or USUAL_OUTPUT)
     return min(("xhigh", "high", "medium", "low", "minimal"), key=lambda effort: abs(RATIOS[effort] - share))
 
 
 def pack(format_: str | None, id_: str | None, data: str) -> str:
-    """*data*, of the item *id_* in *format_*, as one opaque string that `unpack` takes apart."""
+    """Pack *data* of the item *id_* in *format_* into one opaque string."""
     return f"{format_ or 'unknown'}:{id_ or ''}:{data}"
 
 
 def unpack(text: str) -> tuple[str, str | None, str] | None:
-    """Format, item id (None for none) and data of what `pack` made; None for any other string."""
+    """Return format, item id and data of a string that `pack` made; None for any other string."""
     format_, mark, rest = text.partition(":")
     if not mark or format_ not in FORMATS:
         return None

@@ -1,8 +1,8 @@
-"""An answer that was given before, given again: what the dialects' `replay` share.
+"""Replay of a cached response: the parts that all dialects share.
 
-Everything is as it was but the id, the time, the usage, which is zero, and `openrouter_metadata`, which is left out.
-What stays is not decoded: values pass as their bytes. What is given again was written by us, so its frames have LF
-line ends and one line of data. Source: OpenRouter, "Response caching".
+The id, the time and the usage are replaced (usage is zero), and `openrouter_metadata` is removed. All other values are
+copied as bytes, without decoding. The gateway wrote the cached response itself, so its frames have LF line ends and one
+data line. Source: OpenRouter, "Response caching".
 """
 
 from collections.abc import Callable
@@ -14,7 +14,7 @@ from msgspec import Raw
 from trunkline.dialects.common.sse import parse_block
 
 Fields = dict[str, Any]
-"""An object's top level, values as their bytes."""
+"""The top level of an object; values are raw JSON."""
 
 _COLON = 0x3A
 _fields = msgspec.json.Decoder(dict[str, Raw])
@@ -22,22 +22,22 @@ _any = msgspec.json.Decoder()
 _json = msgspec.json.Encoder()
 
 
-def opened(data: bytes | Raw) -> Fields:
-    """The top level of the object in *data*.
+def decode_fields(data: bytes | Raw) -> Fields:
+    """Decode the top level of the object in *data*.
 
     Raises:
-        msgspec.DecodeError: it is none.
+        msgspec.DecodeError: *data* is not an object.
     """
     return dict(_fields.decode(data))
 
 
-def written(fields: Fields) -> bytes:
-    """*fields* as JSON."""
+def encode_fields(fields: Fields) -> bytes:
+    """Encode *fields* as JSON."""
     return _json.encode(fields)
 
 
-def unused(usage: Raw) -> Any:
-    """*usage* with zero for every number. Its words stay: they say which, not how much."""
+def zero_usage(usage: Raw) -> Any:
+    """Return *usage* with every number set to zero. Strings stay."""
     said = _zero(_any.decode(usage))
     if isinstance(said, dict):
         said.pop("estimated", None)
@@ -58,29 +58,29 @@ def _zero(value: Any) -> Any:
             return value
 
 
-def put(fields: Fields, **ours: Any) -> Fields:
-    """*fields* with *ours* where they stood, usage that says zero, and no metadata."""
+def replace_fields(fields: Fields, **ours: Any) -> Fields:
+    """Replace the *ours* that are present in *fields*, set usage to zero, and remove the metadata."""
     fields.update({key: value for key, value in ours.items() if key in fields})
     if "usage" in fields:
-        fields["usage"] = unused(fields["usage"])
+        fields["usage"] = zero_usage(fields["usage"])
     fields.pop("openrouter_metadata", None)
     return fields
 
 
-def frames(body: bytes, one: Callable[[bytes], bytes]) -> bytes:
-    """The stream *body* with *one* applied to each of its frames (without their blank lines); comments are left out."""
+def map_frames(body: bytes, one: Callable[[bytes], bytes]) -> bytes:
+    """Apply *one* to each frame of the stream *body*, passed without its blank line. Comments are dropped."""
     out = [one(block) for block in body.split(b"\n\n") if block and block[0] != _COLON]
     return b"\n\n".join([*out, b""])
 
 
-def reframed(block: bytes, change: Callable[[Fields], Fields]) -> bytes:
-    """*block* with *change* applied to its data; a block without data is given back as it is.
+def map_data(block: bytes, change: Callable[[Fields], Fields]) -> bytes:
+    """Apply *change* to the data of *block*. A block without data is returned unchanged.
 
     Raises:
-        msgspec.DecodeError: its data is no object.
+        msgspec.DecodeError: the data is not an object.
     """
     found = parse_block(block)
     if found is None:
         return block
-    data = b"data: " + written(change(opened(found.data)))
+    data = b"data: " + encode_fields(change(decode_fields(found.data)))
     return b"event: %s\n%s" % (found.event.encode(), data) if found.event else data

@@ -1,4 +1,4 @@
-"""The fields of a request's objects, taken out one by one until those are left that we have no words for."""
+"""Helpers for the fields of request objects: decode raw values, take known fields out, keep the rest."""
 
 from typing import Any
 
@@ -10,10 +10,10 @@ _any = msgspec.json.Decoder()
 
 
 def value(given: Any) -> Any:
-    """*given*, which may be bytes that have not been looked into, as Python's.
+    """Decode *given* if it is raw JSON; return it unchanged otherwise.
 
     Raises:
-        InvalidRequest: a number or a string in it that JSON allows and nobody can hold.
+        InvalidRequest: it holds a number or a string that JSON allows and Python cannot represent.
     """
     if not isinstance(given, msgspec.Raw):
         return given
@@ -24,13 +24,13 @@ def value(given: Any) -> Any:
 
 
 class Taker:
-    """Takes named fields out of an object; an explicit null stays there, and so comes back as it was."""
+    """Removes named fields from an object. An explicit null stays in the object, so that it is written back."""
 
     def __init__(self, fields: dict[str, Any]) -> None:
         self._fields = fields
 
     def __call__(self, key: str) -> Any:
-        """The value of *key*, which is then gone; None where it is missing or null."""
+        """Remove the field *key* and return its value; return None if it is missing or null."""
         found = self._fields.get(key)
         if found is not None:
             del self._fields[key]
@@ -38,12 +38,12 @@ class Taker:
 
 
 def some(**fields: Any) -> dict[str, Any]:
-    """Those of *fields* that are not None."""
+    """Return the *fields* that are not None."""
     return {key: value for key, value in fields.items() if value is not None}
 
 
 def within(body: dict[str, Any], extra: dict[str, Any], key: str) -> dict[str, Any]:
-    """*body* with *extra* put back, of which the entry *key* goes inside the object of that name."""
+    """Add *extra* to *body* and return it. The entry *key* of *extra* is merged into the object `body[key]`."""
     for name, value in extra.items():
         if name == key and isinstance(value, dict) and isinstance(body.get(key), dict):
             body[key] = {**body[key], **value}

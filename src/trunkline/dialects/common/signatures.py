@@ -1,8 +1,9 @@
-"""Signed thoughts that a client lost, put back.
+"""Restoring signed reasoning that a client dropped.
 
-Anthropic and Gemini want the thought that led to a tool call back with its result, signed as it was. Many clients keep
-the call and drop the thought. So what an answer signed is remembered for a while by the id of the call that it led to,
-and put before that call where a request comes without it. Nothing is put in where the client kept any signed thought.
+Anthropic and Gemini require the signed reasoning before a tool call to come back unchanged with the tool's result. Many
+clients keep the call and drop the reasoning. The gateway therefore stores signed reasoning for a limited time under the
+id of the call that followed it, and inserts it before that call if a request lacks it. Nothing is inserted where the
+client kept any signed reasoning.
 
 Source: OpenRouter, "Reasoning tokens" (preserving reasoning).
 """
@@ -18,9 +19,10 @@ Thoughts = tuple[ReasoningPart, ...]
 
 
 class Collector:
-    """Takes the events of one answer in; `found` is its signed thoughts, by the id of the tool call that they led to.
+    """Collects the signed reasoning of one answer; `found` has it by the id of the tool call that followed.
 
-    `open` holds the thoughts that led to nothing yet: part index → their place. While it is empty, deltas say nothing.
+    `open` maps the part index of reasoning that no call has followed yet to its place. While it is empty, deltas need
+    not be passed.
     """
 
     __slots__ = ("_parts", "_texts", "found", "open")
@@ -32,7 +34,7 @@ class Collector:
         self.open: dict[int, int] = {}
 
     def delta(self, event: Delta) -> None:
-        """Take a piece of any part in."""
+        """Record a delta of any part."""
         at = self.open.get(event.index)
         if at is not None:
             self._texts[at].append(event.text)
@@ -40,7 +42,7 @@ class Collector:
                 self._parts[at] = replace(self._parts[at], signature=event.signature)
 
     def part(self, event: PartStarted) -> None:
-        """Take the start of any part in."""
+        """Record the start of any part."""
         if event.kind == "reasoning" and event.form is not None:
             self.open[event.index] = len(self._parts)
             self._parts.append(
@@ -58,12 +60,12 @@ class Collector:
 
 
 def signed(part: Part) -> bool:
-    """Whether *part* is a thought that its provider can check."""
+    """Return whether *part* is reasoning with a signature or with encrypted content."""
     return isinstance(part, ReasoningPart) and (part.signature is not None or part.form == "encrypted")
 
 
 def restore(request: Request, find: Callable[[str], Thoughts | None]) -> Request:
-    """*request* with the thoughts that *find* knows, each before its call."""
+    """Return *request* with the reasoning that *find* returns for its calls, each inserted before its call."""
     messages = tuple(_restored(message, find) for message in request.messages)
     if all(new is old for new, old in zip(messages, request.messages, strict=True)):
         return request
@@ -84,6 +86,6 @@ def _restored(message: Message, find: Callable[[str], Thoughts | None]) -> Messa
         parts.append(part)
     if not found:
         return message
-    # What the client kept unsigned is the readable side of the same thoughts.
+    # Unsigned reasoning that the client kept is the readable form of the same reasoning.
     known = {id(part) for part in message.parts if isinstance(part, ReasoningPart)}
     return replace(message, parts=tuple(part for part in parts if id(part) not in known))

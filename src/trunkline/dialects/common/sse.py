@@ -1,34 +1,26 @@
-"""Server-sent events: frames from bytes and back.
+"""Server-sent events (SSE): decode frames from bytes.
 
-A reader must be right for any slicing of the bytes, for LF, CR and CRLF line ends, a byte order mark, comments,
-several `data:` lines and a last event without its blank line. Providers send all of these. The hard part is that a
-slice may end between the CR and the LF of one line end, or inside the mark; both are remembered across slices.
+The reader accepts chunks cut at any byte, LF, CR and CRLF line ends, a byte order mark, comments, several `data:`
+lines, and a last event without a blank line. Providers send all of these. A chunk can end between the CR and the LF of
+one line end, or inside the byte order mark; the reader keeps that state between chunks.
 
-Source: the HTML standard, "Server-sent events", read 2026-11-21. One departure: an event that the end of the body
-leaves without its blank line is given out by `close`, because providers forget the blank line.
+Source: the HTML standard, "Server-sent events", read 2026-11-21. One difference: `close` returns an event that the end
+of the body left without a blank line, because some providers omit it.
 """
 
-from msgspec import Struct
-
 from trunkline.dialects.common.lenient_json import BOM
+from trunkline.dialects.common.types import Frame
 from trunkline.model.errors import UpstreamFailed, UpstreamGarbled
 
 MAX_EVENT_BYTES = 32 * 1024 * 1024
-"""An image in base64 fits; an endless line does not. Source: docs/reference/reliability.md, U33."""
+"""Limit of one event. A base64 image fits; an endless line does not. Source: docs/reference/reliability.md, U33."""
 
 DONE = b"data: [DONE]\n\n"
 KEEP_ALIVE = b": OPENROUTER PROCESSING\n\n"
 
 
-class Frame(Struct, frozen=True):
-    """One event: its `event:` name ("" where none was given) and its data lines joined by LF."""
-
-    data: bytes
-    event: str = ""
-
-
 class BlockReader:
-    """Cuts a body into whole blocks: what `feed` returns has LF line ends and ends with a blank line, or is empty."""
+    """Splits a body into complete blocks. `feed` returns blocks with LF line ends and their blank lines, or nothing."""
 
     __slots__ = ("_begun", "_held", "_limit", "_size", "_swallow_lf")
 
@@ -40,10 +32,10 @@ class BlockReader:
         self._begun = False
 
     def feed(self, chunk: bytes) -> bytes:
-        """Take a slice in; return all blocks that are now whole, as one piece.
+        """Add a chunk; return all blocks that are now complete, as one byte string.
 
         Raises:
-            UpstreamGarbled: an event is longer than the limit.
+            UpstreamGarbled: an event exceeds the limit.
         """
         if not self._begun:
             chunk = self._begin(chunk)
@@ -58,7 +50,7 @@ class BlockReader:
             if chunk[-2:] == b"\n\n":
                 return chunk
         elif chunk[:1] == b"\n" and self._held[-1][-1:] == b"\n":
-            # The blank line was cut in two: what is held is a whole block.
+            # The chunk border is inside the blank line: the held bytes are a complete block.
             held = b"".join(self._held) + b"\n"
             self._held, self._size = [], 0
             return held + self._cut(chunk[1:])
@@ -90,13 +82,13 @@ class BlockReader:
         return chunk.removeprefix(BOM)
 
     def close(self) -> bytes:
-        """The block that the end of the body cut short, as it is; empty where there is none."""
+        """Return the incomplete block at the end of the body; empty if there is none."""
         held, self._held = b"".join(self._held), []
         return held
 
 
 def parse_block(block: bytes) -> Frame | None:
-    """The event in *block* (lines without the blank one), or None where it holds only comments or no data."""
+    """Decode the event in *block* (without its blank line); return None if it has only comments or no data."""
     if block[:6] == b"data: " and b"\n" not in block:
         return Frame(block[6:])
     event = ""
@@ -112,7 +104,7 @@ def parse_block(block: bytes) -> Frame | None:
 
 
 class FrameReader:
-    """Feed it any slices of the body; frames come out."""
+    """Decodes the frames of a body from its chunks."""
 
     __slots__ = ("_blocks",)
 
@@ -120,31 +112,31 @@ class FrameReader:
         self._blocks = BlockReader(limit)
 
     def feed(self, chunk: bytes) -> list[Frame]:
-        """The frames that are whole now.
+        """Add a chunk; return the frames that are now complete.
 
         Raises:
-            UpstreamGarbled: an event is longer than the limit.
+            UpstreamGarbled: an event exceeds the limit.
         """
         return frames(self._blocks.feed(chunk))
 
     def close(self) -> list[Frame]:
-        """The frame that the body's end left without a blank line, if there is one."""
+        """Return the frame that the end of the body left without a blank line, if there is one."""
         return frames(self._blocks.close())
 
 
 def frames(blocks: bytes) -> list[Frame]:
-    """The events of whole *blocks*."""
+    """Decode the events of complete *blocks*."""
     found = [parse_block(block) for block in blocks.split(b"\n\n") if block]
     return [frame for frame in found if frame is not None]
 
 
 def is_stream(start: bytes) -> bool | None:
-    """Whether a body that begins with *start* is a stream (True) or JSON (False); None where it is too soon to say.
+    """Return True if a body that begins with *start* is a stream, False if it is JSON, None if *start* is too short.
 
-    Content types are not asked, since providers get them wrong (U25–U27).
+    The content type is ignored, because some providers send a wrong one (U25–U27).
 
     Raises:
-        UpstreamFailed: it is a page of HTML.
+        UpstreamFailed: the body is HTML.
     """
     text = start.removeprefix(BOM).lstrip()
     if not text or (len(start) < 3 and BOM.startswith(start)):

@@ -1,8 +1,8 @@
-"""How many tokens a request has, roughly, where nobody who knows the tokenizer can be asked.
+"""Estimate of the input tokens of a request, for models whose provider cannot count them.
 
-Today's tokenizers take four characters of English prose for a token, three of code and JSON, and one to two characters
-of scripts without blanks. What an image or a page takes is a rule of each provider; the figures here are in the middle
-of them. It is an estimate and is called one wherever it is shown.
+Common tokenizers use about four characters of English prose per token, three of code and JSON, and one or two of
+scripts without spaces. Each provider has its own rule for images and pages; the figures here are typical values. Every
+place that shows the number calls it an estimate.
 """
 
 import re
@@ -28,19 +28,19 @@ from trunkline.model.request import (
 PER_MESSAGE = 4
 PER_IMAGE = 1_200
 PER_DOCUMENT_BYTE = 1 / 30
-"""A page of a PDF has some 50 kB and takes some 1,500 tokens."""
+"""A PDF page has about 50 kB and takes about 1,500 tokens."""
 PER_AUDIO_BYTE = 1 / 2_000
 PER_VIDEO = 8_000
 _WORDS = re.compile(r"[A-Za-z]+|[0-9]{1,3}|[^\x00-\x7f]|[^\sA-Za-z0-9]")
 
 
 def text_tokens(text: str) -> int:
-    """Tokens of *text*: a word is one for each six letters begun, a mark or a letter of another script one."""
+    """Estimate the tokens of *text*: one per six letters of a word, one per punctuation mark or non-ASCII letter."""
     return sum(-(-len(word) // 6) for word in _WORDS.findall(text))
 
 
 def request_tokens(request: Request) -> int:
-    """Tokens of all of the input of *request*: messages, tools, the shape of the answer."""
+    """Estimate the input tokens of *request*: messages, tools and response format."""
     total = sum(map(_message, request.messages))
     for tool in request.tools or ():
         total += _json(msgspec.to_builtins(tool))

@@ -1,10 +1,10 @@
-"""Names of tools as chat takes them: no namespaces, at most 64 letters, digits, `_` and `-`.
+"""Tool names for dialects without namespaces: at most 64 letters, digits, `_` and `-`.
 
 Source: OpenRouter's OpenAPI document, `ChatRequest`.
 
-A tool in a namespace keeps its bare name where no other tool has it, and is `namespace__name` else. Characters that
-chat does not take become `_`; what is too long is cut, and a digest keeps it from being another's. Who reads the answer
-finds the way back by asking what each of the client's tools was called.
+A tool in a namespace keeps its name if no other tool has the same one; otherwise it becomes `namespace__name`. Other
+characters become `_`. A name that is too long is cut and gets a digest, which keeps it unique. `tool_renaming` maps the
+names in an answer back to the client's names.
 """
 
 import re
@@ -18,11 +18,11 @@ MAX_NAME = 64
 JOIN = "__"
 _FORBIDDEN = re.compile(r"[^A-Za-z0-9_-]")
 Key = tuple[str | None, str]
-"""A namespace, None for none, and a name in it."""
+"""A namespace (None for none) and a name in it."""
 
 
-def fit(name: str) -> str:
-    """*name* as chat takes it: itself where it can be."""
+def fit_name(name: str) -> str:
+    """Return *name* if it is valid, else a valid name made from it."""
     fitting = _FORBIDDEN.sub("_", name) or "_"
     if len(fitting) <= MAX_NAME:
         return fitting
@@ -30,7 +30,7 @@ def fit(name: str) -> str:
 
 
 class Names:
-    """What the tools of one request are called on the wire."""
+    """The wire names of the tools of one request."""
 
     __slots__ = ("_names",)
 
@@ -40,8 +40,8 @@ class Names:
         self._names: dict[Key, str] = {}
         for space, name in keys:
             wanted = name if space is None or bare[name] == 1 else f"{space}{JOIN}{name}"
-            self._names.setdefault((space, name), fit(wanted))
+            self._names.setdefault((space, name), fit_name(wanted))
 
     def of(self, namespace: str | None, name: str) -> str:
-        """The name on the wire of the tool *name* in *namespace*; of one that is not on offer the name as it fits."""
-        return self._names.get((namespace, name)) or fit(name)
+        """Return the wire name of the tool *name* in *namespace*; `fit_name` if the request does not offer it."""
+        return self._names.get((namespace, name)) or fit_name(name)

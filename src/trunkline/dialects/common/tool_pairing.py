@@ -1,8 +1,8 @@
-"""Tool calls and their results, paired as strict providers want them: each call answered right behind its turn.
+"""Pairing of tool calls and results: strict providers require each result directly after the message of its call.
 
-What a client's dialect allows and a provider refuses is put right in our own words, before any dialect writes it, and
-each putting right is a loss: a call that nobody answered gets a result that says so, a result that comes late moves to
-where it belongs, and one that nobody asked for is said as the user's text.
+Clients may send conversations that such providers reject. The messages are normalized before a dialect encodes them,
+and each change is reported as a loss: a call without a result gets a placeholder result, a late result is moved to its
+call, and a result without a call becomes text of the user.
 
 Source: OpenAI API reference, "Chat Completions" (the error "insufficient tool messages following tool_calls").
 """
@@ -17,13 +17,14 @@ from trunkline.model.request import Message, TextPart, ToolCallPart
 
 NO_RESULT = "(no result: the tool was not run)"
 NOTHING = "(no content)"
-"""Stands where something must be said and nothing is."""
+"""Placeholder text where a provider requires content and there is none."""
 
 
-def paired(messages: Sequence[Message], losses: Losses, where: str = "messages") -> tuple[Message, ...]:
-    """*messages*, which *where* names in losses, with every call answered behind its turn and no other results.
+def pair_results(messages: Sequence[Message], losses: Losses, where: str = "messages") -> tuple[Message, ...]:
+    """Return *messages* with each call's result directly after its message, and no other results.
 
-    Takes time in proportion to the messages, whatever they say: a client may send tens of thousands.
+    *where* is the path of the messages in losses. The time is linear in the number of messages: clients may send tens
+    of thousands.
     """
     open_: dict[str | None, deque[int]] = defaultdict(deque)
     for at, message in enumerate(messages):
@@ -34,7 +35,7 @@ def paired(messages: Sequence[Message], losses: Losses, where: str = "messages")
     for at, message in enumerate(messages):
         if message.role == "tool":
             if at not in taken:
-                open_[message.tool_call_id].popleft()  # a call behind it is not one that it answers
+                open_[message.tool_call_id].popleft()  # it does not answer a later call
                 losses.add(f"{where}[{at}]", "a result without a call: it is said as text")
                 found.append(_as_text(message))
             continue

@@ -1,35 +1,29 @@
-"""The client's own words for its tools, for upstreams that know neither namespaces nor free-form input.
+"""Mapping of tool names in an answer back to the client's names and namespaces.
 
-Codex puts the functions of a server into a namespace and wants a call's name and namespace apart; a dialect without
-namespaces makes one name of the two, and cuts a name to what it takes. Free-form input goes to such a dialect as a
-function with one text, and comes back as JSON around it.
+Codex puts the functions of a server into a namespace and expects a call's name and namespace as separate fields. For a
+dialect without namespaces the two were joined, and a name that it does not allow was changed (`tool_names`). A custom
+tool is a function with one string parameter there, so its input comes back as JSON.
 """
 
 from collections.abc import Iterator
 from typing import Any
 
 import msgspec
-from msgspec import Raw, Struct
+from msgspec import Raw
 
-from trunkline.dialects.common.tool_names import fit
+from trunkline.dialects.common.tool_names import fit_name
+from trunkline.dialects.common.types import ToolNames
 
 JOINS = ("__", "_", ".", "-", "")
-"""What may stand between a namespace and a name where somebody made one of both."""
+"""Separators that upstreams and models put between a namespace and a name."""
 _any = msgspec.json.Decoder()
 
 
-class Names(Struct, frozen=True):
-    """What the client calls its tools: one name → namespace and name; the names of tools of free-form input."""
-
-    spaced: dict[str, tuple[str | None, str]] = {}
-    custom: frozenset[str] = frozenset()
+NO_NAMES = ToolNames()
 
 
-NO_NAMES = Names()
-
-
-def read(envelope: dict[str, Raw]) -> Names:
-    """The names of the tools in a request, of whichever dialect, with this top level."""
+def read_tool_names(envelope: dict[str, Raw]) -> ToolNames:
+    """Return the tool names of a request of any dialect, by the top level of its body."""
     raws = [raw for key in ("tools", "functions") if (raw := envelope.get(key)) is not None]
     if not raws:
         return NO_NAMES
@@ -38,21 +32,21 @@ def read(envelope: dict[str, Raw]) -> Names:
     spaced: dict[str, tuple[str | None, str]] = {}
     for space, name, _ in found:
         if space is None:
-            for made in {fit(name), fit(f"_{name}")} - {name}:  # Gemini takes none that begins with a digit
+            for made in {fit_name(name), fit_name(f"_{name}")} - {name}:  # Gemini takes none that begins with a digit
                 spaced[made] = (None, name)
             continue
         _spaced(spaced, space, name)
     custom = frozenset(name for _, name, kind in found if kind == "custom")
-    return Names({name: told for name, told in spaced.items() if name not in plain}, custom)
+    return ToolNames({name: told for name, told in spaced.items() if name not in plain}, custom)
 
 
-def renamed(envelope: dict[str, Raw]) -> dict[str, str]:
-    """What a tool outside of namespaces may be called where its name is not taken → what the client calls it."""
-    return {made: name for made, (space, name) in read(envelope).spaced.items() if space is None}
+def client_names(envelope: dict[str, Raw]) -> dict[str, str]:
+    """Return a mapping for the tools without a namespace: changed name → the client's name."""
+    return {made: name for made, (space, name) in read_tool_names(envelope).spaced.items() if space is None}
 
 
 def _tools(tools: Any) -> Iterator[tuple[str | None, str, str]]:
-    """Namespace, name and kind of each tool that has a name."""
+    """Yield namespace, name and kind of each tool that has a name."""
     for tool in _objects(tools):
         inner = tool.get("function")
         if tool.get("type") == "namespace":
@@ -69,9 +63,9 @@ def _objects(found: Any) -> list[dict[str, Any]]:
 def _spaced(spaced: dict[str, tuple[str | None, str]], space: str, name: str) -> None:
     for join in JOINS:
         made = f"{space}{join}{name}"
-        spaced[made] = spaced[fit(made)] = (space, name)
-    # A name that two namespaces have says nothing of which is meant.
-    for bare in {name, fit(name)}:
+        spaced[made] = spaced[fit_name(made)] = (space, name)
+    # A name that two namespaces share is ambiguous.
+    for bare in {name, fit_name(name)}:
         if spaced.get(bare, (space,))[0] == space:
             spaced[bare] = (space, name)
         else:

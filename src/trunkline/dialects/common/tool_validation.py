@@ -1,42 +1,33 @@
-"""Whether the tool calls of an answer are such that a client can carry them out: what routing by quality looks at.
+"""Validation of the tool calls in an answer, for routing by quality.
 
-A call is valid if it names a tool of the request and its arguments are a JSON object; free-form input always is. The
-tools' schemas are not looked at. Source: OpenRouter, "Auto Exacto".
+A call is valid if it names a tool of the request and its arguments are a JSON object; free-form input is always valid.
+The schemas of the tools are not checked. Source: OpenRouter, "Auto Exacto".
 """
 
 import msgspec
 from msgspec import Raw
 
+from trunkline.dialects.common.types import NamedTool
 from trunkline.model.events import PartStarted
 
 _object = msgspec.json.Decoder(dict[str, Raw])
 _tools = msgspec.json.Decoder(list[Raw] | None)
 
 
-class _Function(msgspec.Struct, frozen=True):
-    name: str = ""
-
-
-class _Tool(msgspec.Struct, frozen=True):
-    name: str = ""
-    function: _Function = _Function()
-    custom: _Function = _Function()
-
-
-def offered(tools: Raw) -> frozenset[str]:
-    """The names of the functions in a request's `tools`, of whichever dialect."""
+def offered_names(tools: Raw) -> frozenset[str]:
+    """Return the names of the functions in a request's `tools`, of any dialect."""
     names: set[str] = set()
     for raw in _tools.decode(tools) or ():
         try:
-            found = msgspec.json.decode(raw, type=_Tool)
+            found = msgspec.json.decode(raw, type=NamedTool)
         except msgspec.DecodeError:
-            continue  # a tool of the provider's
+            continue  # a tool that the provider runs
         names |= {found.name, found.function.name, found.custom.name}
     return frozenset(names - {""})
 
 
-class Calls:
-    """The calls of one answer, as they come."""
+class ToolCallCheck:
+    """Collects the calls of one answer and validates them."""
 
     __slots__ = ("_arguments", "_names")
 
@@ -45,19 +36,19 @@ class Calls:
         self._arguments: dict[int, list[str]] = {}
 
     def part(self, part: PartStarted) -> None:
-        """A call has begun."""
+        """Record the start of a call."""
         self._names[part.index] = part.name or ""
         if part.form != "custom":
             self._arguments[part.index] = []
 
     def delta(self, index: int, text: str) -> None:
-        """A piece of a part, which may be a call."""
+        """Record a delta of any part; only those of calls are kept."""
         arguments = self._arguments.get(index)
         if arguments is not None:
             arguments.append(text)
 
     def valid(self, names: frozenset[str]) -> bool | None:
-        """Whether every call is; None where there was none."""
+        """Return whether all calls are valid, given the tool *names* of the request; None if there was no call."""
         if not self._names:
             return None
         if not names.issuperset(self._names.values()):

@@ -1,6 +1,6 @@
-"""What an upstream's error status means, in whatever dialect it speaks.
+"""Classification of upstream errors, for all dialects.
 
-The table of statuses is the same for all; a dialect says where in the body the code and the words are.
+The rules for HTTP statuses are the same for all dialects. A dialect extracts the code and the message from the body.
 Sources: docs/reference/reliability.md, U17–U21; OpenRouter, "Provider routing".
 """
 
@@ -22,7 +22,7 @@ from trunkline.model.errors import (
 )
 
 MAX_REST_S = 600.0
-"""However long an upstream asks us to wait, we ask again after this. Source: docs/reference/reliability.md, U18."""
+"""The longest wait before a retry, whatever the upstream asks for. Source: docs/reference/reliability.md, U18."""
 
 NO_MONEY = frozenset(
     {
@@ -33,14 +33,14 @@ NO_MONEY = frozenset(
         "1113",  # Z.AI: "insufficient balance or no resource package"
     }
 )
-"""Codes of a 429 that waiting cannot help."""
+"""Codes of a 429 that a retry cannot resolve."""
 
 NO_ACCESS = frozenset({"Arrearage", "invalid_api_key"})
-"""Codes of a 400 that is about our account, not about the request: Alibaba's of an unpaid bill."""
+"""Codes of a 400 that concerns the gateway's account, not the request: Alibaba's for an unpaid bill."""
 _NO_KEY = re.compile(
     r"API key (?:not valid|expired|not found)|API[_ ]KEY[_ ]INVALID|Incorrect API key provided", re.IGNORECASE
 )
-"""The beginning of words with the same meaning: Gemini and xAI answer 400 to a key that they don't know."""
+"""Start of messages with the same meaning: Gemini and xAI answer 400 to an unknown key."""
 
 _RESETS = tuple(
     (f"{prefix}-remaining-{what}", f"{prefix}-reset-{what}")
@@ -58,7 +58,7 @@ _RESETS = tuple(
     (f"anthropic-ratelimit-{what}-remaining", f"anthropic-ratelimit-{what}-reset")
     for what in ("requests", "tokens", "input-tokens", "output-tokens")
 )
-"""What is left of a limit, and when it is whole again. OpenAI's and Groq's, Cerebras' by span of time, Anthropic's."""
+"""Headers with the remainder of a limit and its reset: OpenAI's and Groq's, Cerebras' per period, Anthropic's."""
 
 _CONTEXT = re.compile(
     r"context[ _]?(?:length|window|size)|maximum context|prompt is too long|too many (?:input )?tokens|"
@@ -73,11 +73,11 @@ _RETRY_INFO = re.compile(r'"retryDelay"\s*:\s*"(\d+(?:\.\d+)?)s"')
 def classify(
     status: int, headers: Mapping[str, str], *, code: str | None, words: str | None, body: str, now: float
 ) -> TrunklineError:
-    """The error that an answer with *status* stands for.
+    """Return the error for an upstream's response with *status*.
 
-    *code* and *words* are the upstream's own, None where its body held none (HTML, nothing); *body* is the start of
-    the body as text, for hints that stand deep inside. *now* is Unix seconds. Words of a 4xx that is the caller's
-    fault reach the caller; others stay in `raw` for the record.
+    *code* and *words* are the upstream's code and message, None if its body has none (HTML, empty). *body* is the start
+    of the body as text, for retry hints inside it. *now* is Unix seconds. The message of a 4xx that the client caused
+    is shown to the client; other messages are kept in `raw` for the record.
     """
     words = None if words is None or words.lstrip().startswith("<") else words[:MAX_UPSTREAM_WORDS]
     told = f"{code or ''} {words or ''}"
@@ -117,11 +117,10 @@ def classify(
 
 
 def retry_after(headers: Mapping[str, str], body: str, now: float) -> float | None:
-    """How many seconds to wait, by whichever hint is there; None where none is, or none that can be read.
+    """Return the seconds to wait before a retry, from 0 to `MAX_REST_S`; None if there is no valid hint.
 
-    Between 0 and `MAX_REST_S`. Read are `retry-after-ms`, `retry-after` (seconds or a date), `x-ratelimit-reset*`
-    and their like (a duration as `1m2.5s`, seconds, or a moment as Unix seconds or milliseconds or RFC 3339), and
-    google.rpc `RetryInfo`.
+    Hints are `retry-after-ms`, `retry-after` (seconds or a date), google.rpc `RetryInfo`, and `x-ratelimit-reset*` and
+    similar headers (a duration such as `1m2.5s`, seconds, or a time as Unix seconds, Unix milliseconds or RFC 3339).
     """
     found = _milliseconds(headers.get("retry-after-ms"))
     if found is None:
@@ -129,7 +128,7 @@ def retry_after(headers: Mapping[str, str], body: str, now: float) -> float | No
     if found is None and (hint := _RETRY_INFO.search(body)) is not None:
         found = float(hint[1])
     if found is None:
-        # Of several limits only those that ran out matter, and of these the last to be whole again.
+        # Only exhausted limits count, and of these the one that resets last.
         waits = [_reset(headers.get(reset), now) for left, reset in _RESETS if headers.get(left) == "0"]
         found = max((wait for wait in waits if wait is not None), default=None)
     if found is None:
@@ -144,7 +143,7 @@ def _number(text: str | None) -> float | None:
         value = float(text)
     except ValueError:
         return None
-    return value if abs(value) < 1e300 else None  # neither an infinity nor NaN, which is less than nothing
+    return value if abs(value) < 1e300 else None  # not infinite, not NaN
 
 
 def _milliseconds(text: str | None) -> float | None:
@@ -158,7 +157,7 @@ def _seconds_or_date(text: str | None, now: float) -> float | None:
         return value
     try:
         moment = parsedate_to_datetime(text)
-        # HTTP dates are in GMT; one that names no zone is not in ours.
+        # HTTP dates are in GMT, also without a time zone.
         return (moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)).timestamp() - now
     except (ValueError, OverflowError):
         return None

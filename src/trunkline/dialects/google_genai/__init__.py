@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from trunkline.dialects.common.sse import is_stream
 from trunkline.dialects.google_genai import request_encoder as requests
-from trunkline.dialects.google_genai.errors import from_answer
+from trunkline.dialects.google_genai.errors import from_response
 from trunkline.dialects.google_genai.response_decoder import NAME, BodyDecoder, StreamDecoder
 from trunkline.dialects.google_genai.token_count import GeminiCounter, path_of
 from trunkline.dialects.interfaces import Counter, Decoder, Encoded, Quirks, Upstream
@@ -36,7 +36,7 @@ class GeminiUpstream:
 
     def error(self, status: int, headers: Mapping[str, str], body: bytes, now: float) -> TrunklineError:
         """As `Upstream.error`."""
-        return from_answer(status, headers, body, now)
+        return from_response(status, headers, body, now)
 
 
 UPSTREAM: Upstream = GeminiUpstream()

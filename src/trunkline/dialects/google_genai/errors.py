@@ -25,8 +25,8 @@ STATUSES = {
 """A google.rpc code → the status that it has where it comes instead of an answer."""
 
 
-def from_answer(status: int, headers: Mapping[str, str], body: bytes, now: float) -> TrunklineError:
-    """What an answer with *status* means; see `faults.classify`, which reads google.rpc's `RetryInfo` too."""
+def from_response(status: int, headers: Mapping[str, str], body: bytes, now: float) -> TrunklineError:
+    """What an answer with *status* means; see `upstream_errors.classify`, which reads google.rpc's `RetryInfo` too."""
     code, words = _code_and_words(_error(body))
     text = body[:65536].decode("utf-8", "replace")
     if status == 400 and code == "INVALID_ARGUMENT" and words is not None and "API key not valid" in words:

@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 
 import msgspec
 
-from trunkline.dialects.common.json_schema import subset
+from trunkline.dialects.common.json_schema import to_subset
 from trunkline.dialects.google_genai import request_tools
 from trunkline.dialects.google_genai.request_messages import NO_WORD, Writer
 from trunkline.dialects.google_genai.request_thinking import thinking
@@ -123,7 +123,7 @@ def _shape(config: Json, shape: ResponseFormat, quirks: Quirks, losses: Losses) 
         return
     config["responseMimeType"] = "application/json"
     if shape.schema is not None:
-        schema, gone = subset(shape.schema, quirks.schema, alone=quirks.vertex)
+        schema, gone = to_subset(shape.schema, quirks.schema, alone=quirks.vertex)
         for path in gone:
             losses.add(f"response_format.{path}", "the provider's subset of JSON Schema has no such word")
         config["responseSchema" if quirks.schema == "gemini" else "responseJsonSchema"] = schema

@@ -17,8 +17,8 @@ from typing import Any, TypeAlias
 import msgspec
 
 from trunkline.dialects.common.reasoning import GEMINI
-from trunkline.dialects.common.tool_names import fit
-from trunkline.dialects.common.tool_pairing import NOTHING, paired
+from trunkline.dialects.common.tool_names import fit_name
+from trunkline.dialects.common.tool_pairing import NOTHING, pair_results
 from trunkline.dialects.interfaces import Quirks
 from trunkline.model.loss import Losses
 from trunkline.model.request import (
@@ -67,8 +67,8 @@ def joined(namespace: str | None, name: str) -> str:
     whole = name if namespace is None else f"{namespace}__{name}"
     if NAME.fullmatch(whole):
         return whole
-    found = fit(whole)
-    return found if NAME.fullmatch(found) else fit(f"_{whole}")
+    found = fit_name(whole)
+    return found if NAME.fullmatch(found) else fit_name(f"_{whole}")
 
 
 class Writer:
@@ -85,7 +85,7 @@ class Writer:
         self.contents: list[Json] = []
         self._answers = 0
         """Results that begin the last turn, if it is the user's."""
-        messages = paired(request.messages, losses, self._where)
+        messages = pair_results(request.messages, losses, self._where)
         last = max((at for at, message in enumerate(messages) if message.role == "user"), default=-1)
         places = {id(message): at for at, message in enumerate(request.messages)}
         place = 0

@@ -7,7 +7,8 @@ Sources: Gemini API, "Thinking" (the table of budgets), read 2026-11-26; OpenRou
 
 from typing import Any, TypeAlias
 
-from trunkline.dialects.common.reasoning import RATIOS, Wanted, budget_of, wanted
+from trunkline.dialects.common.reasoning import RATIOS, budget_for_effort, requested
+from trunkline.dialects.common.types import RequestedReasoning
 from trunkline.dialects.google_genai.request_messages import NO_WORD
 from trunkline.families.efforts import nearest_effort
 from trunkline.families.traits import Family
@@ -28,7 +29,7 @@ def thinking(request: Request, family: Family, losses: Losses) -> Json:
         if getattr(reasoning, name) is not None and not (name == "summary" and reasoning.summary == "auto"):
             losses.add(f"reasoning.{name}", NO_WORD)
     losses.extra("reasoning", reasoning.extra, NO_WORD)
-    want = wanted(reasoning)
+    want = requested(reasoning)
     if want is None:
         return {}
     if want.off or want.budget == 0:
@@ -48,7 +49,7 @@ def _off(family: Family) -> Json:
     return {"thinkingBudget": 0 if family.stops_thinking else family.least_budget}
 
 
-def _how_much(want: Wanted, request: Request, family: Family, losses: Losses) -> Json:
+def _how_much(want: RequestedReasoning, request: Request, family: Family, losses: Losses) -> Json:
     if want.budget is not None and want.budget < 0:
         return {"thinkingBudget": -1}
     if want.budget is not None:
@@ -60,7 +61,7 @@ def _how_much(want: Wanted, request: Request, family: Family, losses: Losses) ->
         return {} if family.levels else {"thinkingBudget": -1}
     if family.levels:
         return {"thinkingLevel": nearest_effort(want.effort, family.levels)}
-    budget, most = budget_of(want.effort, request.max_output), request.max_output
+    budget, most = budget_for_effort(want.effort, request.max_output), request.max_output
     if most is not None and budget >= most:  # thoughts are part of the output, and something must be left to say
         budget = int(most * RATIOS.get(want.effort, RATIOS["medium"]))
     return {"thinkingBudget": _within(budget, family)}

@@ -6,7 +6,7 @@ Sources: Gemini API, "generateContent" reference; Firebase AI reference, "Genera
 from typing import Any, TypeAlias
 
 from trunkline.dialects.common.custom_tools import INPUT_SCHEMA
-from trunkline.dialects.common.json_schema import SILENT, rooted, subset
+from trunkline.dialects.common.json_schema import SILENT, to_object, to_subset
 from trunkline.dialects.google_genai.request_messages import NO_WORD, joined
 from trunkline.dialects.interfaces import Quirks
 from trunkline.model.loss import Losses
@@ -66,8 +66,8 @@ def _declaration(tool: Tool, where: str, quirks: Quirks, losses: Losses) -> Json
     if schema is not None:
         combined: tuple[str, ...] = ()
         if quirks.schema == "gemini":
-            schema, combined = rooted(schema, ("anyOf", "oneOf"))
-        found, gone = subset(schema, quirks.schema, alone=quirks.vertex)
+            schema, combined = to_object(schema, ("anyOf", "oneOf"))
+        found, gone = to_subset(schema, quirks.schema, alone=quirks.vertex)
         for path in (*combined, *gone):
             losses.add(f"{where}.parameters.{path}", "the provider's subset of JSON Schema has no such word")
         if not _empty(found):

@@ -6,19 +6,9 @@ Source: recorded traffic of Gemini 3.1 (`willContinue`, `partialArgs`); no refer
 import re
 from typing import Any
 
-from msgspec import Struct
-
 _STEP = re.compile(r"\.([^.\[\]]+)|\[(\d+)\]|\['([^']*)'\]|\[\"([^\"]*)\"\]")
 MAX_INDEX = 10_000
 """Of a list that a path may name; beyond it the path is nonsense."""
-
-
-class Pending(Struct):
-    """A call under way."""
-
-    call: dict[str, Any]
-    signature: str = ""
-    args: Any = None
 
 
 def steps(path: str) -> list[str | int]:

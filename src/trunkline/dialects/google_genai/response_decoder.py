@@ -18,15 +18,15 @@ from hashlib import sha256
 from typing import Any
 
 import msgspec
-from msgspec import Struct
 
 from trunkline.dialects.common.body_reader import BodyReader
-from trunkline.dialects.common.lenient_json import BOM, load, text, value
+from trunkline.dialects.common.lenient_json import BOM, decode_object, decode_value, text
 from trunkline.dialects.common.reasoning import GEMINI
 from trunkline.dialects.common.sse import BlockReader, parse_block
 from trunkline.dialects.google_genai.citations import Places, cited, grounded
 from trunkline.dialects.google_genai.errors import from_object
-from trunkline.dialects.google_genai.response_arguments import Pending, put
+from trunkline.dialects.google_genai.response_arguments import put
+from trunkline.dialects.google_genai.response_state import OpenCandidate, PendingCall
 from trunkline.dialects.google_genai.usage import decode as decode_usage
 from trunkline.dialects.google_genai.usage import tier
 from trunkline.model.errors import UpstreamFailed, UpstreamGarbled, UpstreamTruncated
@@ -75,35 +75,13 @@ _CANDIDATE = frozenset({"content", "index", "finishReason", "logprobsResult", "g
 _TEXT = frozenset({"text", "thought", "thoughtSignature"})
 
 
-class _Choice(Struct):
-    """What is open in one candidate."""
-
-    open: tuple[Any, ...] = ()
-    """What the open text-like part is, and its index last."""
-    text: int = -1
-    """The last text part."""
-    said: list[str] = []
-    """All visible text, for offsets."""
-    before: int = 0
-    """Characters of it that are in earlier parts than the last one."""
-    calls: int = 0
-    pending: Pending | None = None
-    cited: list[dict[str, Any]] = []
-    """Sources so far; some models say them again with each chunk."""
-    grounded: Any = None
-    extra: dict[str, Any] = {}
-    native: str | None = None
-    rest: bytes = b""
-    """What of the open audio is too short for base64 without padding."""
-
-
 class Reader:
     """Parts from candidates."""
 
     __slots__ = ("_choices", "_id", "_next", "_seen", "begun", "blocked")
 
     def __init__(self) -> None:
-        self._choices: dict[int, _Choice] = {}
+        self._choices: dict[int, OpenCandidate] = {}
         self._id = ""
         self._next = 0
         self._seen: dict[str, Any] = {}
@@ -162,7 +140,7 @@ class Reader:
     def _candidate(self, number: int, found: dict[str, Any]) -> Iterator[Event]:
         state = self._choices.get(number)
         if state is None:
-            state = self._choices[number] = _Choice(said=[], cited=[], extra={})
+            state = self._choices[number] = OpenCandidate(said=[], cited=[], extra={})
         content = found.get("content")
         parts = content.get("parts") if isinstance(content, dict) else None
         for part in parts if isinstance(parts, list) else ():
@@ -180,7 +158,7 @@ class Reader:
         for number, state in self._choices.items():
             yield from self._end(number, state)
 
-    def _end(self, number: int, state: _Choice) -> Iterator[Event]:
+    def _end(self, number: int, state: OpenCandidate) -> Iterator[Event]:
         native = state.native
         yield from self._close(state)
         if state.pending is not None:  # its end never came
@@ -208,7 +186,7 @@ class Reader:
             yield Delta(started.index, said)
         yield PartEnded(started.index)
 
-    def _close(self, state: _Choice) -> Iterator[Event]:
+    def _close(self, state: OpenCandidate) -> Iterator[Event]:
         """End the open part; a text stays open to the candidate's end, since its sources are named last."""
         if state.open[:1] == ("audio",) and state.rest:
             yield Delta(state.open[-1], b64encode(state.rest).decode())
@@ -216,7 +194,7 @@ class Reader:
             yield PartEnded(state.open[-1])
         state.open = ()
 
-    def _part(self, number: int, state: _Choice, part: dict[str, Any]) -> Iterator[Event]:
+    def _part(self, number: int, state: OpenCandidate, part: dict[str, Any]) -> Iterator[Event]:
         signature = text(part.get("thoughtSignature"))
         match part:
             case {"text": str(said), "thought": True}:
@@ -261,7 +239,7 @@ class Reader:
             yield from self._close(state)
             yield from self._whole("reasoning", number, signature, form="encrypted", format=GEMINI)
 
-    def _text(self, number: int, state: _Choice) -> Iterator[Event]:
+    def _text(self, number: int, state: OpenCandidate) -> Iterator[Event]:
         if state.open[:1] == ("text",):
             return
         yield from self._close(state)
@@ -272,7 +250,7 @@ class Reader:
         state.before = sum(map(len, state.said))
         yield started
 
-    def _function(self, number: int, state: _Choice, call: dict[str, Any], signature: str) -> Iterator[Event]:
+    def _function(self, number: int, state: OpenCandidate, call: dict[str, Any], signature: str) -> Iterator[Event]:
         """A call, or a piece of one: it is said when it is whole."""
         pieces = call.get("partialArgs")
         if state.pending is not None and call.get("name"):  # another one begins, and the end of this one never came
@@ -281,7 +259,7 @@ class Reader:
             if not call.get("willContinue") and pieces is None:
                 yield from self._call(number, state, call, signature)
                 return
-            state.pending = Pending(call, signature, call.get("args"))
+            state.pending = PendingCall(call, signature, call.get("args"))
         pending = state.pending
         for piece in pieces if isinstance(pieces, list) else ():
             if isinstance(piece, dict):
@@ -289,13 +267,13 @@ class Reader:
         if not call.get("willContinue"):
             yield from self._pended(number, state, pending)
 
-    def _pended(self, number: int, state: _Choice, pending: Pending) -> Iterator[Event]:
+    def _pended(self, number: int, state: OpenCandidate, pending: PendingCall) -> Iterator[Event]:
         """The call that came in pieces, as far as they came."""
         state.pending = None
         known = {key: said for key, said in pending.call.items() if key not in ("willContinue", "partialArgs")}
         yield from self._call(number, state, {**known, "args": pending.args}, pending.signature)
 
-    def _call(self, number: int, state: _Choice, call: dict[str, Any], signature: str) -> Iterator[Event]:
+    def _call(self, number: int, state: OpenCandidate, call: dict[str, Any], signature: str) -> Iterator[Event]:
         name, args = text(call.get("name")), call.get("args")
         arguments = msgspec.json.encode(args if args is not None else {}).decode()
         id_ = text(call.get("id")) or self._made_up(number, state, name, arguments)
@@ -305,7 +283,7 @@ class Reader:
         extra = {key: said for key, said in call.items() if key not in ("id", "name", "args") and said is not None}
         yield from self._whole("tool_call", number, arguments, id=id_, name=name, extra=extra)
 
-    def _made_up(self, number: int, state: _Choice, name: str, arguments: str) -> str:
+    def _made_up(self, number: int, state: OpenCandidate, name: str, arguments: str) -> str:
         seed = f"{self._id} {number} {state.calls} {name} {arguments}"
         return f"call_{sha256(seed.encode()).hexdigest()[:24]}"
 
@@ -315,7 +293,7 @@ class Reader:
         else:
             yield from self._whole("opaque", number, extra={"inlineData": {"data": data, "mimeType": kind}})
 
-    def _audio(self, number: int, state: _Choice, data: str, kind: str) -> Iterator[Event]:
+    def _audio(self, number: int, state: OpenCandidate, data: str, kind: str) -> Iterator[Event]:
         """Sound goes on from part to part. Each is padded for itself, which is wrong in the midst of one text."""
         if state.open[:2] != ("audio", kind):
             yield from self._close(state)
@@ -331,7 +309,7 @@ class Reader:
             yield Delta(state.open[-1], b64encode(state.rest[:whole]).decode())
         state.rest = state.rest[whole:]
 
-    def _beside(self, state: _Choice, found: dict[str, Any]) -> Iterator[Event]:
+    def _beside(self, state: OpenCandidate, found: dict[str, Any]) -> Iterator[Event]:
         """Log probabilities; and sources, which wait for the whole text."""
         logprobs = _logprobs(found.get("logprobsResult"))
         if logprobs and state.text >= 0:
@@ -346,7 +324,7 @@ class Reader:
         if isinstance(found.get("groundingMetadata"), dict):
             state.grounded = {**(state.grounded or {}), **found["groundingMetadata"]}
 
-    def _sources(self, number: int, state: _Choice) -> Iterator[Event]:
+    def _sources(self, number: int, state: OpenCandidate) -> Iterator[Event]:
         places = Places("".join(state.said), state.before)
         citations = (*cited(state.cited, places), *grounded(state.grounded or {}, places))
         if citations:
@@ -428,16 +406,16 @@ class StreamDecoder:
     def _read(self, blocks: bytes, *, last: bool) -> Iterator[Event]:
         for block in blocks.split(b"\n\n"):
             if block.lstrip()[:1] == b"{":  # an error in the midst of a stream comes without a frame
-                yield from self._reader.chunk(load(block, last=last))
+                yield from self._reader.chunk(decode_object(block, last=last))
                 continue
             if block.lstrip()[:2] == b"[{":
-                for body in value(block):
+                for body in decode_value(block):
                     yield from self._reader.chunk(_object(body))
                 continue
             frame = parse_block(block)
             data = b"" if frame is None else frame.data.strip()
             if data and data != b"[DONE]":
-                yield from self._reader.chunk(load(data, last=last))
+                yield from self._reader.chunk(decode_object(data, last=last))
 
 
 class BodyDecoder(BodyReader):
@@ -447,7 +425,7 @@ class BodyDecoder(BodyReader):
 
     def close(self) -> Iterator[Event]:
         """The whole answer."""
-        found = value(self.whole().removeprefix(BOM))
+        found = decode_value(self.whole().removeprefix(BOM))
         reader = Reader()
         for body in found if isinstance(found, list) else [found]:
             yield from reader.chunk(_object(body))

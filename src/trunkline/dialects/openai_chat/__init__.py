@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from trunkline.dialects.common.openai_errors import error_body, from_answer
+from trunkline.dialects.common.openai_errors import error_body, from_response
 from trunkline.dialects.common.sse import KEEP_ALIVE, is_stream
 from trunkline.dialects.interfaces import (
     Call,
@@ -86,7 +86,7 @@ class ChatUpstream:
 
     def error(self, status: int, headers: Mapping[str, str], body: bytes, now: float) -> TrunklineError:
         """As `Upstream.error`."""
-        return from_answer(status, headers, body, now)
+        return from_response(status, headers, body, now)
 
 
 class ChatRelay:

@@ -9,18 +9,18 @@ that is not so is decoded, and may teach the next template.
 Frames that are decoded are made well-formed on the way: reasoning under its common name, tool calls with their index
 and id, arguments as text. What they hold beyond that passes as it came.
 
-Most JSON bodies hold one choice of plain text, and nothing that is not documented. `_Body` is their shape: read and
+Most JSON bodies hold one choice of plain text, and nothing that is not documented. `PlainBody` is their shape: read and
 written in one pass each, and what the model said is a slice that nobody looks into. Any other body is taken apart as
 frames are.
 """
 
-from typing import Annotated, Any, Literal, cast
+from typing import Any, cast
 
 import msgspec
-from msgspec import UNSET, Meta, Raw, Struct, UnsetType
+from msgspec import Raw
 
 from trunkline.dialects.common.body_reader import WholeBody
-from trunkline.dialects.common.lenient_json import load, value
+from trunkline.dialects.common.lenient_json import decode_object, decode_value
 from trunkline.dialects.common.openai_errors import from_object
 from trunkline.dialects.common.openai_usage import decode as decode_usage
 from trunkline.dialects.common.sse import DONE, BlockReader, frames
@@ -29,6 +29,7 @@ from trunkline.dialects.openai_chat.relay_template import Template, learn
 from trunkline.dialects.openai_chat.response_decoder import BodyDecoder, StreamDecoder, choices_of
 from trunkline.dialects.openai_chat.response_encoder import BodyEncoder, StreamEncoder, error_chunk, frame, usage_chunk
 from trunkline.dialects.openai_chat.response_normalization import Fixer
+from trunkline.dialects.openai_chat.response_schema import PlainBody
 from trunkline.dialects.openai_chat.usage import encode as encode_usage
 from trunkline.dialects.openai_chat.usage import read as read_usage
 from trunkline.dialects.translation import Translation
@@ -40,7 +41,6 @@ OURS = frozenset(
 )  # fmt: skip
 """What a frame without choices says that is not news; the rest of it rides on the next frame that has some."""
 
-NULL = Raw(b"null")
 
 _json = msgspec.json.Encoder()
 _raw = msgspec.json.Decoder(dict[str, Raw])
@@ -59,7 +59,7 @@ def read(data: bytes, *, last: bool) -> tuple[dict[str, Any], list[dict[str, Raw
         return body, _of(body)
     except (msgspec.DecodeError, RecursionError, ValueError):
         pass
-    body = load(data, last=last)
+    body = decode_object(data, last=last)
     body["choices"] = choices_of(body)
     body = _raw.decode(_json.encode(body))
     return body, _of(body)
@@ -74,15 +74,15 @@ def _usage(raw: Raw) -> Usage | None:
     try:
         return read_usage(raw)
     except (msgspec.DecodeError, RecursionError, ValueError):
-        return decode_usage(value(raw))
+        return decode_usage(decode_value(raw))
 
 
 def _error(body: dict[str, Any], event: str) -> TrunklineError | None:
     """The error that a frame or a body carries, beside its choices or instead of them."""
-    found = value(body["error"]) if "error" in body else None
+    found = decode_value(body["error"]) if "error" in body else None
     if found:
         return from_object(found)
-    return from_object({key: value(said) for key, said in body.items()}) if event == "error" else None
+    return from_object({key: decode_value(said) for key, said in body.items()}) if event == "error" else None
 
 
 class StreamRelay:
@@ -242,8 +242,8 @@ class StreamRelay:
         if self._known or (not choices and (id_ is None or bytes(id_) in (b'""', b"null"))):
             return
         self._known = True
-        self.outcome.upstream_id = None if id_ is None else _text(value(id_))
-        created = value(body["created"]) if "created" in body else 0
+        self.outcome.upstream_id = None if id_ is None else _text(decode_value(id_))
+        created = decode_value(body["created"]) if "created" in body else 0
         self._head["created"] = created if isinstance(created, int) and created else self._identity.created
         for key in ("system_fingerprint", "service_tier"):
             if key in body:
@@ -276,49 +276,7 @@ class StreamRelay:
         return self._take() + error_chunk(self._head, error) + closing + DONE
 
 
-class _Message(Struct, forbid_unknown_fields=True, gc=False):
-    """A message in which nothing has to be mended, as long as what it says is text or null."""
-
-    role: Literal["assistant"]
-    content: Raw
-    refusal: None = None
-    reasoning: None = None
-    annotations: list[Raw] | UnsetType = UNSET
-
-    def size(self) -> int | None:
-        """Bytes of text, as they are on the wire; None where something else is said."""
-        said = bytes(self.content)
-        if said[:1] == b'"':
-            return len(said) - 2
-        return 0 if said == b"null" else None
-
-
-class _Choice(Struct, forbid_unknown_fields=True, gc=False):
-    """The choice of a plain body."""
-
-    index: Literal[0]
-    message: _Message
-    finish_reason: Literal["stop", "length", "content_filter"]
-    native_finish_reason: str | None = None
-    logprobs: Raw | UnsetType = UNSET
-
-
-class _Body(Struct, kw_only=True, forbid_unknown_fields=True, gc=False):
-    """A body that passes as it came, but for what is ours. Keys in the order of OpenRouter's `ChatResult`."""
-
-    id: str | None = None
-    model: str | None = None
-    object: str | None = None
-    created: int
-    choices: Annotated[list[_Choice], Meta(min_length=1, max_length=1)]
-    provider: str | None = None
-    system_fingerprint: Raw = NULL
-    service_tier: Raw | UnsetType = UNSET
-    usage: Raw | UnsetType = UNSET
-    openrouter_metadata: Raw | UnsetType = UNSET
-
-
-_body = msgspec.json.Decoder(_Body)
+_body = msgspec.json.Decoder(PlainBody)
 
 
 class BodyRelay:
@@ -331,7 +289,7 @@ class BodyRelay:
         self._identity = identity
         self._whole = WholeBody()
         self._ended = False
-        self._plain: _Body | None = None
+        self._plain: PlainBody | None = None
         self._body: dict[str, Any] = {}
         self._mended: list[dict[str, Any]] = []
 
@@ -397,7 +355,7 @@ class BodyRelay:
         for choice in self._mended:
             _complete(choice["message"])
         self.outcome.usage = _usage(body["usage"]) if "usage" in body else None
-        self.outcome.upstream_id = _text(value(body["id"])) if "id" in body else None
+        self.outcome.upstream_id = _text(decode_value(body["id"])) if "id" in body else None
         self._body = body
 
     def finish(self, usage: Usage, cost: Cost, metadata: dict[str, Any] | None = None) -> bytes:

@@ -1,6 +1,6 @@
 """A chat answer, given again. Every chunk names id and time, so most of a stream is told by its chunks' beginnings."""
 
-from trunkline.dialects.common.replay import Fields, frames, opened, put, reframed, written
+from trunkline.dialects.common.replay import Fields, decode_fields, encode_fields, map_data, map_frames, replace_fields
 
 CHOICES = b'"choices":'
 USAGE, METADATA = b'"usage"', b'"openrouter_metadata"'
@@ -10,8 +10,8 @@ USAGE, METADATA = b'"usage"', b'"openrouter_metadata"'
 def replay(body: bytes, id_: str, created: int, *, stream: bool) -> bytes:
     """As `Client.replay`."""
     if stream:
-        return frames(body, _Chunks(id_, created).one)
-    return written(put(opened(body), id=id_, created=created))
+        return map_frames(body, _Chunks(id_, created).one)
+    return encode_fields(replace_fields(decode_fields(body), id=id_, created=created))
 
 
 class _Chunks:
@@ -30,12 +30,12 @@ class _Chunks:
         before = self._before
         if before and block.startswith(before) and USAGE not in block and METADATA not in block:
             return self._ours + block[len(before) :]
-        out = reframed(block, self._put)
+        out = map_data(block, self._put)
         self._learn(block, out)
         return out
 
     def _put(self, fields: Fields) -> Fields:
-        return put(fields, id=self._id, created=self._created)
+        return replace_fields(fields, id=self._id, created=self._created)
 
     def _learn(self, block: bytes, out: bytes) -> None:
         """Take note of how *block* begins, if all of its beginning is what stands before the choices."""
@@ -45,7 +45,7 @@ class _Chunks:
         if not (found and put_) or USAGE in before or METADATA in before:
             return
         try:
-            fields = opened(before.removeprefix(b"data: ") + b'"choices":0}')
+            fields = decode_fields(before.removeprefix(b"data: ") + b'"choices":0}')
         except ValueError:
             return
         if {"id", "created"} <= fields.keys():

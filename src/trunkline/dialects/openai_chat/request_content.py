@@ -83,7 +83,7 @@ class Content:
         elif spelling == "prompt_cache_breakpoint" and item.get("type") != "text":
             self._losses.add(f"{path}.{mark.spelling}", "the provider takes cache marks on text alone")
         else:
-            item[spelling] = cache_control.body(mark, spelling)
+            item[spelling] = cache_control.encode_mark(mark, spelling)
 
     def _marked(self, items: list[Item], mark: CacheMark | None, path: str) -> list[Item]:
         if items:

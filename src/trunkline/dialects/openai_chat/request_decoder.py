@@ -12,7 +12,7 @@ import msgspec
 from msgspec.structs import replace
 
 from trunkline.dialects.common import cache_control
-from trunkline.dialects.common.custom_tools import grammar
+from trunkline.dialects.common.custom_tools import nest_grammar
 from trunkline.dialects.common.json_input import envelope
 from trunkline.dialects.common.request_fields import Taker, value
 from trunkline.dialects.interfaces import Call
@@ -79,7 +79,7 @@ def _nested(tools: list[dict[str, Any]], shapes: list[ToolShape]) -> msgspec.Raw
         if shape.flat:
             inner = {key: tool[key] for key in inside if key in tool}
             if shape.type == "custom" and "format" in inner:
-                inner["format"] = grammar(inner["format"])
+                inner["format"] = nest_grammar(inner["format"])
             rest = {key: said for key, said in tool.items() if key not in inner and key not in ("type", shape.type)}
             tool = {"type": shape.type, shape.type: inner, **rest}
         found.append(tool)
@@ -126,7 +126,7 @@ def decode(call: Call) -> Request:
         reasoning=reasoning,
         metadata=take("metadata"),
         modalities=None if modalities is None else tuple(modalities),
-        cache=cache_control.take(fields),
+        cache=cache_control.decode(fields),
         extra=fields,
         spelling=spelling,
         **same,
@@ -166,7 +166,7 @@ def _message(found: dict[str, Any], id_: str, called: dict[str, str]) -> Message
     fields = dict(found)
     take = Taker(fields)
     role = take("role")
-    cache = cache_control.take(fields)
+    cache = cache_control.decode(fields)
     parts: list[Part] = _thoughts(fields, take) if role == "assistant" else []
     content = take("content")
     plain = isinstance(content, str)
@@ -254,7 +254,7 @@ def _rest(found: dict[str, Any], *known: str) -> dict[str, Any]:
 def _marked(found: dict[str, Any], *known: str) -> tuple[CacheMark | None, dict[str, Any]]:
     """The mark of a part and what is left of it beside the *known* fields."""
     extra = _rest(found, *known)
-    return cache_control.take(extra), extra
+    return cache_control.decode(extra), extra
 
 
 def _text(found: dict[str, Any]) -> Part:

@@ -14,13 +14,13 @@ from hashlib import sha256
 from typing import Any
 
 import msgspec
-from msgspec import Struct
 
 from trunkline.dialects.common.reasoning import GEMINI
 from trunkline.dialects.common.request_fields import some
 from trunkline.dialects.common.tool_names import Names
 from trunkline.dialects.interfaces import Quirks
 from trunkline.dialects.openai_chat.request_content import UNKNOWN, Content
+from trunkline.dialects.openai_chat.request_state import Turn
 from trunkline.dialects.openai_chat.request_thinking import SIGNED, signed
 from trunkline.dialects.openai_chat.vocabulary import DETAILS
 from trunkline.model.loss import Losses
@@ -44,13 +44,6 @@ PAST = "the provider takes no earlier reasoning"
 
 Body = dict[str, Any]
 _json = msgspec.json.Encoder()
-
-
-class Turn(Struct):
-    """A message and where it stands among those that came."""
-
-    at: int
-    message: Message
 
 
 class Writer:

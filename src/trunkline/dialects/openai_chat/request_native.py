@@ -42,7 +42,7 @@ def to_wire(request: Request) -> dict[str, Any]:
     if request.modalities is not None:
         body["modalities"] = list(request.modalities)
     if request.cache is not None:
-        body = {**cache_control.put(request.cache), **body}
+        body = {**cache_control.encode(request.cache), **body}
     request_tools.put_native(body, request)
     if request.response_format is not None:
         body["response_format"] = shape(request.response_format)
@@ -87,7 +87,11 @@ def _message(message: Message) -> dict[str, Any]:
         body["content"] = content
     body.update(some(name=message.name, tool_call_id=None if old else message.tool_call_id))
     body.update({key: values for key, values in listed.items() if values})
-    return {**body, **cache_control.put(message.cache), **{k: v for k, v in message.extra.items() if k != "role" or v}}
+    return {
+        **body,
+        **cache_control.encode(message.cache),
+        **{k: v for k, v in message.extra.items() if k != "role" or v},
+    }
 
 
 def _reasoning(part: ReasoningPart, whole: str, body: dict[str, Any], details: list[dict[str, Any]]) -> None:
@@ -103,20 +107,26 @@ def _reasoning(part: ReasoningPart, whole: str, body: dict[str, Any], details: l
 def _part(part: Part) -> dict[str, Any]:
     match part:
         case TextPart(text=text, cache=cache, extra=extra):
-            return {"type": "text", "text": text, **cache_control.put(cache), **extra}
+            return {"type": "text", "text": text, **cache_control.encode(cache), **extra}
         case RefusalPart(text=text, extra=extra):
             return {"type": "refusal", "refusal": text, **extra}
         case ImagePart(cache=cache, extra=extra):
-            body = {"type": "image_url", "image_url": _image_url(part), **cache_control.put(cache)}
+            body = {"type": "image_url", "image_url": _image_url(part), **cache_control.encode(cache)}
             return within(body, extra, "image_url")
         case AudioPart(data=data, format=format_, cache=cache, extra=extra):
-            body = {"type": "input_audio", "input_audio": {"data": data, "format": format_}, **cache_control.put(cache)}
+            body = {
+                "type": "input_audio",
+                "input_audio": {"data": data, "format": format_},
+                **cache_control.encode(cache),
+            }
             return within(body, extra, "input_audio")
         case VideoPart(url=url, spelling=spelling, cache=cache, extra=extra):
-            return within({"type": spelling, "video_url": {"url": url}, **cache_control.put(cache)}, extra, "video_url")
+            return within(
+                {"type": spelling, "video_url": {"url": url}, **cache_control.encode(cache)}, extra, "video_url"
+            )
         case FilePart(data=data, file_id=file_id, filename=filename, cache=cache, extra=extra):
             file = some(filename=filename, file_data=data, file_id=file_id)
-            return within({"type": "file", "file": file, **cache_control.put(cache)}, extra, "file")
+            return within({"type": "file", "file": file, **cache_control.encode(cache)}, extra, "file")
         case OpaquePart(body=body):
             return body
         case _:
@@ -131,7 +141,7 @@ def _said_image(part: ImagePart) -> dict[str, Any]:
     """An image that an assistant made."""
     extra = {key: value for key, value in part.extra.items() if key != "images"}
     body = within(
-        {"type": "image_url", "image_url": _image_url(part), **cache_control.put(part.cache)}, extra, "image_url"
+        {"type": "image_url", "image_url": _image_url(part), **cache_control.encode(part.cache)}, extra, "image_url"
     )
     if "type" in extra and extra["type"] is None:
         del body["type"]

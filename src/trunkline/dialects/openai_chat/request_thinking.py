@@ -10,7 +10,8 @@ Studio, Google's compatible endpoint), read 2026-11-26.
 from collections.abc import Callable
 from typing import Any
 
-from trunkline.dialects.common.reasoning import GEMINI, Wanted, budget_of, effort_of, wanted
+from trunkline.dialects.common.reasoning import GEMINI, budget_for_effort, effort_for_budget, requested
+from trunkline.dialects.common.types import RequestedReasoning
 from trunkline.dialects.interfaces import Quirks
 from trunkline.model.loss import Losses
 from trunkline.model.request import Reasoning
@@ -23,7 +24,7 @@ SIGNATURE = ("google", "thought_signature")
 
 def words(reasoning: Reasoning, quirks: Quirks, max_output: int | None, losses: Losses) -> Body:
     """The fields of a body that say what *reasoning* wants to a provider with *quirks*."""
-    want = wanted(reasoning)
+    want = requested(reasoning)
     said = WORDS[quirks.reasoning_request](want, reasoning, max_output, losses)
     if quirks.reasoning_request != "reasoning":
         for name in ("summary", "display", "context", "mode"):
@@ -32,30 +33,30 @@ def words(reasoning: Reasoning, quirks: Quirks, max_output: int | None, losses: 
     return said
 
 
-def _effort(want: Wanted | None, reasoning: Reasoning, max_output: int | None, losses: Losses) -> Body:
-    if want is None or want == Wanted():
+def _effort(want: RequestedReasoning | None, reasoning: Reasoning, max_output: int | None, losses: Losses) -> Body:
+    if want is None or want == RequestedReasoning():
         return {}
     if want.off:
         return {"reasoning_effort": "none"}
     if want.effort is None and want.budget is not None:
         losses.add("reasoning.max_tokens", "the provider takes an effort, not a budget: the nearest one is sent")
-        return {"reasoning_effort": effort_of(want.budget, max_output)}
+        return {"reasoning_effort": effort_for_budget(want.budget, max_output)}
     return {"reasoning_effort": want.effort}
 
 
-def _object(want: Wanted | None, reasoning: Reasoning, max_output: int | None, losses: Losses) -> Body:
+def _object(want: RequestedReasoning | None, reasoning: Reasoning, max_output: int | None, losses: Losses) -> Body:
     names = ("effort", "max_tokens", "exclude", "enabled", "summary", "context", "mode")
     said = {name: value for name in names if (value := getattr(reasoning, name)) is not None}
     if "effort" in said:
         said.pop("max_tokens", None)  # not both
-    if reasoning.adaptive and want == Wanted():
+    if reasoning.adaptive and want == RequestedReasoning():
         said["enabled"] = True
     if reasoning.display is not None:
         losses.add("reasoning.display", "chat has no word for it")
     return {"reasoning": said} if said else {}
 
 
-def _switch(want: Wanted | None, reasoning: Reasoning, max_output: int | None, losses: Losses) -> Body:
+def _switch(want: RequestedReasoning | None, reasoning: Reasoning, max_output: int | None, losses: Losses) -> Body:
     if want is None:
         return {}
     if want.off:
@@ -66,18 +67,18 @@ def _switch(want: Wanted | None, reasoning: Reasoning, max_output: int | None, l
     return {"thinking": {"type": "enabled", **budget}}
 
 
-def _flag(want: Wanted | None, reasoning: Reasoning, max_output: int | None, losses: Losses) -> Body:
+def _flag(want: RequestedReasoning | None, reasoning: Reasoning, max_output: int | None, losses: Losses) -> Body:
     if want is None:
         return {}
     if want.off:
         return {"enable_thinking": False}
     budget = want.budget
     if budget is None and reasoning.effort is not None:
-        budget = budget_of(reasoning.effort, max_output)
+        budget = budget_for_effort(reasoning.effort, max_output)
     return {"enable_thinking": True, **({} if budget is None else {"thinking_budget": budget})}
 
 
-WORDS: dict[str, Callable[[Wanted | None, Reasoning, int | None, Losses], Body]] = {
+WORDS: dict[str, Callable[[RequestedReasoning | None, Reasoning, int | None, Losses], Body]] = {
     "effort": _effort,
     "reasoning": _object,
     "thinking": _switch,

@@ -4,8 +4,8 @@ from collections.abc import Callable
 from typing import Any
 
 from trunkline.dialects.common import cache_control
-from trunkline.dialects.common.custom_tools import INPUT_SCHEMA, grammar
-from trunkline.dialects.common.json_schema import subset
+from trunkline.dialects.common.custom_tools import INPUT_SCHEMA, nest_grammar
+from trunkline.dialects.common.json_schema import to_subset
 from trunkline.dialects.common.request_fields import some, within
 from trunkline.dialects.common.tool_names import Names
 from trunkline.dialects.interfaces import Quirks
@@ -30,13 +30,13 @@ def put_native(body: dict[str, Any], request: Request) -> None:
 
 def _native_tool(tool: Tool) -> dict[str, Any]:
     if not tool.name:
-        return {"type": tool.kind, **cache_control.put(tool.cache), **tool.extra}
+        return {"type": tool.kind, **cache_control.encode(tool.cache), **tool.extra}
     inner = some(name=tool.name, description=tool.description)
     if tool.kind == "custom":
-        inner |= some(format=grammar(tool.format))
+        inner |= some(format=nest_grammar(tool.format))
     else:
         inner |= some(parameters=tool.parameters, strict=tool.strict)
-    body = within({"type": tool.kind, tool.kind: inner, **cache_control.put(tool.cache)}, tool.extra, tool.kind)
+    body = within({"type": tool.kind, tool.kind: inner, **cache_control.encode(tool.cache)}, tool.extra, tool.kind)
     if body["type"] is None:
         del body["type"]
     return body
@@ -108,7 +108,7 @@ def _tool(tool: Tool, path: str, names: Names, quirks: Quirks, losses: Losses) -
     body = writer(tool, path, names.of(tool.namespace, tool.name), quirks, losses)
     if tool.cache is not None:
         if quirks.cache_marks == "cache_control":
-            body["cache_control"] = cache_control.body(tool.cache, "cache_control")
+            body["cache_control"] = cache_control.encode_mark(tool.cache, "cache_control")
         else:
             losses.add(f"{path}.{tool.cache.spelling}", NO_MARK)
     return body
@@ -124,7 +124,7 @@ def _function(tool: Tool, path: str, name: str, quirks: Quirks, losses: Losses) 
 
 def _custom(tool: Tool, path: str, name: str, quirks: Quirks, losses: Losses) -> dict[str, Any]:
     if quirks.custom_tools:
-        inner = some(name=name, description=tool.description, format=grammar(tool.format))
+        inner = some(name=name, description=tool.description, format=nest_grammar(tool.format))
         return {"type": "custom", "custom": inner}
     if tool.format is not None and tool.format.get("type") != "text":
         losses.add(f"{path}.format", "the provider knows functions alone, whose input has no grammar")
@@ -142,7 +142,7 @@ def schema(schema: dict[str, Any], path: str, strict: bool | None, quirks: Quirk
     """*schema* as the provider takes it; OpenAI is strict only where it is told to be."""
     if quirks.schema == "openai_strict" and not strict:
         return schema
-    taken, left_out = subset(schema, quirks.schema)
+    taken, left_out = to_subset(schema, quirks.schema)
     for place in left_out:
         losses.add(f"{path}.{place}", "the provider's subset of JSON Schema has no word for it")
     return taken

@@ -10,7 +10,7 @@ from typing import Any
 from trunkline.dialects.common import cache_control
 from trunkline.dialects.common.ids import pseudonym
 from trunkline.dialects.common.request_fields import some
-from trunkline.dialects.common.tool_names import Names, fit
+from trunkline.dialects.common.tool_names import Names, fit_name
 from trunkline.dialects.interfaces import Quirks
 from trunkline.dialects.openai_chat import request_thinking, request_tools
 from trunkline.dialects.openai_chat.request_content import NO_MARK
@@ -88,7 +88,7 @@ def _mark(body: dict[str, Any], request: Request, quirks: Quirks, losses: Losses
     """The mark of the whole prompt. OpenAI's own caching is that without being told."""
     assert request.cache is not None
     if quirks.cache_marks == "cache_control":
-        body["cache_control"] = cache_control.body(request.cache, "cache_control")
+        body["cache_control"] = cache_control.encode_mark(request.cache, "cache_control")
     elif quirks.cache_marks is None:
         losses.add(request.cache.spelling, NO_MARK)
 
@@ -112,6 +112,6 @@ def _shape(found: ResponseFormat, quirks: Quirks, losses: Losses) -> dict[str, A
     schema = None
     if found.schema is not None:
         schema = request_tools.schema(found.schema, "response_format.schema", found.strict, quirks, losses)
-    name = fit(found.name or "response")
+    name = fit_name(found.name or "response")
     inner = some(name=name, description=found.description, schema=schema, strict=found.strict)
     return {"response_format": {"type": "json_schema", "json_schema": inner}}

@@ -11,10 +11,8 @@ a `message` into parts; the two decoders feed it.
 from collections.abc import Iterator
 from typing import Any
 
-from msgspec import Struct
-
 from trunkline.dialects.common.body_reader import BodyReader
-from trunkline.dialects.common.lenient_json import arguments_text, load, text
+from trunkline.dialects.common.lenient_json import arguments_text, decode_object, text
 from trunkline.dialects.common.openai_errors import from_object
 from trunkline.dialects.common.openai_usage import decode as decode_usage
 from trunkline.dialects.common.reasoning import GEMINI
@@ -22,6 +20,7 @@ from trunkline.dialects.common.sse import BlockReader, frames
 from trunkline.dialects.openai_chat.citations import decode as decode_citation
 from trunkline.dialects.openai_chat.citations import sources
 from trunkline.dialects.openai_chat.request_thinking import signature_of
+from trunkline.dialects.openai_chat.response_state import OpenChoice, ToolCall
 from trunkline.dialects.openai_chat.vocabulary import FORMS
 from trunkline.model.errors import UpstreamFailed, UpstreamGarbled, UpstreamTruncated
 from trunkline.model.events import (
@@ -69,42 +68,6 @@ def finish_reason(native: Any) -> FinishReason | None:
     return FINISH.get(native.lower(), "stop") if isinstance(native, str) and native else None
 
 
-class ToolCall(Struct):
-    """A tool call under way. Its part is not begun before its first arguments, since the name may come in pieces."""
-
-    number: int
-    """Among the calls of its choice, from 0."""
-    wire_index: int | None
-    id: str
-    name: str = ""
-    form: str | None = None
-    part: int = -1
-    extra: dict[str, Any] = {}
-
-    def take_name(self, name: str) -> bool:
-        """Add a piece of the name; False where it says again what is known, or comes too late."""
-        if not name or name == self.name or self.part >= 0:
-            return False
-        self.name += name
-        return True
-
-
-class _Choice(Struct):
-    """What is open in one choice."""
-
-    open: tuple[Any, ...] = ()
-    """What the open text-like part is (its kind, form and number), and its index last."""
-    detail: Any = None
-    """The id of the last reasoning detail."""
-    calls: list[ToolCall] = []
-    audio: dict[str, int] = {}
-    audio_id: str | None = None
-    extra: dict[str, Any] = {}
-    noted: bool = False
-    """The text has annotations."""
-    ended: bool = False
-
-
 def choices_of(body: dict[str, Any]) -> list[dict[str, Any]]:
     """The choices in a chunk or a body.
 
@@ -123,7 +86,7 @@ class Reader:
     __slots__ = ("_choices", "_next", "begun", "seen")
 
     def __init__(self) -> None:
-        self._choices: dict[int, _Choice] = {}
+        self._choices: dict[int, OpenChoice] = {}
         self._next = 0
         self.begun = False
         self.seen: dict[str, Any] = {}
@@ -157,7 +120,7 @@ class Reader:
         number = index if isinstance(index, int) else at
         state = self._choices.get(number)
         if state is None:
-            state = self._choices[number] = _Choice(calls=[], audio={}, extra={})
+            state = self._choices[number] = OpenChoice(calls=[], audio={}, extra={})
         if state.ended:
             return  # the first finish reason wins; nothing after it is the model's
         piece = found.get("delta")
@@ -197,7 +160,7 @@ class Reader:
         """Whether no choice ever began."""
         return not self._choices
 
-    def _end(self, number: int, state: _Choice, reason: FinishReason | None, native: str | None) -> Iterator[Event]:
+    def _end(self, number: int, state: OpenChoice, reason: FinishReason | None, native: str | None) -> Iterator[Event]:
         if state.open[:1] == ("text",) and not state.noted and (found := sources(self.seen)):
             yield Delta(state.open[-1], citations=found)
         yield from self._close(state)
@@ -214,12 +177,12 @@ class Reader:
         self._next += 1
         return started
 
-    def _close(self, state: _Choice) -> Iterator[Event]:
+    def _close(self, state: OpenChoice) -> Iterator[Event]:
         if state.open:
             yield PartEnded(state.open[-1])
             state.open = ()
 
-    def _text_part(self, number: int, state: _Choice, kind: PartKind, *key: Any, **more: Any) -> Iterator[Event]:
+    def _text_part(self, number: int, state: OpenChoice, kind: PartKind, *key: Any, **more: Any) -> Iterator[Event]:
         """Make the open text-like part one of *kind* and *key*: the open one if it is, else a new one."""
         if state.open[:-1] != (kind, *key):
             yield from self._close(state)
@@ -234,7 +197,7 @@ class Reader:
             yield Delta(started.index, text)
         yield PartEnded(started.index)
 
-    def _piece(self, number: int, state: _Choice, piece: dict[str, Any]) -> Iterator[Event]:
+    def _piece(self, number: int, state: OpenChoice, piece: dict[str, Any]) -> Iterator[Event]:
         details = piece.get("reasoning_details")
         if isinstance(details, list) and details:
             for detail in details:
@@ -257,11 +220,11 @@ class Reader:
             yield Delta(state.open[-1], refusal)
         yield from self._others(number, state, piece)
 
-    def _reasoning(self, number: int, state: _Choice, text: str) -> Iterator[Event]:
+    def _reasoning(self, number: int, state: OpenChoice, text: str) -> Iterator[Event]:
         yield from self._text_part(number, state, "reasoning", "plain", form="plain")
         yield Delta(state.open[-1], text)
 
-    def _blocks(self, number: int, state: _Choice, blocks: list[Any]) -> Iterator[Event]:
+    def _blocks(self, number: int, state: OpenChoice, blocks: list[Any]) -> Iterator[Event]:
         """Content as a list: Mistral's thinking blocks, text parts, references."""
         for block in blocks:
             match block:
@@ -279,7 +242,7 @@ class Reader:
                     yield from self._close(state)
                     yield from self._whole(number, "opaque", extra={"content": [block]})
 
-    def _detail(self, number: int, state: _Choice, detail: dict[str, Any]) -> Iterator[Event]:
+    def _detail(self, number: int, state: OpenChoice, detail: dict[str, Any]) -> Iterator[Event]:
         kind = text(detail.get("type"))
         form, key = FORMS.get(kind, ("server_tool_call", ""))
         at = detail.get("index")
@@ -299,7 +262,7 @@ class Reader:
         if form != "server_tool_call":
             yield Delta(state.open[-1], text(said), signature=signature if isinstance(signature, str) else None)
 
-    def _others(self, number: int, state: _Choice, piece: dict[str, Any]) -> Iterator[Event]:
+    def _others(self, number: int, state: OpenChoice, piece: dict[str, Any]) -> Iterator[Event]:
         calls = piece.get("tool_calls")
         if isinstance(calls, list):
             for found in calls:
@@ -332,7 +295,7 @@ class Reader:
             case _:
                 yield from self._whole(number, "opaque", extra={"images": [image]})
 
-    def _audio(self, number: int, state: _Choice, audio: dict[str, Any]) -> Iterator[Event]:
+    def _audio(self, number: int, state: OpenChoice, audio: dict[str, Any]) -> Iterator[Event]:
         extra = {key: value for key, value in audio.items() if key not in ("data", "transcript", "id")}
         state.audio_id = state.audio_id or text(audio.get("id")) or None
         for form in ("data", "transcript"):
@@ -346,7 +309,7 @@ class Reader:
         if extra:
             yield Delta(state.audio["data"], extra=extra)
 
-    def _call(self, number: int, state: _Choice, found: dict[str, Any], form: str | None = None) -> Iterator[Event]:
+    def _call(self, number: int, state: OpenChoice, found: dict[str, Any], form: str | None = None) -> Iterator[Event]:
         kind, function = inside(found)
         if kind == "custom":
             form = kind
@@ -450,7 +413,7 @@ class StreamDecoder:
                 yield from self._reader.end()
                 yield Finished()
             elif data:
-                yield from self._on(load(data, last=last), frame.event)
+                yield from self._on(decode_object(data, last=last), frame.event)
 
     def _on(self, body: dict[str, Any], event: str) -> Iterator[Event]:
         error = body.get("error") or (body if event == "error" else None)
@@ -475,7 +438,7 @@ class BodyDecoder(BodyReader):
 
     def close(self) -> Iterator[Event]:
         """The whole answer."""
-        body = load(self.whole(), last=False)
+        body = decode_object(self.whole(), last=False)
         choices = choices_of(body)
         if body.get("error"):
             raise from_object(body["error"])

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from trunkline.dialects.common.ids import made_up
+from trunkline.dialects.common.ids import generated_id
 from trunkline.dialects.common.openai_errors import error_object
 from trunkline.dialects.common.sse import DONE
 from trunkline.dialects.interfaces import Identity
@@ -41,7 +41,7 @@ def frame(body: dict[str, Any]) -> bytes:
 
 def call_id(identity: Identity, number: int) -> str:
     """An id for a call that the provider gave none."""
-    return made_up(identity, "call", number)
+    return generated_id(identity.id, "call", number)
 
 
 def gate_of(started: Event) -> Gate | None:

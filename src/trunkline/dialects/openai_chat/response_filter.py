@@ -12,9 +12,9 @@ from collections.abc import Iterator
 from typing import Any
 
 import msgspec
-from msgspec import Struct
 from msgspec.structs import replace
 
+from trunkline.dialects.openai_chat.response_state import HeldPart
 from trunkline.model.citation import Citation
 from trunkline.model.events import ChoiceEnded, Delta, Event, Noted, PartEnded, PartStarted, Reported, Started
 from trunkline.model.loss import Loss, Losses
@@ -36,14 +36,6 @@ PLACE = frozenset({"at", "item", "type", "index"})
 _json = msgspec.json.Encoder()
 
 
-class _Held(Struct):
-    """A part that is given on when it is whole."""
-
-    part: PartStarted
-    text: list[str] = []
-    extra: dict[str, Any] = {}
-
-
 class Gate:
     """Takes the events of one answer in another dialect; gives those that chat can say, parts numbered anew."""
 
@@ -53,8 +45,8 @@ class Gate:
         self._losses = Losses("response")
         self._next = 0
         self._numbers: dict[int, int] = {}
-        self._held: dict[int, _Held] = {}
-        self._calls: dict[int, list[_Held]] = {}
+        self._held: dict[int, HeldPart] = {}
+        self._calls: dict[int, list[HeldPart]] = {}
         self._lengths: dict[int, int] = {}
         self._images: dict[int, int] = {}
         self._cited: dict[int, tuple[int, list[Citation]]] = {}
@@ -108,16 +100,15 @@ class Gate:
     def _started(self, part: PartStarted) -> Iterator[Event]:
         match part.kind:
             case "opaque":
-                self._losses.add(_kind(part.extra) or "content", "a part, or a tool, of a kind that chat has not")
+                self._losses.add(_kind(part) or "content", "a part, or a tool, of a kind that chat has not")
             case "server_tool_call" | "server_tool_result" | "image":
-                self._held[part.index] = _Held(part, [], dict(part.extra))
+                self._held[part.index] = HeldPart(part, [], dict(part.extra))
             case kind:
-                said = {key: value for key, value in part.extra.items() if key[:1] != "~"}
-                self._losses.extra(kind, said, NO_WORD, but=PLACE)
+                self._losses.extra(kind, part.extra, NO_WORD, but=PLACE)
                 form = part.form or "data" if kind == "audio" else part.form
                 number = self._number(part.index)
                 self._begun[number] = (part.choice, self._lengths.get(part.choice, 0))
-                yield replace(part, index=number, form=form, extra={})
+                yield replace(part, index=number, form=form, extra={}, item=None)
 
     def _delta(self, event: Delta) -> Iterator[Event]:
         held = self._held.get(event.index)
@@ -138,7 +129,7 @@ class Gate:
                 self._cited[choice] = (number, [*self._cited.get(choice, (0, []))[1], *found])
         logprobs = None if event.logprobs is None else _logprobs(event.logprobs)
         if event.text or logprobs or event.signature is not None:
-            yield replace(event, index=number, citations=None, logprobs=logprobs, extra=None)
+            yield replace(event, index=number, citations=None, logprobs=logprobs, extra=None, native=None)
 
     def _placed(self, found: tuple[Citation, ...], begun: int, length: int) -> Iterator[Citation]:
         for citation in found:
@@ -169,15 +160,15 @@ class Gate:
                 calls.remove(call)
                 yield from self._tool(call, held)
             case _:
-                if (kind := _kind(held.part.extra)) is not None:
+                if (kind := _kind(held.part)) is not None:
                     self._losses.add(kind, "chat does not say which tool made an image")
                 number = self._number(index)
                 at = self._images[choice] = self._images.get(choice, -1) + 1
-                yield replace(held.part, index=number, extra={"index": at})
+                yield replace(held.part, index=number, extra={"index": at}, item=None)
                 yield Delta(number, "".join(held.text))
                 yield PartEnded(number)
 
-    def _tool(self, call: _Held, result: _Held | None) -> Iterator[Event]:
+    def _tool(self, call: HeldPart, result: HeldPart | None) -> Iterator[Event]:
         """A tool that the provider ran, as the detail that chat has for it."""
         said = {
             "tool_name": call.part.name or "",
@@ -190,21 +181,22 @@ class Gate:
         yield PartEnded(number)
 
 
-def _kind(extra: dict[str, Any]) -> str | None:
+def _kind(part: PartStarted) -> str | None:
     """What the upstream calls a part: the type in it, or in the item that it holds."""
-    for said in (extra, *extra.values()):
+    item = None if part.item is None else part.item.fields
+    for said in (item, part.extra, *part.extra.values()):
         if isinstance(said, dict) and isinstance(said.get("type"), str):
             return str(said["type"])
     return None
 
 
-def _outcome(result: _Held) -> str:
+def _outcome(result: HeldPart) -> str:
     """What came of a tool as text: the text that it is, or the provider's own words as JSON."""
     text = "".join(result.text)
     if text:
         return text
     content = result.extra.get("content")
-    said = {key: value for key, value in result.extra.items() if key not in PLACE and key[:1] != "~"}
+    said = {key: value for key, value in result.extra.items() if key not in PLACE}
     return _json.encode(said if content is None else content).decode()
 
 

@@ -9,10 +9,11 @@ from typing import Any
 import msgspec
 from msgspec import Raw
 
-from trunkline.dialects.common.lenient_json import arguments_text, value
+from trunkline.dialects.common.lenient_json import arguments_text, decode_value
 from trunkline.dialects.interfaces import Identity, Outcome
-from trunkline.dialects.openai_chat.response_decoder import ToolCall, finish_reason, inside, which
+from trunkline.dialects.openai_chat.response_decoder import finish_reason, inside, which
 from trunkline.dialects.openai_chat.response_encoder import call_id
+from trunkline.dialects.openai_chat.response_state import ToolCall
 from trunkline.model.errors import UpstreamGarbled
 
 PLAIN = frozenset({"role", "content", "refusal"})
@@ -103,7 +104,7 @@ class Fixer:
         if plain is not None:
             return plain
         choice: dict[str, Any] = dict(raw)
-        index = value(raw["index"]) if "index" in raw else at
+        index = decode_value(raw["index"]) if "index" in raw else at
         number = index if isinstance(index, int) else at
         choice["index"] = number
         if self.complete.setdefault(number, False):
@@ -111,9 +112,9 @@ class Fixer:
         piece = self._said(choice, key)
         content = self._piece(piece, number) if piece else False
         choice[key] = piece
-        native = value(raw["finish_reason"]) if "finish_reason" in raw and not self.failed else None
+        native = decode_value(raw["finish_reason"]) if "finish_reason" in raw and not self.failed else None
         reason: str | None = finish_reason(native)
-        told = value(raw["native_finish_reason"]) if "native_finish_reason" in raw else None
+        told = decode_value(raw["native_finish_reason"]) if "native_finish_reason" in raw else None
         if reason is not None:
             native = told if isinstance(told, str) else native
             self.complete[number] = True
@@ -162,14 +163,14 @@ class Fixer:
     def _said(self, choice: dict[str, Any], key: str) -> dict[str, Any]:
         """The choice's delta or message, under whichever name it came; a completion's text is one too."""
         for name in (key, "message" if key == "delta" else "delta"):
-            piece = value(choice[name]) if name in choice else None
+            piece = decode_value(choice[name]) if name in choice else None
             if isinstance(piece, dict):
                 if name != key:
                     del choice[name]
                 return piece
             if piece is not None:
                 raise UpstreamGarbled("the provider sent a delta that is not an object")
-        text = value(choice["text"]) if "text" in choice else None
+        text = decode_value(choice["text"]) if "text" in choice else None
         if not isinstance(text, str):
             return {}
         del choice["text"]

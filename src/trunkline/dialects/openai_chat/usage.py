@@ -4,48 +4,23 @@ Nearly every provider's usage is the documented object and nothing else. That fo
 costs a tenth of the general way; whatever else providers say goes the general way, where every oddity is looked at.
 """
 
-from typing import Annotated, Any
+from typing import Any
 
 import msgspec
-from msgspec import UNSET, Meta, Struct, UnsetType
+from msgspec import UNSET
 
-from trunkline.dialects.common.openai_usage import MAX_TOKENS, decode
+from trunkline.dialects.common.openai_usage import decode
+from trunkline.dialects.openai_chat.response_schema import (
+    ClientUsage,
+    CompletionDetails,
+    CostDetails,
+    PlainUsage,
+    PromptDetails,
+)
 from trunkline.model.money import to_json
 from trunkline.model.usage import Cost, Usage
 
-Tokens = Annotated[int, Meta(ge=0, le=MAX_TOKENS)]
-
-
-class PromptDetails(Struct, forbid_unknown_fields=True, gc=False):
-    """`prompt_tokens_details` as documented."""
-
-    cached_tokens: Tokens | None = None
-    cache_write_tokens: Tokens | None = None
-    audio_tokens: Tokens | None = None
-    video_tokens: Tokens | None = None
-
-
-class CompletionDetails(Struct, forbid_unknown_fields=True, gc=False):
-    """`completion_tokens_details` as documented."""
-
-    reasoning_tokens: Tokens | None = None
-    image_tokens: Tokens | None = None
-    audio_tokens: Tokens | None = None
-    accepted_prediction_tokens: Tokens | None = None
-    rejected_prediction_tokens: Tokens | None = None
-
-
-class _Plain(Struct, forbid_unknown_fields=True, gc=False):
-    """An upstream's usage that says what is documented and nothing else."""
-
-    prompt_tokens: Tokens
-    completion_tokens: Tokens
-    total_tokens: Tokens
-    prompt_tokens_details: PromptDetails | None = None
-    completion_tokens_details: CompletionDetails | None = None
-
-
-_plain = msgspec.json.Decoder(_Plain)
+_plain = msgspec.json.Decoder(PlainUsage)
 _any = msgspec.json.Decoder()
 _NO_PROMPT_DETAILS = PromptDetails()
 _NO_COMPLETION_DETAILS = CompletionDetails()
@@ -82,34 +57,12 @@ def read(raw: msgspec.Raw) -> Usage | None:
     )
 
 
-class CostDetails(Struct, gc=False):
-    """`cost_details`: USD."""
-
-    upstream_inference_cost: float
-    upstream_inference_prompt_cost: float
-    upstream_inference_completions_cost: float
-
-
-class _Said(Struct, gc=False):
-    """The usage object for a client, keys in the order of OpenRouter's OpenAPI document, `ChatResult`."""
-
-    prompt_tokens: int
-    completion_tokens: int
-    total_tokens: int
-    cost: float
-    is_byok: bool
-    prompt_tokens_details: PromptDetails
-    cost_details: CostDetails
-    completion_tokens_details: CompletionDetails
-    estimated: bool | UnsetType = UNSET
-
-
 def encode(usage: Usage, cost: Cost, *, same: bool = True) -> Any:
     """The usage object for a client: what the upstream said, and what it costs here. To be encoded as JSON.
 
     *same* says that the upstream spoke this dialect, whose further fields are then given back.
     """
-    said = _Said(
+    said = ClientUsage(
         usage.prompt,
         usage.completion,
         usage.prompt + usage.completion if usage.total is None else usage.total,

@@ -8,11 +8,11 @@ number is not the next one, it has no `event:` line, or it lacks a field that th
 from typing import Any
 
 import msgspec
-from msgspec import Raw, Struct
+from msgspec import Raw
 
 from trunkline.dialects.common.body_reader import WholeBody
-from trunkline.dialects.common.lenient_json import load, text
-from trunkline.dialects.common.lenient_json import value as leniently
+from trunkline.dialects.common.lenient_json import decode_object, text
+from trunkline.dialects.common.lenient_json import decode_value as leniently
 from trunkline.dialects.common.sse import DONE, BlockReader, parse_block
 from trunkline.dialects.interfaces import Call, Converter, Identity, Outcome
 from trunkline.dialects.openai_responses import response_items
@@ -23,6 +23,7 @@ from trunkline.dialects.openai_responses.response_echo import STATUSES, head, ou
 from trunkline.dialects.openai_responses.response_encoder import TERMINAL, BodyEncoder, StreamEncoder, frame
 from trunkline.dialects.openai_responses.response_events import reason
 from trunkline.dialects.openai_responses.response_output import whole
+from trunkline.dialects.openai_responses.response_state import RelayedItem
 from trunkline.dialects.openai_responses.usage import decode as decode_usage
 from trunkline.dialects.openai_responses.usage import encode as encode_usage
 from trunkline.dialects.translation import Translation
@@ -58,15 +59,6 @@ PLACE = frozenset({"item_id", "output_index", "content_index", "summary_index"})
 _json = msgspec.json.Encoder()
 _raw = msgspec.json.Decoder(dict[str, Raw])
 _kind = msgspec.json.Decoder(str)
-
-
-class _Item(Struct):
-    """An item that has begun: as it came, and the pieces since, for an answer that ends in the midst of it."""
-
-    body: Any
-    pieces: list[tuple[str, int, Raw]]
-    name: str = ""
-    whole: bool = False
 
 
 class _Answer:
@@ -125,7 +117,7 @@ class StreamRelay(_Answer):
         self._blocks = BlockReader()
         self._out: list[bytes] = []
         self._number = 0
-        self._items: dict[int, _Item] = {}
+        self._items: dict[int, RelayedItem] = {}
         self._response: dict[str, Any] | None = None
         self._begun = False
         self._committed = False
@@ -255,11 +247,11 @@ class StreamRelay(_Answer):
             if b'"action"' in bytes(body["item"]) or b'"url_citation"' in bytes(body["item"]):
                 body["item"] = _written(response_items.complete(leniently(body["item"])), body["item"])
             if kind == "response.output_item.done":
-                self._items[at] = _Item(body["item"], [], whole=True)
+                self._items[at] = RelayedItem(body["item"], [], whole=True)
                 self._committed = self._committed or name not in EMPTY or _says(item)
             else:
                 called = text(leniently(item["name"])) if "name" in item else ""
-                self._items[at] = _Item(body["item"], [], called)
+                self._items[at] = RelayedItem(body["item"], [], called)
                 self._committed = self._committed or name not in EMPTY
         elif kind == "response.output_text.annotation.added":
             self._committed = True
@@ -333,7 +325,7 @@ def _read(data: bytes, *, last: bool) -> dict[str, Any]:
             data.decode()
         return _raw.decode(data)
     except (msgspec.DecodeError, RecursionError, ValueError):
-        return _raw.decode(_json.encode(load(data, last=last)))
+        return _raw.decode(_json.encode(decode_object(data, last=last)))
 
 
 def _name(kind: str) -> bytes:
@@ -358,7 +350,7 @@ def _says(item: dict[str, Any]) -> bool:
 _CONTENT = ("content", "summary", "encrypted_content", "signature")
 
 
-def _so_far(item: _Item) -> dict[str, Any]:
+def _so_far(item: RelayedItem) -> dict[str, Any]:
     """*item* with the pieces that have come of it."""
     body = leniently(item.body) if isinstance(item.body, Raw) else item.body
     if item.whole or not isinstance(body, dict):
@@ -416,7 +408,7 @@ class BodyRelay(_Answer):
 
     def close(self) -> bytes:
         """Reads the body, which is whole now."""
-        body = load(self._whole.whole(), last=False)
+        body = decode_object(self._whole.whole(), last=False)
         checked(body)
         body["status"] = text(body.get("status")) or "completed"
         self._learn(body, told=False)

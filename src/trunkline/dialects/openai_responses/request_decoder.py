@@ -1,10 +1,8 @@
 """A Responses request, read. Source: OpenRouter's OpenAPI document, `ResponsesRequest`.
 
-The items of one turn of the model are one message of ours: its thoughts, what it said, its calls, in their order.
-Each part's `extra` says which item it was of: `~place` is the item's in the input, and the first part of an item
-has the item itself as `~sent`, so that an upstream of this dialect gets it back field by field. `~plain` marks a
-content that was a bare string, `~empty` the lists of a text that were there and empty, `~spelled` a text's type where
-it is not the usual one.
+The items of one turn of the model become one message: reasoning, text and tool calls, in their order. Each part's
+`origin` (`model.request.Origin`) names the item it was part of, and the first part of an item holds the item itself, so
+that an upstream of this dialect gets it back field by field.
 """
 
 from collections.abc import Callable, Iterator
@@ -27,6 +25,7 @@ from trunkline.model.request import (
     ImagePart,
     Message,
     OpaquePart,
+    Origin,
     Part,
     Reasoning,
     ReasoningPart,
@@ -89,9 +88,7 @@ def decode(call: Call) -> Request:
     instructions, found = take("instructions"), take("input")
     messages: list[Message] = []
     if instructions is not None:
-        messages.append(
-            Message(role="system", parts=(TextPart(instructions),), plain=True, extra={"~item": "instructions"})
-        )
+        messages.append(Message(role="system", parts=(TextPart(instructions),), plain=True, instructions=True))
     if isinstance(found, str):
         spelling["input"] = "string"
         messages.append(Message(role="user", parts=(TextPart(found),), plain=True))
@@ -106,29 +103,29 @@ def decode(call: Call) -> Request:
         spelling["stream"] = "false"
     tools, choice, thinking, modalities = take("tools"), take("tool_choice"), take("reasoning"), take("modalities")
     text = _Text(take("text"))
+    samplings = {key: take(key) for key in SAMPLING}
+    max_output, same = take("max_output_tokens"), {key: take(key) for key in SAME}
+    cache = cache_control.decode(fields, ("cache_control",))
+    beside: Body = {**fields, **({"text": text.rest} if text.rest is not None else {})}
+    defaults = {key: said for key, said in SILENT.items() if key in beside and beside[key] == said}
     return Request(
         dialect="responses",
         messages=tuple(messages),
         stream=bool(stream),
-        sampling=Sampling(stop=None if stop is None else tuple(stop), **{key: take(key) for key in SAMPLING}),
-        max_output=take("max_output_tokens"),
+        sampling=Sampling(stop=None if stop is None else tuple(stop), **samplings),
+        max_output=max_output,
         tools=None if tools is None else tuple(_tools(tools)),
         tool_choice=None if choice is None else _choice(choice),
         response_format=text.format,
         verbosity=text.verbosity,
         reasoning=None if thinking is None else _thinking(thinking),
         modalities=None if modalities is None else tuple(modalities),
-        cache=cache_control.take(fields, ("cache_control",)),
-        **{key: take(key) for key in SAME},
-        extra=_beside({**fields, **({"text": text.rest} if text.rest is not None else {})}),
+        cache=cache,
+        **same,
+        extra=rest(beside, *defaults),
+        defaults=defaults,
         spelling=spelling,
     )
-
-
-def _beside(fields: Body) -> Body:
-    """*fields* that have no name of ours; those that say what goes without saying stand apart, under `~told`."""
-    told = {key: said for key, said in SILENT.items() if key in fields and fields[key] == said}
-    return {**rest(fields, *told), "~told": told} if told else fields
 
 
 class _Text:
@@ -160,7 +157,7 @@ def _messages(found: list[Body]) -> Iterator[Message]:
         elif kind == "message":
             yield _said(item, role)
         else:
-            yield Message(role=role, parts=(OpaquePart({"~item": item}),))
+            yield Message(role=role, parts=(OpaquePart(item, item=True),))
     if turn:
         yield Message(role="assistant", parts=tuple(turn))
 
@@ -176,28 +173,33 @@ def _role(kind: str, item: Body) -> Role:
 
 
 def _assistant(kind: str, item: Body, at: int) -> list[Part]:
-    place: Body = {"~sent": item, "~place": at}
+    origin = Origin(at, item)
     if kind == "reasoning":
-        return _thought(item, place)
+        return _thought(item, origin)
     if kind in ("function_call", "custom_tool_call"):
         custom = kind == "custom_tool_call"
         said = item["input" if custom else "arguments"]
         space = item.get("namespace")
-        return [ToolCallPart(item["call_id"], item["name"], said, custom=custom, namespace=space, extra=place)]
+        return [ToolCallPart(item["call_id"], item["name"], said, custom=custom, namespace=space, origin=origin)]
     content = item.get("content") if kind == "message" else None
     if isinstance(content, str):
-        return [TextPart(content, extra={**place, "~plain": True})]
+        return [TextPart(content, origin=Origin(at, item, plain=True))]
     if content and all(part["type"] in PARTS for part in content):
         parts = [_part(part, "output_text") for part in content]
         return [
-            msgspec.structs.replace(part, extra={**part.extra, **(place if number == 0 else {"~place": at})})
+            msgspec.structs.replace(part, origin=_placed(part.origin, at, item if number == 0 else None))
             for number, part in enumerate(parts)
             if not isinstance(part, OpaquePart)
         ]
-    return [OpaquePart({"~item": item})]
+    return [OpaquePart(item, item=True)]
 
 
-def _thought(item: Body, place: Body) -> list[Part]:
+def _placed(origin: Origin | None, at: int, item: Body | None) -> Origin:
+    """*origin* with the number of the part's item, and the item on its first part."""
+    return msgspec.structs.replace(origin or Origin(), at=at, item=item)
+
+
+def _thought(item: Body, origin: Origin) -> list[Part]:
     """The parts of a thought: its summaries and its text, readable; what its provider signed or encrypted.
 
     The fields of OpenRouter's win, then what we packed ourselves, since official clients keep no other fields; what is
@@ -231,9 +233,7 @@ def _thought(item: Body, place: Body) -> list[Part]:
     if not parts:
         parts.append(ReasoningPart(form="summary", **shared))
     return [
-        msgspec.structs.replace(
-            cast("ReasoningPart", part), extra=place if number == 0 else {"~place": place["~place"]}
-        )
+        msgspec.structs.replace(cast("ReasoningPart", part), origin=origin if number == 0 else Origin(origin.at))
         for number, part in enumerate(parts)
     ]
 
@@ -242,8 +242,8 @@ def _output(item: Body, *, custom: bool) -> Message:
     output = item["output"]
     plain = isinstance(output, str)
     parts = (TextPart(output),) if plain else tuple(_part(part, "input_text") for part in output)
-    extra = {"~item": rest(item, "call_id", "output")}
-    return Message(role="tool", parts=parts, plain=plain, tool_call_id=item["call_id"], custom=custom, extra=extra)
+    others = rest(item, "call_id", "output")
+    return Message(role="tool", parts=parts, plain=plain, tool_call_id=item["call_id"], custom=custom, item=others)
 
 
 def _said(item: Body, role: Role) -> Message:
@@ -253,7 +253,7 @@ def _said(item: Body, role: Role) -> Message:
     others = rest(item, "role", "content")
     if content is None and "content" in item:
         others["content"] = None
-    return Message(role=role, parts=parts, plain=plain, extra={"~item": others} if others else {})
+    return Message(role=role, parts=parts, plain=plain, item=others)
 
 
 def rest(found: Body, *known: str) -> Body:
@@ -264,11 +264,10 @@ def rest(found: Body, *known: str) -> Body:
 def _text(found: Body) -> Part:
     notes = found.get("annotations")
     fields = rest(found, "text", "type", *(() if notes is None else ("annotations",)))  # a null comes back as it is
-    empty = [key for key in ("annotations", "logprobs") if found.get(key) == []]
+    empty = tuple(key for key in ("annotations", "logprobs") if found.get(key) == [])
     extra = {key: said for key, said in fields.items() if key not in empty}
-    if empty:
-        extra["~empty"] = empty
-    return TextPart(found["text"], citations=tuple(map(decode_citation, notes or ())), extra=extra)
+    origin = Origin(empty=empty) if empty else None
+    return TextPart(found["text"], citations=tuple(map(decode_citation, notes or ())), extra=extra, origin=origin)
 
 
 def _image(found: Body) -> Part:
@@ -322,10 +321,12 @@ def _part(found: Body, usual: str) -> Part:
     assert not isinstance(part, OpaquePart)
     extra = dict(part.extra)
     if isinstance(part, TextPart) and found["type"] != usual:
-        extra["~spelled"] = found["type"]
+        part = msgspec.structs.replace(
+            part, origin=msgspec.structs.replace(part.origin or Origin(), kind=found["type"])
+        )
     if isinstance(part, RefusalPart | ReasoningPart):
         return msgspec.structs.replace(part, extra=extra)
-    return msgspec.structs.replace(part, cache=cache_control.take(extra, _MARKS), extra=extra)
+    return msgspec.structs.replace(part, cache=cache_control.decode(extra, _MARKS), extra=extra)
 
 
 def _tools(found: list[Body]) -> Iterator[Tool]:
@@ -334,9 +335,12 @@ def _tools(found: list[Body]) -> Iterator[Tool]:
             others = rest(tool, "type", "name", "description", "tools")
             for at, inner in enumerate(tool["tools"]):
                 one = _tool(inner)
-                extra = {**one.extra, "~item": others} if at == 0 else one.extra
+                description = tool.get("description")
                 yield msgspec.structs.replace(
-                    one, namespace=tool["name"], namespace_description=tool.get("description"), extra=extra
+                    one,
+                    namespace=tool["name"],
+                    namespace_description=description,
+                    namespace_extra=others if at == 0 else {},
                 )
         else:
             yield _tool(tool)
@@ -357,7 +361,7 @@ def _tool(found: Body) -> Tool:
         parameters=None if custom else take("parameters"),
         strict=None if custom else take("strict"),
         format=take("format") if custom else None,
-        cache=cache_control.take(fields, ("cache_control",)),
+        cache=cache_control.decode(fields, ("cache_control",)),
         extra=fields,
     )
 
@@ -373,7 +377,7 @@ def _choice(found: Any) -> ToolChoice:
     if kind == "allowed_tools" and tools and all(isinstance(tool.get("name"), str) for tool in tools):
         names = tuple(tool["name"] for tool in tools)
         return ToolChoice(
-            mode="allowed", names=names, required=choice["mode"] == "required", extra={"~item": rest(choice, "type")}
+            mode="allowed", names=names, required=choice["mode"] == "required", native=rest(choice, "type")
         )
     return ToolChoice(mode="opaque", kind=kind, extra=rest(choice, "type"))
 

@@ -10,6 +10,7 @@ from trunkline.model.request import (
     FilePart,
     ImagePart,
     OpaquePart,
+    Origin,
     Part,
     ReasoningPart,
     RefusalPart,
@@ -61,14 +62,15 @@ def part_out(part: Part, usual: str) -> Body:
     """A part of the content, with what its client said of it."""
     if isinstance(part, OpaquePart):
         return part.body
-    extra: Body = {key: said for key, said in part.extra.items() if key[:1] != "~"}
-    body = bare(part, part.extra.get("~spelled") or usual)
-    for key in part.extra.get("~empty", ()):
+    extra: Body = dict(part.extra)
+    origin = part.origin or Origin()
+    body = bare(part, origin.kind or usual)
+    for key in origin.empty:
         body[key] = []
     inner = extra.get("input_audio")
     if isinstance(inner, dict):
         extra["input_audio"] = {**body["input_audio"], **inner}
-    return {**body, **cache_control.put(getattr(part, "cache", None)), **extra}
+    return {**body, **cache_control.encode(getattr(part, "cache", None)), **extra}
 
 
 def bare(part: Part, text_type: str) -> Body:
@@ -93,7 +95,7 @@ def bare(part: Part, text_type: str) -> Body:
 
 
 def lost(losses: Losses, where: str, extra: Body) -> None:
-    """Every field of *extra* is lost; a null says nothing, nor does what is no field of the wire."""
+    """Every field of *extra* is lost; a null says nothing."""
     for key, said in extra.items():
-        if said is not None and key[:1] != "~":
+        if said is not None:
             losses.add(f"{where}{key}", NO_FIELD)

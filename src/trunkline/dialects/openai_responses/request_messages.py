@@ -11,7 +11,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from trunkline.dialects.common.tool_names import fit
+from trunkline.dialects.common.tool_names import fit_name
 from trunkline.dialects.openai_responses.request_items import (
     NO_FIELD,
     Body,
@@ -166,7 +166,7 @@ class Writer:
         self._extra(where, part.extra)
         self._open[part.id] = part.custom
         arguments = part.arguments or ("" if part.custom else "{}")
-        return call(replace(part, name=fit(part.name), arguments=arguments), {})
+        return call(replace(part, name=fit_name(part.name), arguments=arguments), {})
 
     def _thought(self, parts: list[ReasoningPart], where: str) -> list[Body]:
         sealed = [part for part in parts if part.form == "encrypted" and part.text]

@@ -17,6 +17,7 @@ from trunkline.model.loss import Losses
 from trunkline.model.request import (
     Message,
     OpaquePart,
+    Origin,
     Part,
     ReasoningPart,
     Request,
@@ -30,12 +31,11 @@ def to_wire(request: Request, taken: frozenset[str] | None = None, losses: Losse
 
     *taken* are the formats of the thoughts that may go; where it is None all go as they came.
     """
-    body: Body = {key: said for key, said in request.extra.items() if key != "~told"}
-    body.update(request.extra.get("~told", {}))
+    body: Body = {**request.extra, **request.defaults}
     if request.stream or "stream" in request.spelling:
         body["stream"] = request.stream
     messages = list(request.messages)
-    if messages and messages[0].extra.get("~item") == "instructions":
+    if messages and messages[0].instructions:
         first = messages.pop(0)
         body["instructions"] = "".join(part.text for part in first.parts if isinstance(part, TextPart))
     if request.spelling.get("input") == "string" and len(messages) == 1 and messages[0].plain:
@@ -73,7 +73,7 @@ def _settings(request: Request, body: Body) -> None:
     if (thinking := request.reasoning) is not None:
         body["reasoning"] = {**some({key: getattr(thinking, key) for key in REASONING}), **thinking.extra}
     if request.cache is not None:
-        body.setdefault("cache_control", cache_control.body(request.cache))
+        body.setdefault("cache_control", cache_control.encode_mark(request.cache))
 
 
 def _items(message: Message, taken: frozenset[str] | None, losses: Losses | None) -> list[Body]:
@@ -84,22 +84,21 @@ def _items(message: Message, taken: frozenset[str] | None, losses: Losses | None
             del at
             out += _item([part for _, part in group], taken, losses)
         return out
-    if len(message.parts) == 1 and isinstance(message.parts[0], OpaquePart) and "~item" in message.parts[0].body:
-        return [message.parts[0].body["~item"]]
-    told = message.extra.get("~item")
-    others = dict(told) if isinstance(told, dict) else {}
+    if len(message.parts) == 1 and isinstance(message.parts[0], OpaquePart) and message.parts[0].item:
+        return [message.parts[0].body]
     content: Any = [part_out(part, "input_text") for part in message.parts]
     if message.plain and len(content) == 1:
         content = content[0]["text"]
     if message.role == "tool":
         kind = "custom_tool_call_output" if message.custom else "function_call_output"
-        return [{"type": kind, "call_id": message.tool_call_id, "output": content, **others}]
-    return [{"role": message.role, "content": content, **others}]
+        return [{"type": kind, "call_id": message.tool_call_id, "output": content, **message.item}]
+    return [{"role": message.role, "content": content, **message.item}]
 
 
 def _place(number: int, part: Part) -> Any:
     """Which item a part is of; a part without one is an item of its own."""
-    at = None if isinstance(part, OpaquePart) else part.extra.get("~place")
+    origin = None if isinstance(part, OpaquePart) else part.origin
+    at = None if origin is None else origin.at
     if at is None and isinstance(part, ReasoningPart) and part.id is not None:
         return part.id  # one that was put back, of an answer
     return (number, None) if at is None else at
@@ -109,15 +108,15 @@ def _item(parts: list[Part], taken: frozenset[str] | None, losses: Losses | None
     """One item of the model's, from its parts."""
     first = parts[0]
     if isinstance(first, OpaquePart):
-        return [first.body["~item"]] if "~item" in first.body else []
-    told = first.extra.get("~sent")
-    known: Body = told if isinstance(told, dict) else {}
+        return [first.body] if first.item else []
+    origin = first.origin or Origin()
+    known: Body = origin.item or {}
     if isinstance(first, ReasoningPart):
         return _thought([part for part in parts if isinstance(part, ReasoningPart)], known, taken, losses)
     if isinstance(first, ToolCallPart):
         return [call(first, known)]
     content: Any = [part_out(part, "output_text") for part in parts]
-    if first.extra.get("~plain"):
+    if origin.plain:
         content = content[0]["text"]
     return [{"role": "assistant", **known, "content": content}]
 

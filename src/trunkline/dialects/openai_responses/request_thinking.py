@@ -3,7 +3,7 @@
 Source: OpenRouter, "Reasoning tokens".
 """
 
-from trunkline.dialects.common.reasoning import OPENAI, effort_of, wanted
+from trunkline.dialects.common.reasoning import OPENAI, effort_for_budget, requested
 from trunkline.dialects.interfaces import Quirks
 from trunkline.dialects.openai_responses.request_items import Body, some
 from trunkline.families.lookup import family_of
@@ -61,13 +61,13 @@ def put(body: Body, request: Request) -> None:
     reasoning = request.reasoning
     if reasoning is None:
         return
-    asked = wanted(reasoning)
+    asked = requested(reasoning)
     if asked is not None and asked.off:
         body["reasoning"] = {"effort": "none"}
         return
     told = None if asked is None else asked.effort
     if asked is not None and told is None and asked.budget is not None:
-        told = effort_of(asked.budget, request.max_output)
+        told = effort_for_budget(asked.budget, request.max_output)
     summary = reasoning.summary
     if summary is None and not reasoning.exclude and reasoning.display != "omitted":
         summary = "auto"
@@ -78,9 +78,9 @@ def put(body: Body, request: Request) -> None:
 
 def effort_for(enabled: bool | None, budget: int | None, max_output: int | None) -> str | None:
     """The effort that stands for `enabled` and `max_tokens`; None where they say nothing."""
-    asked = wanted(Reasoning(enabled=enabled, max_tokens=budget))
+    asked = requested(Reasoning(enabled=enabled, max_tokens=budget))
     if asked is None:
         return None
     if asked.off:
         return "none"
-    return asked.effort if asked.budget is None else effort_of(asked.budget, max_output)
+    return asked.effort if asked.budget is None else effort_for_budget(asked.budget, max_output)

@@ -7,8 +7,8 @@ from typing import Any
 from msgspec.structs import replace
 
 from trunkline.dialects.common import cache_control
-from trunkline.dialects.common.json_schema import Subset, subset
-from trunkline.dialects.common.tool_names import fit
+from trunkline.dialects.common.json_schema import Subset, to_subset
+from trunkline.dialects.common.tool_names import fit_name
 from trunkline.dialects.interfaces import Quirks
 from trunkline.dialects.openai_responses.request_items import NO_FIELD, Body, lost, some
 from trunkline.model.loss import Losses
@@ -44,16 +44,16 @@ def put(body: Body, request: Request, quirks: Quirks, losses: Losses) -> None:
 def _translated(tool: Tool, where: str, request: Request, quirks: Quirks, losses: Losses) -> Tool | None:
     """A tool as OpenAI takes it. It tries to be strict where nobody says that it should not."""
     if tool.kind == "custom":
-        return replace(tool, name=fit(tool.name), extra={}, cache=None)
+        return replace(tool, name=fit_name(tool.name), extra={}, cache=None)
     if tool.kind != "function" or not tool.name:
         return _server_tool(tool, where, losses)
     lost(losses, f"{where}.", tool.extra)
     parameters = tool.parameters or {"type": "object", "properties": {}}
     strict = bool(tool.strict)
-    parameters, gone = subset(parameters, subset_of(request, quirks, strict=strict))
+    parameters, gone = to_subset(parameters, subset_of(request, quirks, strict=strict))
     for path in gone:
         losses.add(f"{where}.parameters.{path}", "the provider's subset of JSON Schema has no such word")
-    return replace(tool, name=fit(tool.name), parameters=parameters, strict=strict, extra={}, cache=None)
+    return replace(tool, name=fit_name(tool.name), parameters=parameters, strict=strict, extra={}, cache=None)
 
 
 def subset_of(request: Request, quirks: Quirks, *, strict: bool) -> Subset:
@@ -92,8 +92,8 @@ def _translated_choice(found: ToolChoice, losses: Losses) -> Any:
     if found.mode == "opaque":
         losses.add("tool_choice", NO_FIELD)
         return None
-    name = None if found.name is None else fit(found.name)
-    return choice(replace(found, name=name, names=tuple(map(fit, found.names)), extra={}))
+    name = None if found.name is None else fit_name(found.name)
+    return choice(replace(found, name=name, names=tuple(map(fit_name, found.names)), extra={}, native={}))
 
 
 def tools(found: Iterable[Tool]) -> list[Body]:
@@ -104,19 +104,17 @@ def tools(found: Iterable[Tool]) -> list[Body]:
         if space[0] is None:
             out += [_tool(tool) for tool in one]
         else:
-            told = one[0].extra.get("~item")
             head = {"type": "namespace", "name": space[0], **some({"description": space[1]})}
-            out.append({**head, **(told if isinstance(told, dict) else {}), "tools": [_tool(tool) for tool in one]})
+            out.append({**head, **one[0].namespace_extra, "tools": [_tool(tool) for tool in one]})
     return out
 
 
 def _tool(tool: Tool) -> Body:
-    extra = {key: said for key, said in tool.extra.items() if key[:1] != "~"}
     if tool.kind not in ("function", "custom"):
-        return {"type": tool.kind, **extra}
+        return {"type": tool.kind, **tool.extra}
     named = {"name": tool.name, "description": tool.description, "parameters": tool.parameters}
     told = some({**named, "strict": tool.strict, "format": tool.format})
-    body = {"type": tool.kind, **told, **cache_control.put(tool.cache), **extra}
+    body = {"type": tool.kind, **told, **cache_control.encode(tool.cache), **tool.extra}
     if tool.kind == "function" and tool.namespace is None:
         body.setdefault("parameters", None)
     return body
@@ -132,6 +130,6 @@ def choice(found: ToolChoice) -> Any:
         case "allowed":
             mode = "required" if found.required else "auto"
             listed = [{"type": "function", "name": name} for name in found.names]
-            return {"type": "allowed_tools", "mode": mode, "tools": listed, **found.extra.get("~item", {})}
+            return {"type": "allowed_tools", "mode": mode, "tools": listed, **found.native}
         case _:
             return found.mode

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable
 
 from trunkline.dialects.common.ids import pseudonym
-from trunkline.dialects.common.json_schema import subset
+from trunkline.dialects.common.json_schema import to_subset
 from trunkline.dialects.interfaces import Quirks
 from trunkline.dialects.openai_responses import request_thinking, request_tools
 from trunkline.dialects.openai_responses.request_items import NO_FIELD, Body, lost, some
@@ -63,7 +63,7 @@ def _text_settings(body: Body, request: Request, quirks: Quirks, losses: Losses)
     shape = request.response_format
     if shape is not None and shape.kind == "json_schema" and shape.schema is not None:
         strict = shape.strict if shape.strict is not None else request.dialect != "chat"
-        schema, gone = subset(shape.schema, request_tools.subset_of(request, quirks, strict=strict))
+        schema, gone = to_subset(shape.schema, request_tools.subset_of(request, quirks, strict=strict))
         for path in gone:
             losses.add(f"response_format.{path}", "the provider's subset of JSON Schema has no such word")
         name = re.sub(r"[^A-Za-z0-9_-]", "_", shape.name or "response")[:64]

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from trunkline.dialects.common.body_reader import BodyReader
-from trunkline.dialects.common.lenient_json import load, text
+from trunkline.dialects.common.lenient_json import decode_object, text
 from trunkline.dialects.common.sse import FrameReader
 from trunkline.dialects.openai_responses.errors import from_object
 from trunkline.dialects.openai_responses.response_events import Reader
@@ -46,7 +46,7 @@ class StreamDecoder:
             if not self._reader.begun:
                 raise UpstreamFailed("the provider sent an empty stream")
             raise UpstreamTruncated("the provider's stream ended before its answer did")
-        body = load(data, last=last)
+        body = decode_object(data, last=last)
         kind = text(body.get("type")) or event
         if kind == "error" or (body.get("error") and "response" not in body):
             raise from_object(body.get("error") or body)
@@ -61,7 +61,7 @@ class BodyDecoder(BodyReader):
 
     def close(self) -> Iterator[Event]:
         """The whole answer."""
-        body = load(self.whole(), last=False)
+        body = decode_object(self.whole(), last=False)
         checked(body)
         reader = Reader()
         yield from reader.top(body)

@@ -11,13 +11,12 @@ or its id, and nothing depends on an event that only announces another.
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from msgspec import Struct
-
 from trunkline.dialects.common.lenient_json import arguments_text, text
 from trunkline.dialects.common.reasoning import OPENAI
 from trunkline.dialects.openai_responses import response_items
 from trunkline.dialects.openai_responses.citations import decode as decode_citation
 from trunkline.dialects.openai_responses.errors import from_object
+from trunkline.dialects.openai_responses.response_state import Key, OpenItem, Piece
 from trunkline.dialects.openai_responses.usage import decode as decode_usage
 from trunkline.families.lookup import family_of
 from trunkline.model.errors import UpstreamFailed
@@ -27,6 +26,7 @@ from trunkline.model.events import (
     Event,
     Finished,
     FinishReason,
+    Native,
     Noted,
     PartEnded,
     PartKind,
@@ -34,6 +34,7 @@ from trunkline.model.events import (
     Reported,
     Started,
 )
+from trunkline.model.events import Item as PartItem
 
 INCOMPLETE: dict[str, FinishReason] = {"max_output_tokens": "length", "content_filter": "content_filter"}
 """`incomplete_details.reason` → ours; any other means a limit of some kind."""
@@ -48,33 +49,10 @@ PLACE = frozenset({"item_id", "output_index"})
 """Where an event says which item it is about."""
 _BESIDE = PLACE | {"sequence_number", "obfuscation"}
 Body = dict[str, Any]
-Key = tuple[str, int]
 
 
 INPUT: Key = ("input", 0)
 """The arguments of a call."""
-
-
-class Piece(Struct):
-    """How much of a piece of an item has come: characters, entries of logprobs, annotations, further fields."""
-
-    part: int
-    size: int = 0
-    probs: int = 0
-    notes: int = 0
-    rest: frozenset[str] = frozenset()
-
-
-class Item(Struct):
-    """An item under way."""
-
-    at: int
-    type: str
-    meta: Body
-    open: Key | None = None
-    """The piece that is a part at present."""
-    pieces: dict[Key, Piece] = {}
-    done: bool = False
 
 
 class Reader:
@@ -83,7 +61,7 @@ class Reader:
     __slots__ = ("_calls", "_format", "_items", "_next", "_seen", "begun", "ended")
 
     def __init__(self) -> None:
-        self._items: list[Item] = []
+        self._items: list[OpenItem] = []
         self._next = 0
         self._calls = 0
         self._seen: Body = {}
@@ -114,7 +92,7 @@ class Reader:
         elif known is not None and known.open is not None and not PLACE.isdisjoint(body):
             yield from self.on_other(known, body)
         elif kind != "keepalive":
-            yield Noted({"~event": {key: value for key, value in body.items() if key != "sequence_number"}})
+            yield Noted(event={key: value for key, value in body.items() if key != "sequence_number"})
 
     def _response(self, kind: str, response: Body) -> Iterator[Event]:
         yield from self.top(response)
@@ -172,7 +150,7 @@ class Reader:
         self.ended = True
         yield Finished()
 
-    def _which(self, body: Body, found: Body | None) -> Item | None:
+    def _which(self, body: Body, found: Body | None) -> OpenItem | None:
         """The item that an event is about: by its number, else by its id, else the last one."""
         at, id_ = body.get("output_index"), body.get("item_id") or (found or {}).get("id")
         for item in reversed(self._items):
@@ -182,7 +160,7 @@ class Reader:
             return None
         return self._items[-1]
 
-    def _same(self, at: int, found: Body) -> Item | None:
+    def _same(self, at: int, found: Body) -> OpenItem | None:
         id_ = found.get("id")
         for item in self._items:
             if id_ and item.meta.get("id") == id_ and item.type == found.get("type"):
@@ -192,22 +170,24 @@ class Reader:
                 return item
         return None
 
-    def _start(self, item: Item, key: Key, kind: PartKind, extra: Body | None = None, **more: Any) -> Iterator[Event]:
+    def _start(
+        self, item: OpenItem, key: Key, kind: PartKind, *, empty: bool = False, content: Body | None = None, **more: Any
+    ) -> Iterator[Event]:
         """Make the open part of *item* the one of *key*."""
         yield from self._close(item)
         item.open = key
         item.pieces.setdefault(key, Piece(0)).part = self._next
-        yield PartStarted(self._next, kind, extra={"~item": item.meta, "~at": item.at, **(extra or {})}, **more)
+        yield PartStarted(self._next, kind, item=PartItem(item.at, item.meta, empty, content), **more)
         self._next += 1
 
-    def _close(self, item: Item) -> Iterator[Event]:
+    def _close(self, item: OpenItem) -> Iterator[Event]:
         if item.open is not None:
             yield PartEnded(item.pieces[item.open].part)
             item.open = None
 
     def _added(self, at: int, found: Body) -> Iterator[Event]:
         kind = text(found.get("type"))
-        item = Item(at, kind, response_items.meta(found), pieces={})
+        item = OpenItem(at, kind, response_items.meta(found), pieces={})
         self._items.append(item)
         if kind in response_items.CALLS:
             self._calls += 1
@@ -225,7 +205,7 @@ class Reader:
         elif kind not in ("message", "reasoning"):
             yield from self._start(item, ("whole", 0), "opaque")
 
-    def _done(self, item: Item | None, found: Body) -> Iterator[Event]:
+    def _done(self, item: OpenItem | None, found: Body) -> Iterator[Event]:
         """*found* is *item* as it is in the end; None where it was never announced."""
         if item is None:
             yield from self.whole(len(self._items), found)
@@ -252,7 +232,7 @@ class Reader:
             yield from self._nothing(item)
         if item.open is not None and final != item.meta:
             item.meta = final
-            yield Delta(item.pieces[item.open].part, extra={"~item": final})
+            yield Delta(item.pieces[item.open].part, native=Native(item=final))
         item.done = True
         yield from self._close(item)
         result = response_items.outcome(found) if item.type in response_items.SERVER_TOOLS else None
@@ -261,15 +241,15 @@ class Reader:
             yield PartEnded(self._next)
             self._next += 1
 
-    def _nothing(self, item: Item) -> Iterator[Event]:
+    def _nothing(self, item: OpenItem) -> Iterator[Event]:
         """A part that stands for an item with nothing in it."""
         if item.type == "message":
-            yield from self._start(item, ("none", 0), "text", {"~none": True})
+            yield from self._start(item, ("none", 0), "text", empty=True)
         else:
             id_ = text(item.meta.get("id")) or None
             yield from self._start(item, ("none", 0), "reasoning", form="summary", id=id_, format=self._format)
 
-    def _sealed(self, item: Item, found: Body, final: Body) -> Iterator[Event]:
+    def _sealed(self, item: OpenItem, found: Body, final: Body) -> Iterator[Event]:
         """What a thought ends with: its signature, and its encrypted content."""
         signature, sealed = text(found.get("signature")), text(found.get("encrypted_content"))
         if signature:
@@ -285,14 +265,14 @@ class Reader:
             )
             yield from self._say(item, ("sealed", 0), sealed)
 
-    def _image(self, item: Item, found: Body) -> Iterator[Event]:
+    def _image(self, item: OpenItem, found: Body) -> Iterator[Event]:
         result = text(found.get("result"))
         if result and not result.startswith(("data:", "http:", "https:")):
-            yield Delta(item.pieces[("result", 0)].part, extra={"~bare": True})
+            yield Delta(item.pieces[("result", 0)].part, native=Native(bare=True))
             result = f"data:image/{text(found.get('output_format')) or 'png'};base64,{result}"
         yield from self._say(item, ("result", 0), result)
 
-    def _say(self, item: Item, key: Key, said: str, probs: Any = None) -> Iterator[Event]:
+    def _say(self, item: OpenItem, key: Key, said: str, probs: Any = None) -> Iterator[Event]:
         """A piece of the open part *key*."""
         entries = probs if isinstance(probs, list) and probs else None
         if said or entries is not None:
@@ -301,7 +281,7 @@ class Reader:
             piece.probs += len(entries or ())
             yield Delta(piece.part, said, logprobs=None if entries is None else {_list_of(key): entries})
 
-    def _thought_part(self, item: Item, key: Key) -> Iterator[Event]:
+    def _thought_part(self, item: OpenItem, key: Key) -> Iterator[Event]:
         told = text(item.meta.get("format")) or None
         summary = key[0] == "summary"
         yield from self._start(
@@ -313,7 +293,7 @@ class Reader:
             format=told or (self._format if summary else None),
         )
 
-    def _thought(self, item: Item, key: Key, said: str, *, at: int, more: bool = False) -> Iterator[Event]:
+    def _thought(self, item: OpenItem, key: Key, said: str, *, at: int, more: bool = False) -> Iterator[Event]:
         """Text of a summary or of a thought; whole, unless *more* may come of it."""
         known = item.pieces.get(key)
         if known is not None and known.size and not more:
@@ -323,7 +303,7 @@ class Reader:
                 yield from self._thought_part(item, key)
             yield from self._say(item, key, said)
 
-    def _content(self, item: Item, at: int, part: Body) -> Iterator[Event]:
+    def _content(self, item: OpenItem, at: int, part: Body) -> Iterator[Event]:
         """A part of the content of *item*, whole; what of it came before is not told again."""
         kind = text(part.get("type"))
         if kind == "reasoning_text" or item.type == "reasoning":
@@ -332,7 +312,7 @@ class Reader:
         form = _form(kind)
         if form is None:
             if ("content", at) not in item.pieces:
-                yield from self._start(item, ("content", at), "opaque", {"~part": part})
+                yield from self._start(item, ("content", at), "opaque", content=part)
             return
         key = ("refusal" if form == "refusal" else "content", at)
         known = item.pieces.get(key) or Piece(0)
@@ -348,13 +328,13 @@ class Reader:
         if notes or rest:
             yield from self._noted(item, key, notes, rest)
 
-    def _noted(self, item: Item, key: Key, notes: list[Body], rest: Body) -> Iterator[Event]:
+    def _noted(self, item: OpenItem, key: Key, notes: list[Body], rest: Body) -> Iterator[Event]:
         piece = item.pieces[key]
         piece.notes += len(notes)
         piece.rest = piece.rest.union(rest)
         yield Delta(piece.part, citations=tuple(map(decode_citation, notes)) or None, extra=rest or None)
 
-    def on_text(self, item: Item, body: Body) -> Iterator[Event]:
+    def on_text(self, item: OpenItem, body: Body) -> Iterator[Event]:
         """A piece of a text or a refusal."""
         form: PartKind = "refusal" if "refusal" in text(body.get("type")) else "text"
         key = ("refusal" if form == "refusal" else "content", _number(body, "content_index", 0))
@@ -362,7 +342,7 @@ class Reader:
             yield from self._start(item, key, form)
         yield from self._say(item, key, text(body.get("delta")), body.get("logprobs"))
 
-    def on_thought(self, item: Item, body: Body) -> Iterator[Event]:
+    def on_thought(self, item: OpenItem, body: Body) -> Iterator[Event]:
         """A piece of a thought or of its summary."""
         summary = "summary" in text(body.get("type"))
         at = _number(body, "summary_index" if summary else "content_index", 0)
@@ -370,7 +350,7 @@ class Reader:
             item, ("summary" if summary else "content", at), text(body.get("delta")), at=at, more=True
         )
 
-    def on_part(self, item: Item, body: Body) -> Iterator[Event]:
+    def on_part(self, item: OpenItem, body: Body) -> Iterator[Event]:
         """A part of the content has begun: its kind is known."""
         part = body.get("part")
         if isinstance(part, dict) and item.type == "message" and (form := _form(text(part.get("type")))) is not None:
@@ -378,7 +358,7 @@ class Reader:
             if key not in item.pieces:
                 yield from self._start(item, key, form)
 
-    def on_part_done(self, item: Item, body: Body) -> Iterator[Event]:
+    def on_part_done(self, item: OpenItem, body: Body) -> Iterator[Event]:
         """A part of the content, whole."""
         part = body.get("part")
         if isinstance(part, dict):
@@ -388,13 +368,13 @@ class Reader:
             else:
                 yield from self._content(item, _number(body, "content_index", 0), part)
 
-    def on_text_done(self, item: Item, body: Body) -> Iterator[Event]:
+    def on_text_done(self, item: OpenItem, body: Body) -> Iterator[Event]:
         """A text, whole, with its logprobs."""
         part = {"type": "refusal" if "refusal" in body else "output_text", "logprobs": body.get("logprobs")}
         part |= {key: body[key] for key in ("text", "refusal") if key in body}
         yield from self._content(item, _number(body, "content_index", 0), part)
 
-    def on_note(self, item: Item, body: Body) -> Iterator[Event]:
+    def on_note(self, item: OpenItem, body: Body) -> Iterator[Event]:
         """An annotation of a text."""
         note = body.get("annotation")
         key = ("content", _number(body, "content_index", 0))
@@ -403,14 +383,14 @@ class Reader:
                 yield from self._start(item, key, "text")
             yield from self._noted(item, key, [note], {})
 
-    def on_input(self, item: Item, body: Body) -> Iterator[Event]:
+    def on_input(self, item: OpenItem, body: Body) -> Iterator[Event]:
         """A piece of a call's arguments."""
         if item.open == INPUT and item.type in response_items.CALLS:
             yield from self._say(item, INPUT, arguments_text(body.get("delta")))
         else:
             yield from self.on_other(item, body)
 
-    def on_input_done(self, item: Item, body: Body) -> Iterator[Event]:
+    def on_input_done(self, item: OpenItem, body: Body) -> Iterator[Event]:
         """A call's arguments, whole."""
         if item.open == INPUT and item.type in response_items.CALLS:
             if item.pieces[INPUT].size == 0:
@@ -418,13 +398,13 @@ class Reader:
         else:
             yield from self.on_other(item, body)
 
-    def on_other(self, item: Item, body: Body) -> Iterator[Event]:
+    def on_other(self, item: OpenItem, body: Body) -> Iterator[Event]:
         """Progress of a tool, an image on its way, anything that has no name of ours: passed on where it stands."""
         if item.open is not None:
             said = {key: value for key, value in body.items() if key not in _BESIDE}
-            yield Delta(item.pieces[item.open].part, extra={"~event": said})
+            yield Delta(item.pieces[item.open].part, native=Native(event=said))
 
-    def on_nothing(self, item: Item, body: Body) -> Iterator[Event]:
+    def on_nothing(self, item: OpenItem, body: Body) -> Iterator[Event]:
         """Says nothing that other events do not."""
         return iter(())
 
@@ -442,7 +422,7 @@ def reason(response: Body, status: str, *, calls: bool) -> ChoiceEnded:
     return ChoiceEnded(reason="tool_calls" if calls else "stop", native=status)
 
 
-Handler = Callable[[Reader, Item, Body], Iterator[Event]]
+Handler = Callable[[Reader, OpenItem, Body], Iterator[Event]]
 HANDLERS: dict[str, Handler] = {
     "response.content_part.added": Reader.on_part,
     "response.content_part.done": Reader.on_part_done,

@@ -5,15 +5,16 @@ Source: OpenAI, "Responses", streaming events.
 
 from typing import Any
 
-from trunkline.dialects.common.ids import made_up
-from trunkline.dialects.common.tool_renaming import Names
+from trunkline.dialects.common.ids import generated_id
+from trunkline.dialects.common.types import ToolNames
 from trunkline.dialects.interfaces import Identity
 from trunkline.dialects.openai_responses import response_server_tools
 from trunkline.dialects.openai_responses.response_items import complete
-from trunkline.dialects.openai_responses.response_state import Body, Slot, copied
-from trunkline.model.events import PartStarted
+from trunkline.dialects.openai_responses.response_state import Body, Slot
+from trunkline.model.events import Item, PartStarted
 from trunkline.model.loss import Losses
 
+LISTS = frozenset({"content", "summary", "outputs"})
 TEMPLATES: dict[str, dict[str, Any]] = {
     "message": {"role": "assistant", "content": []},
     "reasoning": {"summary": []},
@@ -34,7 +35,7 @@ class ItemWriter:
 
     __slots__ = ("events", "identity", "ids", "losses", "names", "output", "same", "slot")
 
-    def __init__(self, identity: Identity, names: Names) -> None:
+    def __init__(self, identity: Identity, names: ToolNames) -> None:
         self.identity = identity
         self.names = names
         self.output: list[Body] = []
@@ -64,9 +65,9 @@ class ItemWriter:
         """Open an item for *part*, and close the one before it."""
         self.close("completed")
         own = self.own(part)
-        meta: Body = part.extra["~item"] if own else {}
+        meta: Body = {} if own is None else own.fields
         body: Body = {"id": meta.get("id") or id_ or self._made_up(kind, part), "type": kind, "status": "in_progress"}
-        if own and "status" not in meta:
+        if own is not None and "status" not in meta:
             del body["status"]
         body.update({name: copied(name, value) for name, value in TEMPLATES.get(kind, {}).items()})
         # Lists are filled as the item goes on; those of the event stay as they are.
@@ -74,20 +75,20 @@ class ItemWriter:
             if name not in ("id", "status") and not (isinstance(body.get(name), list) and not isinstance(value, list)):
                 body[name] = copied(name, value)
         body.update(fields)
-        slot = self.slot = Slot(body, len(self.output), key, own, tool=part.id, status=meta.get("status"))
+        slot = self.slot = Slot(body, len(self.output), key, own is not None, tool=part.id, status=meta.get("status"))
         self.output.append(body)
         shown = {name: copied(name, value) for name, value in body.items()}
         self.emit("output_item.added", output_index=slot.index, item=complete(shown))
 
-    def own(self, part: PartStarted) -> bool:
-        """Whether *part* is of an item that came in this dialect."""
-        return self.same and isinstance(part.extra.get("~item"), dict)
+    def own(self, part: PartStarted) -> Item | None:
+        """The item of *part*, where it came in this dialect."""
+        return part.item if self.same else None
 
     def _made_up(self, kind: str, part: PartStarted) -> str:
         prefix = PREFIX.get(kind) or response_server_tools.PREFIX.get(
             kind, "fc_tmp" if part.kind == "tool_call" else "st_tmp"
         )
-        return made_up(self.identity, prefix, len(self.output))
+        return generated_id(self.identity.id, prefix, len(self.output))
 
     def close(self, status: str) -> None:
         """The open item is whole."""
@@ -109,3 +110,8 @@ class ItemWriter:
                 slot.status = value
             elif key != "id" and not (isinstance(body.get(key), list) and (not value or not isinstance(value, list))):
                 body[key] = copied(key, value)
+
+
+def copied(name: str, value: Any) -> Any:
+    """*value* of the field *name*, in a list of its own where it is one that is filled."""
+    return list(value) if name in LISTS and isinstance(value, list) else value

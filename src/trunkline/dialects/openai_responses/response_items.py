@@ -1,10 +1,7 @@
 """Items of an answer: of what kind each is, and what of it stands beside its content.
 
 An item becomes one part of ours or several: the texts of a message, the summaries, texts and encrypted content of a
-thought. Which of them were one item is kept in their `extra`: `~at` is the number of the item, `~item` what it says
-beside its content (its id, its status, whatever else), so that an encoder of this dialect puts it together again.
-`~event` is an event that has no word of ours, `~bare` says that an image came as base64 alone, `~none` that a message
-had nothing in it, and `~part` is a part of a message's content of a kind that we do not know.
+thought. Which of them were one item is kept in their `item`, so that an encoder of this dialect puts it together again.
 
 Source: OpenRouter's OpenAPI document, `OpenResponsesResult`.
 """

@@ -6,27 +6,28 @@ One item is written at a time. Parts that an upstream interleaves (parallel tool
 clients read an item as whole once the next one has begun. An item of several parts stays open until a part comes that
 is not its own: then, and not before, is it known to be whole.
 
-What came in this dialect (`same`) is put together as it was, by `~item` and `~at` of its parts; see `response_items`.
+What came in this dialect (`same`) is put together as it was, by the items that its parts name.
 """
 
 from typing import Any
 
 from msgspec import Raw
 
-from trunkline.dialects.common.tool_renaming import read as read_names
+from trunkline.dialects.common.tool_renaming import read_tool_names
 from trunkline.dialects.interfaces import Identity
 from trunkline.dialects.openai_responses import response_parts
 from trunkline.dialects.openai_responses.citations import encode as encode_citation
 from trunkline.dialects.openai_responses.response_echo import STATUSES, head, output_text, told
 from trunkline.dialects.openai_responses.response_events import Reader
 from trunkline.dialects.openai_responses.response_item_writer import ItemWriter
-from trunkline.dialects.openai_responses.response_parts import NO_WORD
-from trunkline.dialects.openai_responses.response_state import Body, Open, content, thought
+from trunkline.dialects.openai_responses.response_parts import NO_WORD, content, thought
+from trunkline.dialects.openai_responses.response_state import Body, Open
 from trunkline.model.events import (
     ChoiceEnded,
     Delta,
     Event,
     FinishReason,
+    Native,
     Noted,
     PartEnded,
     PartStarted,
@@ -51,7 +52,7 @@ class Writer:
     )  # fmt: skip
 
     def __init__(self, identity: Identity, envelope: dict[str, Raw]) -> None:
-        self.items = ItemWriter(identity, read_names(envelope))
+        self.items = ItemWriter(identity, read_tool_names(envelope))
         self.head = head(identity, envelope)
         self.reason = ChoiceEnded()
         self.open: Open | None = None
@@ -94,8 +95,8 @@ class Writer:
                 self._begin(event)
             case ChoiceEnded() if not event.choice:
                 self._choice(event)
-            case Noted(extra=extra):
-                self._note(extra)
+            case Noted():
+                self._note(event)
             case _:
                 pass
 
@@ -112,7 +113,7 @@ class Writer:
 
     def _lost(self, where: str, extra: Body) -> None:
         for key, value in extra.items():
-            if value is not None and key[:1] != "~":
+            if value is not None:
                 self.items.losses.add(f"{where}.{key}" if where else key, NO_WORD)
 
     def _foreign(self, extra: Body) -> None:
@@ -121,14 +122,13 @@ class Writer:
             self.head["service_tier"] = tier
         self._lost("", {key: said for key, said in extra.items() if key != "service_tier"})
 
-    def _note(self, extra: Body) -> None:
+    def _note(self, noted: Noted) -> None:
         if not self.items.same:
-            self._foreign(extra)
+            self._foreign(noted.extra)
             return
-        event = extra.get("~event")
-        if isinstance(event, dict):
-            self.items.events.append(event)
-        self.head.update({key: value for key, value in extra.items() if key != "~event"})
+        if noted.event is not None:
+            self.items.events.append(noted.event)
+        self.head.update(noted.extra)
 
     def _choice(self, event: ChoiceEnded) -> None:
         self.reason = event
@@ -142,19 +142,19 @@ class Writer:
 
     def _part(self, part: PartStarted) -> None:
         self._current = part.index
-        rest = {key: value for key, value in part.extra.items() if key[:1] != "~" or key == "~bare"}
         own = self.items.own(part)
-        if not own and part.kind not in ("opaque", "server_tool_call", "server_tool_result"):
-            self._lost(f"parts[{part.index}]", rest)
-        self.open = Open(part, [], [], [], rest if own else {})
+        if own is None and part.kind not in ("opaque", "server_tool_call", "server_tool_result"):
+            self._lost(f"parts[{part.index}]", part.extra)
+        self.open = Open(part, [], [], [], {} if own is None else dict(part.extra))
         response_parts.STARTS[part.kind](self.items, part)
 
     def _delta(self, event: Delta) -> None:
         opened = self.open
         assert opened is not None
-        extra = event.extra or {}
-        if extra:
-            self._more(opened, extra)
+        if event.extra:
+            self._more(opened, event.extra)
+        if event.native is not None and self.items.same:
+            self._native(opened, event.native)
         if event.signature is not None:
             opened.signature = event.signature
             if opened.part.kind == "reasoning":
@@ -170,20 +170,24 @@ class Writer:
             self._cite(opened, event)
 
     def _more(self, opened: Open, extra: Body) -> None:
-        """What an upstream of this dialect says of an item on its way, or in the end."""
-        if not self.items.own(opened.part):
+        """Fields of a part beyond the vocabulary."""
+        if self.items.own(opened.part) is None:
             self._lost(f"parts[{opened.part.index}]", extra)
+        else:
+            opened.rest.update(extra)
+
+    def _native(self, opened: Open, native: Native) -> None:
+        """What an upstream of this dialect says of an item on its way, or in the end."""
+        if native.bare:
+            opened.bare = True
+        if self.items.slot is None:
             return
-        event, meta = extra.get("~event"), extra.get("~item")
-        if isinstance(event, dict) and self.items.slot is not None:
+        if native.event is not None:
             opened.shown = True
-            kind = event.get("type", "")
-            self.items.of_item(
-                kind.removeprefix("response."), **{key: said for key, said in event.items() if key != "type"}
-            )
-        if isinstance(meta, dict) and self.items.slot is not None:
-            self.items.last(self.items.slot, meta)
-        opened.rest.update({key: value for key, value in extra.items() if key[:1] != "~" or key == "~bare"})
+            said = {key: value for key, value in native.event.items() if key != "type"}
+            self.items.of_item(native.event.get("type", "").removeprefix("response."), **said)
+        if native.item is not None:
+            self.items.last(self.items.slot, native.item)
 
     def _cite(self, opened: Open, event: Delta) -> None:
         if opened.part.kind != "text":

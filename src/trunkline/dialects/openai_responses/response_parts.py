@@ -6,25 +6,41 @@ Source: OpenRouter's OpenAPI document, `OpenResponsesResult` and `StreamEvents`.
 from collections.abc import Callable
 from typing import Any
 
-from trunkline.dialects.common.custom_tools import free_text
-from trunkline.dialects.common.ids import made_up
+from trunkline.dialects.common.custom_tools import unwrap_input
+from trunkline.dialects.common.ids import generated_id
 from trunkline.dialects.common.reasoning import FORMATS, OPENAI, pack
 from trunkline.dialects.openai_responses import response_server_tools
 from trunkline.dialects.openai_responses.response_item_writer import ItemWriter
-from trunkline.dialects.openai_responses.response_state import Body, Open, content, thought
+from trunkline.dialects.openai_responses.response_state import Body, Open
 from trunkline.model.events import PartStarted
 
 NO_WORD = "the Responses dialect has no word for it"
+
+
+def content(opened: Open, *, whole: bool) -> Body:
+    """A text or a refusal as a part of a message: as it begins, or *whole*."""
+    text = "".join(opened.texts) if whole else ""
+    if opened.part.kind == "refusal":
+        return {"type": "refusal", "refusal": text, **opened.rest}
+    notes, probs = (list(opened.notes), list(opened.probs)) if whole else ([], [])
+    return {"type": "output_text", "text": text, "annotations": notes, "logprobs": probs, **opened.rest}
+
+
+def thought(summary: bool, text: str) -> Body:
+    """A part of a thought, or of its summary."""
+    return {"type": "summary_text" if summary else "reasoning_text", "text": text}
+
 
 # Texts and refusals
 
 
 def _message(writer: ItemWriter, part: PartStarted) -> None:
-    key = part.extra["~at"] if writer.own(part) else None
+    item = writer.own(part)
+    key = None if item is None else item.at
     if writer.slot is None or writer.slot.body["type"] != "message" or writer.slot.key != key:
         writer.item("message", part, key=key)
-    elif key is not None:
-        writer.last(writer.slot, part.extra["~item"])
+    elif item is not None:
+        writer.last(writer.slot, item.fields)
 
 
 def text_begins(writer: ItemWriter, opened: Open) -> None:
@@ -47,7 +63,7 @@ def _text_piece(writer: ItemWriter, opened: Open, text: str, probs: list[Any]) -
 
 def _text_ends(writer: ItemWriter, opened: Open) -> None:
     assert writer.slot is not None
-    if opened.number < 0 and opened.part.extra.get("~none"):
+    if opened.number < 0 and opened.part.item is not None and opened.part.item.empty:
         return  # a message that says nothing
     text_begins(writer, opened)
     part = content(opened, whole=True)
@@ -63,8 +79,9 @@ def _text_ends(writer: ItemWriter, opened: Open) -> None:
 
 
 def _thought(writer: ItemWriter, part: PartStarted) -> None:
-    if writer.own(part):
-        _thinking_item(writer, part, part.extra["~at"])
+    item = writer.own(part)
+    if item is not None:
+        _thinking_item(writer, part, item.at)
 
 
 def _thinking_item(writer: ItemWriter, part: PartStarted, key: Any) -> None:
@@ -72,14 +89,14 @@ def _thinking_item(writer: ItemWriter, part: PartStarted, key: Any) -> None:
     if slot is None or slot.body["type"] != "reasoning" or key is None or slot.key != key:
         openai = part.id if (part.format or "").endswith("-responses-v1") else None
         writer.item("reasoning", part, openai, key)
-    elif writer.own(part):
-        writer.last(slot, part.extra["~item"])
+    elif (item := writer.own(part)) is not None:
+        writer.last(slot, item.fields)
 
 
 def thinking(writer: ItemWriter, opened: Open) -> None:
     """Open the item of a thought; one of another dialect has none before there is something in it."""
     part = opened.part
-    if not writer.own(part) and not opened.shown:
+    if writer.own(part) is None and not opened.shown:
         _thinking_item(writer, part, None if part.form == "plain" else part.id)
         opened.shown = True
 
@@ -113,7 +130,7 @@ def _thought_ends(writer: ItemWriter, opened: Open) -> None:
     part, text = opened.part, "".join(opened.texts)
     if part.form == "server_tool_call":
         writer.losses.add("reasoning_details", NO_WORD)
-    if writer.slot is None or (not writer.own(part) and not opened.shown):
+    if writer.slot is None or (writer.own(part) is None and not opened.shown):
         return
     body = writer.slot.body
     if opened.number >= 0 and part.form == "summary":
@@ -141,10 +158,10 @@ def _seal(writer: ItemWriter, opened: Open, body: Body, text: str) -> None:
     """Signature and encrypted content: as they came, or in the one opaque string that every client keeps."""
     part = opened.part
     if opened.signature is not None:
-        if part.form != "summary" and not body.get("content") and not writer.own(part):
+        if part.form != "summary" and not body.get("content") and writer.own(part) is None:
             _empty_thought(writer, opened)
         body["signature"] = opened.signature
-    if writer.own(part):
+    if writer.own(part) is not None:
         if part.form == "encrypted":
             body["encrypted_content"] = text
         return
@@ -162,14 +179,14 @@ def _seal(writer: ItemWriter, opened: Open, body: Body, text: str) -> None:
 def _call(writer: ItemWriter, part: PartStarted) -> None:
     name, fields = part.name or "", dict[str, Any]()
     custom = part.form == "custom"
-    if not writer.own(part):
+    if writer.own(part) is None:
         space = writer.names.spaced.get(name)
         if space is not None:
             fields, name = {} if space[0] is None else {"namespace": space[0]}, space[1]
         custom = custom or name in writer.names.custom
     id_ = part.id
     if not id_ or id_ in writer.ids:
-        id_ = made_up(writer.identity, "call", len(writer.output))
+        id_ = generated_id(writer.identity.id, "call", len(writer.output))
     writer.ids.add(id_)
     writer.item("custom_tool_call" if custom else "function_call", part, call_id=id_, name=name, **fields)
 
@@ -196,7 +213,7 @@ def _call_ends(writer: ItemWriter, opened: Open) -> None:
         writer.of_item("function_call_arguments.done", name=body["name"], arguments=said)
     else:
         if _as_json(writer, opened):
-            said = free_text(said)
+            said = unwrap_input(said)
             writer.of_item("custom_tool_call_input.delta", delta=said)
         body["input"] = said
         writer.of_item("custom_tool_call_input.done", input=said)
@@ -213,7 +230,7 @@ def _image(writer: ItemWriter, part: PartStarted) -> None:
 def _image_ends(writer: ItemWriter, opened: Open) -> None:
     assert writer.slot is not None
     result: str | None = "".join(opened.texts) or None
-    if result is not None and opened.rest.get("~bare"):
+    if result is not None and opened.bare:
         result = result.partition(",")[2]
     _progress(writer, opened)
     writer.slot.body["result"] = result
@@ -229,8 +246,9 @@ def _progress(writer: ItemWriter, opened: Open) -> None:
 
 
 def _tool(writer: ItemWriter, part: PartStarted) -> None:
-    if writer.own(part):
-        writer.item(part.extra["~item"].get("type", ""), part)
+    item = writer.own(part)
+    if item is not None:
+        writer.item(item.fields.get("type", ""), part)
         return
     kind = response_server_tools.KINDS.get(part.name or "")
     if kind is None:
@@ -240,7 +258,7 @@ def _tool(writer: ItemWriter, part: PartStarted) -> None:
 
 
 def _tool_ends(writer: ItemWriter, opened: Open) -> None:
-    if writer.own(opened.part):
+    if writer.own(opened.part) is not None:
         _progress(writer, opened)
         writer.close("completed")
     elif writer.slot is not None and opened.part.name in response_server_tools.KINDS:
@@ -257,19 +275,21 @@ def _result(writer: ItemWriter, part: PartStarted) -> None:
 
 
 def _opaque(writer: ItemWriter, part: PartStarted) -> None:
-    if not writer.own(part):
+    item = writer.own(part)
+    if item is None:
         writer.losses.add("opaque", "a part of a kind that the Responses dialect does not know")
-    elif "~part" in part.extra:
+    elif item.content is not None:
         _message(writer, part)
     else:
-        writer.item(part.extra["~item"].get("type", ""), part)
+        writer.item(item.fields.get("type", ""), part)
 
 
 def _opaque_ends(writer: ItemWriter, opened: Open) -> None:
-    if not writer.own(opened.part) or writer.slot is None:
+    item = writer.own(opened.part)
+    if item is None or writer.slot is None:
         return
-    if "~part" in opened.part.extra:
-        writer.slot.body["content"].append(opened.part.extra["~part"])
+    if item.content is not None:
+        writer.slot.body["content"].append(item.content)
     else:
         writer.close("completed")
 

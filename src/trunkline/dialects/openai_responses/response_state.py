@@ -1,13 +1,13 @@
-"""What a writer holds while an answer is put together: the item and the part that are open."""
+"""State of an answer while it is decoded, relayed or encoded: open items, and the parts of them."""
 
 from typing import Any
 
-from msgspec import Struct
+from msgspec import Raw, Struct
 
 from trunkline.model.events import PartStarted
 
-LISTS = frozenset({"content", "summary", "outputs"})
 Body = dict[str, Any]
+Key = tuple[str, int]
 
 
 class Slot(Struct):
@@ -35,22 +35,36 @@ class Open(Struct):
     shown: bool = False
     """Whether a wire event has told of it beside its pieces."""
     signature: str | None = None
+    bare: bool = False
+    """An image that came as base64 alone."""
 
 
-def copied(name: str, value: Any) -> Any:
-    """*value* of the field *name*, in a list of its own where it is one that is filled."""
-    return list(value) if name in LISTS and isinstance(value, list) else value
+class Piece(Struct):
+    """How much of a piece of an item has come: characters, entries of logprobs, annotations, further fields."""
+
+    part: int
+    size: int = 0
+    probs: int = 0
+    notes: int = 0
+    rest: frozenset[str] = frozenset()
 
 
-def content(opened: Open, *, whole: bool) -> Body:
-    """A text or a refusal as a part of a message: as it begins, or *whole*."""
-    text = "".join(opened.texts) if whole else ""
-    if opened.part.kind == "refusal":
-        return {"type": "refusal", "refusal": text, **opened.rest}
-    notes, probs = (list(opened.notes), list(opened.probs)) if whole else ([], [])
-    return {"type": "output_text", "text": text, "annotations": notes, "logprobs": probs, **opened.rest}
+class OpenItem(Struct):
+    """An item under way."""
+
+    at: int
+    type: str
+    meta: Body
+    open: Key | None = None
+    """The piece that is a part at present."""
+    pieces: dict[Key, Piece] = {}
+    done: bool = False
 
 
-def thought(summary: bool, text: str) -> Body:
-    """A part of a thought, or of its summary."""
-    return {"type": "summary_text" if summary else "reasoning_text", "text": text}
+class RelayedItem(Struct):
+    """An item that has begun: as it came, and the pieces since, for an answer that ends in the midst of it."""
+
+    body: Any
+    pieces: list[tuple[str, int, Raw]]
+    name: str = ""
+    whole: bool = False

@@ -2,7 +2,7 @@
 
 import msgspec
 
-from trunkline.dialects.common.lenient_json import load
+from trunkline.dialects.common.lenient_json import decode_object
 from trunkline.dialects.interfaces import Encoded, Quirks
 from trunkline.dialects.openai_responses.request_encoder import encode
 from trunkline.model.endpoint import Endpoint
@@ -37,7 +37,7 @@ class ResponsesCounter:
 
     def decode(self, body: bytes) -> int:
         """As `Counter.decode`."""
-        tokens = load(body, last=False).get("input_tokens")
+        tokens = decode_object(body, last=False).get("input_tokens")
         if not isinstance(tokens, int) or isinstance(tokens, bool) or tokens < 0:
             raise UpstreamGarbled("the provider's count of tokens names none")
         return tokens
