@@ -21,6 +21,7 @@ from trunkline.storage.answer_cache import MemoryAnswerCache
 from trunkline.storage.flusher import Flusher
 from trunkline.storage.journal import FileJournal
 from trunkline.storage.keys import KeyRing
+from trunkline.storage.lease_keeper import LeaseKeeper
 from trunkline.storage.shared_facts import SharedFacts
 from trunkline.transport.write_batching import WriteBatcher
 
@@ -35,6 +36,7 @@ class Parts(Struct, frozen=True, kw_only=True):
     keys: KeyRing
     answers: MemoryAnswerCache
     budgets: Budgets
+    leases: LeaseKeeper
     journal: FileJournal
     flusher: Flusher
     signatures: SignatureMemory

@@ -93,6 +93,7 @@ def engine_context(settings: Settings, catalog: Catalog, parts: Parts) -> Engine
         relay=settings.server.relay == "auto",
         batcher=parts.batcher,
         budgets=parts.budgets,
+        draw=parts.leases.draw,
         new_id=parts.new_id,
         pipeline=parts.pipeline,
         settled=metrics.generation,

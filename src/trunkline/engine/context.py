@@ -1,6 +1,6 @@
 """What carrying out a call needs to know: of the request, and of the gateway."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from msgspec import Struct
 
@@ -14,6 +14,7 @@ from trunkline.engine.targets import Targets
 from trunkline.ledger.budget import Budgets
 from trunkline.model.errors import TrunklineError
 from trunkline.model.key import Key
+from trunkline.model.money import Pico
 from trunkline.model.preset import PresetUse
 from trunkline.model.record import GenerationRecord
 from trunkline.model.request import Request
@@ -92,6 +93,11 @@ class EngineContext(Struct, frozen=True, kw_only=True):
     """Whether bytes may pass untranslated where client and upstream speak one dialect."""
     batcher: WriteBatcher
     budgets: Budgets
+    draw: Callable[[Key, Pico], Awaitable[None]]
+    """Called where `Budgets.reserve` raised `LeaseNeeded`: takes more of the key's limit from what processes share.
+
+    Raises `OutOfCredit` or `Overloaded`.
+    """
     new_id: Callable[[float], str]
     """A generation's id, given Unix seconds."""
     pipeline: Pipeline | None

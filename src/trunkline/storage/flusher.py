@@ -42,6 +42,8 @@ class Flusher:
 
     def __init__(self, database: Database, journal: FileJournal, *, interval_s: float = INTERVAL_S) -> None:
         self.failing = False
+        self.dead: set[str] = set()
+        """Names of dead processes whose records were inserted."""
         self.lock = asyncio.Lock()
         self._journal = journal
         self._inserter = Inserter(database)
@@ -123,6 +125,8 @@ class Flusher:
                 # The next start reads it again, which inserts nothing.
                 _log.warning("cannot clear the journal segment %s: %s", segment.path.name, _error_name(error))
             count += new
+            self.dead.add(segment.owner)
+        self.dead.discard("")
         return count
 
     async def _read_back(self, path: Path) -> tuple[int, int]:

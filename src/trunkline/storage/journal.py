@@ -88,6 +88,8 @@ class FileJournal:
         self._max_pending = max_pending
         self._segments: list[Segment] = []
         self._current: Segment | None = None
+        self.owner = secrets.token_hex(8)
+        """The name of this process, which its segments have in theirs."""
         self._torn = False
         self._put: list[tuple[Row, bytes]] = []
 
@@ -266,7 +268,7 @@ class FileJournal:
         return None
 
     def _rotate(self) -> None:
-        segment = _new_segment(self.folder)
+        segment = _new_segment(self.folder, self.owner)
         self._segments.append(segment)
         before, self._current = self._current, segment
         if before is not None and not before.rows and not before.spilled:
@@ -302,6 +304,12 @@ class AbandonedSegment:
     def __init__(self, path: Path, fd: int) -> None:
         self.path = path
         self._fd = fd
+
+    @property
+    def owner(self) -> str:
+        """The name of the process that wrote it; empty where an older version did."""
+        parts = self.path.name.removesuffix(SUFFIX).split("-")
+        return parts[1] if len(parts) == 3 else ""
 
     def finish(self, *, readable: bool) -> None:
         """Delete the segment, or rename it to `.bad` where some of it could not be read. Unlock it in any case.
@@ -362,10 +370,10 @@ def read_rows(path: Path, limit: int) -> Iterator[tuple[list[Row], int]]:
     yield rows, unreadable
 
 
-def _new_segment(folder: Path) -> Segment:
+def _new_segment(folder: Path, owner: str) -> Segment:
     """Create a segment and lock it."""
     while True:
-        path = folder / f"{os.getpid()}-{secrets.token_hex(8)}{SUFFIX}"
+        path = folder / f"{os.getpid()}-{owner}-{secrets.token_hex(4)}{SUFFIX}"
         fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o600)
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -134,6 +134,18 @@ async def test_killed_after_the_write(database: Database, folder: Path) -> None:
     assert await spent(database) == (15, 5, 50, 10)
 
 
+async def test_a_dead_process_is_known_by_its_segments(database: Database, folder: Path) -> None:
+    dead = opened(folder)
+    dead.append(generation(1))
+    _kill(dead)
+    living = opened(folder)
+    flusher = Flusher(database, living)
+    (folder / "12-0123456789abcdef.journal").touch()  # as older versions named them
+    await flusher.replay()
+    assert flusher.dead == {dead.owner}
+    assert living.owner != dead.owner
+
+
 async def test_killed_between_flush_and_truncation(
     database: Database, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
