@@ -99,7 +99,7 @@ async def build(
         journal = FileJournal(journal_folder(settings.storage.url))
         journal.open()
         stack.callback(journal.close)
-        flusher = Flusher(database, journal)
+        flusher = Flusher(database, journal, interrupted=settings.ledger.interrupted)
         store = GenerationStore(database, clock, journal=journal, flusher=flusher, siblings=settings.server.workers > 1)
         cache = settings.response_cache
         answers = MemoryAnswerCache(clock.monotonic, max_bytes=cache.max_bytes, max_answers=cache.max_answers)

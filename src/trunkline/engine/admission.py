@@ -5,6 +5,7 @@ from functools import partial
 
 from trunkline.engine.context import Context, EngineContext
 from trunkline.engine.expressible import is_expressible
+from trunkline.engine.intents import LEAST_BYTES_PER_TOKEN
 from trunkline.engine.router import Route
 from trunkline.engine.router_metadata import of_failure
 from trunkline.ledger.budget import LeaseNeeded, Reservation
@@ -13,9 +14,6 @@ from trunkline.model.errors import NoEndpoint, Overloaded
 from trunkline.model.key import Key
 from trunkline.model.money import Pico
 from trunkline.routing.plan import Candidates, Plan
-
-LEAST_BYTES_PER_TOKEN = 2
-"""Of a prompt, for a reservation: hardly any text has more tokens than this, and no bound may be too low."""
 
 _DRAWS = 16
 """Grants that one call waits for: others can use what was granted first."""

@@ -71,6 +71,8 @@ class Context(Struct, kw_only=True, gc=False):
     headers: RequestHeaders = NO_HEADERS
     parent: Parent | None = None
     """None for a client's own call."""
+    intent: int = -1
+    """The journal's number of the intent of the model call under way; -1 where there is none."""
 
     def request(self) -> Request:
         """The whole request, as the client sent it or as the last stage left it."""

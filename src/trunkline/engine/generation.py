@@ -32,12 +32,12 @@ from trunkline.engine.record import (
     cost_of,
     record_of,
     settle,
-    unrecorded,
     usage_of,
 )
 from trunkline.engine.response_headers import error_headers, id_header
 from trunkline.engine.router_metadata import metadata
 from trunkline.engine.step import Step
+from trunkline.engine.unrecorded import unrecorded
 from trunkline.model.errors import AttemptRecord, ClientGone, Internal, Overloaded, TrunklineError, settled, stripped
 from trunkline.model.pipeline import PipelineNote
 from trunkline.model.record import GenerationRecord, Status

@@ -13,6 +13,7 @@ from msgspec.structs import replace
 from trunkline import __version__
 from trunkline.dialects.interfaces import Encoded, Quirks, Upstream
 from trunkline.dialects.registry import COUNTERS, UPSTREAMS
+from trunkline.engine.intents import endpoint_part
 from trunkline.model.endpoint import Endpoint
 from trunkline.ports import Response, Timeouts, Transport, UpstreamRequest
 from trunkline.providers.authentication import Authenticator
@@ -34,6 +35,7 @@ class Target:
         "_query",
         "dialect",
         "endpoint",
+        "intent_part",
         "origin",
         "provider",
         "quirks",
@@ -43,6 +45,7 @@ class Target:
         self, endpoint: Endpoint, provider: Provider, dialect: str, base_url: str, authority: Authenticator
     ) -> None:
         self.endpoint = endpoint
+        self.intent_part = endpoint_part(endpoint)
         self.provider = provider
         self.dialect: Upstream = UPSTREAMS[dialect]
         self._authority = authority

@@ -22,8 +22,8 @@ from msgspec import Struct
 
 from trunkline.engine.context import Context
 from trunkline.engine.generation import Generation
-from trunkline.engine.record import unrecorded
 from trunkline.engine.response_headers import id_header
+from trunkline.engine.unrecorded import unrecorded
 from trunkline.model.errors import AttemptRecord, TrunklineError
 from trunkline.model.record import GenerationRecord
 from trunkline.ports import EVENT_STREAM, JSON, Sink

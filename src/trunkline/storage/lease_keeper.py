@@ -75,6 +75,7 @@ class LeaseKeeper:
         self._retry_at = float("-inf")
         """When a store that another one stands in for is tried again."""
         self._task: asyncio.Task[None] | None = None
+        self._closing = False
 
     async def start(self, dead: Collection[str] = ()) -> None:
         """Forget what the processes *dead* held, and keep leases in the background."""
@@ -89,9 +90,12 @@ class LeaseKeeper:
 
     async def stop(self) -> None:
         """Give everything back. Call it when no request runs, and the journal is in the database."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        self._closing = True
+        running = set() if self._task is None else {self._task}
+        while running:  # a client can lose a cancellation that coincides with its time limit
+            for task in running:
+                task.cancel()
+            _, running = await asyncio.wait(running, timeout=0.5)
         with contextlib.suppress(StoreUnavailable, *_Failures):
             async with asyncio.timeout(STOP_S):
                 await self._give_back()
@@ -197,7 +201,7 @@ class LeaseKeeper:
 
     async def _keep_forever(self) -> None:
         totals_at = self._monotonic()
-        while True:
+        while not self._closing:
             await asyncio.sleep(self._stores[0].tick_s)
             try:
                 async with asyncio.timeout(DRAW_S):
