@@ -230,6 +230,20 @@ class Journal(Protocol):
         """
         ...
 
+    def begin(self, intent: bytes) -> int:
+        """Store *intent* (`model.Intent` as JSON) so that it survives a killed process. No system call, no waiting.
+
+        Call it before the request is sent. Returns a number for `end`.
+
+        Raises:
+            OSError: the disk is full or not available.
+        """
+        ...
+
+    def end(self, intent: int) -> None:
+        """Forget an intent whose record was stored."""
+        ...
+
 
 class CachedAnswer(Struct, frozen=True, gc=False):
     """A cached value and the number of seconds until it expires."""

@@ -26,6 +26,7 @@ if TYPE_CHECKING:  # these modules know each other by these types alone
     from trunkline.storage.flusher import Flusher
     from trunkline.storage.journal import FileJournal
     from trunkline.storage.keys import KeyRing
+    from trunkline.storage.lease_keeper import LeaseKeeper
     from trunkline.storage.shared_facts import SharedFacts
     from trunkline.transport.write_batching import WriteBatcher
 
@@ -40,6 +41,7 @@ class Parts(Struct, frozen=True, kw_only=True):
     keys: KeyRing
     answers: MemoryAnswerCache
     budgets: Budgets
+    leases: LeaseKeeper
     journal: FileJournal
     flusher: Flusher
     signatures: SignatureMemory

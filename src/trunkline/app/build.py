@@ -27,18 +27,26 @@ from trunkline.server.routes import GatewayServer
 from trunkline.server.state import State
 from trunkline.settings import Settings
 from trunkline.storage.answer_cache import MemoryAnswerCache
-from trunkline.storage.database import open_database
+from trunkline.storage.database import Database, open_database
+from trunkline.storage.database_leases import DatabaseLeases, database_id
 from trunkline.storage.flusher import Flusher
 from trunkline.storage.generations import GenerationStore
 from trunkline.storage.idempotency import IdempotencyStore
 from trunkline.storage.journal import FileJournal
 from trunkline.storage.keys import KeyRing
+from trunkline.storage.lease_keeper import LeaseKeeper
+from trunkline.storage.lease_store import LeaseStore
 from trunkline.storage.presets import PresetStore
 from trunkline.storage.shared_facts import SharedFacts
 from trunkline.transport.client import Http1Transport
 from trunkline.transport.demo import DemoTransport, Switch
 from trunkline.transport.proxy import Proxies
 from trunkline.transport.write_batching import WriteBatcher
+
+SHARE = 20
+"""One part in so many of what is left of a key's limit is granted to a process at once, so that few requests wait."""
+SHARE_ALONE = 2
+"""As `SHARE`, where no other process is expected."""
 
 
 @contextlib.asynccontextmanager
@@ -91,14 +99,24 @@ async def build(
         journal = FileJournal(journal_folder(settings.storage.url))
         journal.open()
         stack.callback(journal.close)
-        flusher = Flusher(database, journal)
-        await flusher.start()
-        stack.push_async_callback(flusher.stop)
+        flusher = Flusher(database, journal, interrupted=settings.ledger.interrupted)
         store = GenerationStore(database, clock, journal=journal, flusher=flusher, siblings=settings.server.workers > 1)
         cache = settings.response_cache
         answers = MemoryAnswerCache(clock.monotonic, max_bytes=cache.max_bytes, max_answers=cache.max_answers)
-        budgets = Budgets()
+        budgets = Budgets(clock.monotonic)
+        leases = LeaseKeeper(
+            budgets,
+            await open_lease_stores(settings, database, clock, journal.owner),
+            store,
+            holder=journal.owner,
+            limited_keys=lambda: [key for key in keys.list() if key.limit is not None],
+            monotonic=clock.monotonic,
+        )
+        stack.push_async_callback(leases.stop)
+        await flusher.start()
+        stack.push_async_callback(flusher.stop)
         await store.refresh(budgets)
+        await leases.start(flusher.dead)
         batcher = WriteBatcher(journal.write)
         if transport is None:
             transport = await stack.enter_async_context(open_transport(clock, batcher))
@@ -111,6 +129,7 @@ async def build(
             keys=keys,
             answers=answers,
             budgets=budgets,
+            leases=leases,
             journal=journal,
             flusher=flusher,
             signatures=SignatureMemory(clock.monotonic),
@@ -152,6 +171,26 @@ async def build(
         yield app
 
 
+async def open_lease_stores(
+    settings: Settings, database: Database, clock: Clock, holder: str
+) -> tuple[LeaseStore, ...]:
+    """Open what processes share limits of keys by: the shared state if configured, else the database.
+
+    A PostgreSQL database stands in for a shared state that is away: all replicas use it.
+    """
+    alone = settings.shared_state.url is None and settings.server.workers == 1 and database.dialect == "sqlite"
+    share = SHARE_ALONE if alone else SHARE
+    by_database = DatabaseLeases(database, now=clock.now, holder=holder, share=share)
+    if settings.shared_state.url is None:
+        return (by_database,)
+    from trunkline.storage.redis import open_redis
+    from trunkline.storage.redis_leases import RedisLeases
+
+    name = await database_id(database)
+    by_redis = RedisLeases(open_redis(settings.shared_state.url), holder=holder, database=name, share=share)
+    return (by_redis, by_database) if database.dialect == "postgresql" else (by_redis,)
+
+
 def add_gauges(parts: Parts, server: GatewayServer) -> None:
     """Add the values that are read from other parts at a scrape to the metrics."""
     journal, answers = parts.journal, parts.answers
@@ -160,6 +199,7 @@ def add_gauges(parts: Parts, server: GatewayServer) -> None:
         ("trunkline_journal_pending", "Records that wait for the database.", lambda: journal.pending),
         ("trunkline_journal_healthy", "1 where the journal can be written.", lambda: int(journal.healthy)),
         ("trunkline_database_failing", "1 while the database takes nothing.", lambda: int(parts.flusher.failing)),
+        ("trunkline_limits_failing", "1 while limits of keys cannot be checked.", lambda: int(parts.leases.failing)),
         ("trunkline_response_cache_bytes", "What the response cache holds.", lambda: answers.size),
         ("trunkline_response_cache_answers", "How many answers the response cache holds.", lambda: len(answers)),
         (

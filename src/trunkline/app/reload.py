@@ -123,6 +123,7 @@ def engine_context(settings: Settings, catalog: Catalog, parts: Parts) -> Engine
         relays=RELAYS if settings.server.relay == "auto" else {},
         batcher=parts.batcher,
         budgets=parts.budgets,
+        draw=parts.leases.draw,
         new_id=parts.new_id,
         pipeline=parts.pipeline,
         settled=metrics.generation,

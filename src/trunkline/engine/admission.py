@@ -1,19 +1,22 @@
 """Admission of a model call: which endpoints are asked, and whether the key has money for it."""
 
+from collections.abc import Callable
 from functools import partial
 
 from trunkline.engine.context import Context, EngineContext
 from trunkline.engine.expressible import is_expressible
+from trunkline.engine.intents import LEAST_BYTES_PER_TOKEN
 from trunkline.engine.router import Route
 from trunkline.engine.router_metadata import of_failure
-from trunkline.ledger.budget import Reservation
+from trunkline.ledger.budget import LeaseNeeded, Reservation
 from trunkline.ledger.cost import worst_case
-from trunkline.model.errors import NoEndpoint
+from trunkline.model.errors import NoEndpoint, Overloaded
+from trunkline.model.key import Key
 from trunkline.model.money import Pico
 from trunkline.routing.plan import Candidates, Plan
 
-LEAST_BYTES_PER_TOKEN = 2
-"""Of a prompt, for a reservation: hardly any text has more tokens than this, and no bound may be too low."""
+_DRAWS = 16
+"""Grants that one call waits for: others can use what was granted first."""
 
 
 def admit(engine: EngineContext, ctx: Context) -> tuple[Route, Reservation]:
@@ -22,9 +25,9 @@ def admit(engine: EngineContext, ctx: Context) -> tuple[Route, Reservation]:
     Raises:
         InvalidRequest, UnknownModel, NoEndpoint: as `Router.route`.
         OutOfCredit: the key's money does not suffice. This goes before `NoEndpoint`.
+        LeaseNeeded: this process's part of the limit does not cover the call; see `drawing`.
     """
     call = ctx.call
-    partial(is_expressible, engine, ctx.client, call) if call.preferences.require_parameters else None
     try:
         route = engine.router.route(
             ctx.client,
@@ -44,6 +47,24 @@ def admit(engine: EngineContext, ctx: Context) -> tuple[Route, Reservation]:
     reservation = engine.budgets.reserve(ctx.key, _upper_bound(ctx, route.plan))
     engine.router.begin(route)
     return route, reservation
+
+
+async def drawing(engine: EngineContext, key: Key, accept: Callable[[], None]) -> None:
+    """Call *accept*, which admits a call of *key*. Where it raises `LeaseNeeded`, draw, and call it again.
+
+    Raises:
+        OutOfCredit, Overloaded: as `EngineContext.draw`.
+        TrunklineError: what *accept* raises.
+    """
+    for _ in range(_DRAWS):
+        try:
+            accept()
+        except LeaseNeeded as need:
+            amount = need.amount
+        else:
+            return
+        await engine.draw(key, amount)
+    raise Overloaded("too many requests share this key's limit", retry_after_s=1.0)
 
 
 def _upper_bound(ctx: Context, plan: Plan) -> Pico:

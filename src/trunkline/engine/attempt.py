@@ -18,7 +18,9 @@ from trunkline.dialects.interfaces import Converter, Encoded, Identity, Outcome,
 from trunkline.dialects.translation import Translation
 from trunkline.engine.context import Context, EngineContext
 from trunkline.engine.event_path import EventPath
+from trunkline.engine.intents import BYTES_PER_TOKEN, LEAST_BYTES_PER_TOKEN, parent_part
 from trunkline.engine.targets import Kind, Target
+from trunkline.engine.unrecorded import unrecorded
 from trunkline.model.endpoint import Endpoint
 from trunkline.model.errors import TrunklineError, UpstreamTimeout, UpstreamTruncated, stripped
 from trunkline.model.loss import Loss
@@ -27,8 +29,6 @@ from trunkline.providers.provider import Credential
 
 MAX_ERROR_BYTES = 64 * 1024
 """Of an error's body that is read."""
-BYTES_PER_TOKEN = 4
-"""For an estimate where a provider reports no usage: English prose in any of today's tokenizers, roughly."""
 
 _NOTHING = Outcome()
 
@@ -188,12 +188,39 @@ class Attempt:
             return False
         engine = self._caller.engine
         request = target.request(credential, encoded, timeouts, self._kind())
+        self._write_intent(target)
         self.progress_at = engine.clock.monotonic()
         self.response = engine.transport.begin(request, self.on_chunk, on_end)
         if self.response is None:
             return False
         self._encoded = None
         return True
+
+    def _write_intent(self, target: Target) -> None:
+        """Note in the journal that the request is about to be sent, for the case that the process is killed.
+
+        Raises:
+            Overloaded: the journal cannot be written.
+        """
+        ctx, journal = self._caller.ctx, self._caller.engine.journal
+        before = ctx.intent
+        try:
+            ctx.intent = journal.begin(self._intent(ctx, target))
+        except OSError as problem:
+            raise unrecorded(problem) from problem
+        if before >= 0:
+            journal.end(before)
+
+    def _intent(self, ctx: Context, target: Target) -> bytes:
+        """A `model.Intent` as JSON. It is written for each request, so only what differs is encoded here."""
+        call = ctx.call
+        output = (call.max_output or self.endpoint.max_output or 0) * call.choices
+        parent = "" if ctx.parent is None else parent_part(ctx.parent.id, ctx.parent.purpose)
+        return (
+            f'{{"id":"{ctx.id}","created":{ctx.created!r},"key_id":"{ctx.key.id}","api_type":"{ctx.client.name}",'
+            f'"streamed":{"true" if call.stream else "false"},"tokens":{self.request_bytes // BYTES_PER_TOKEN},'
+            f'"bound":{ctx.body_bytes // LEAST_BYTES_PER_TOKEN},"output":{output}{parent}{target.intent_part}'
+        ).encode()
 
     def send(self, timeouts: Timeouts) -> Awaitable[Response]:
         """The head of the answer: of the call that `begin` made, or of one that is sent now.
@@ -210,6 +237,7 @@ class Attempt:
         assert target is not None
         assert credential is not None
         assert encoded is not None
+        self._write_intent(target)
         return target.send(transport, credential, encoded, timeouts, self._kind())
 
     async def receive(self, response: Response, trouble: Exception | None = None) -> None:

@@ -1,6 +1,6 @@
 """What carrying out a call needs to know: of the request, and of the gateway."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 
 from msgspec import Struct
 
@@ -14,6 +14,7 @@ from trunkline.engine.targets import Targets
 from trunkline.ledger.budget import Budgets
 from trunkline.model.errors import TrunklineError
 from trunkline.model.key import Key
+from trunkline.model.money import Pico
 from trunkline.model.preset import PresetUse
 from trunkline.model.record import GenerationRecord
 from trunkline.model.request import Request
@@ -70,6 +71,8 @@ class Context(Struct, kw_only=True, gc=False):
     headers: RequestHeaders = NO_HEADERS
     parent: Parent | None = None
     """None for a client's own call."""
+    intent: int = -1
+    """The journal's number of the intent of the model call under way; -1 where there is none."""
 
     def request(self) -> Request:
         """The whole request, as the client sent it or as the last stage left it."""
@@ -92,6 +95,11 @@ class EngineContext(Struct, frozen=True, kw_only=True):
     """(client dialect, upstream dialect) → what passes bytes untranslated. Empty where everything is translated."""
     batcher: WriteBatcher
     budgets: Budgets
+    draw: Callable[[Key, Pico], Awaitable[None]]
+    """Called where `Budgets.reserve` raised `LeaseNeeded`: takes more of the key's limit from what processes share.
+
+    Raises `OutOfCredit` or `Overloaded`.
+    """
     new_id: Callable[[float], str]
     """A generation's id, given Unix seconds."""
     pipeline: Pipeline | None

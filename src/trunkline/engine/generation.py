@@ -22,7 +22,7 @@ from typing import Any, Protocol
 
 from trunkline.dialects.interfaces import Encoder, Identity, Outcome
 from trunkline.dialects.translation import Translation
-from trunkline.engine.admission import admit
+from trunkline.engine.admission import admit, drawing
 from trunkline.engine.attempt import Attempt
 from trunkline.engine.context import Context, EngineContext
 from trunkline.engine.event_path import EventPath
@@ -32,12 +32,12 @@ from trunkline.engine.record import (
     cost_of,
     record_of,
     settle,
-    unrecorded,
     usage_of,
 )
 from trunkline.engine.response_headers import error_headers, id_header
 from trunkline.engine.router_metadata import metadata
 from trunkline.engine.step import Step
+from trunkline.engine.unrecorded import unrecorded
 from trunkline.model.errors import AttemptRecord, ClientGone, Internal, Overloaded, TrunklineError, settled, stripped
 from trunkline.model.pipeline import PipelineNote
 from trunkline.model.record import GenerationRecord, Status
@@ -105,9 +105,22 @@ class Generation:
         """Route the call, and reserve its money.
 
         Raises:
-            TrunklineError: as `admission.admit`. Nothing is recorded then.
+            TrunklineError, LeaseNeeded: as `admission.admit`. Nothing is recorded then.
         """
         self._admit()
+
+    async def accept_waiting(self) -> None:
+        """As `accept`, for a key's limit that other processes share.
+
+        Raises:
+            ClientGone: the client went away meanwhile.
+        """
+        await drawing(self.engine, self.ctx.key, self._accept_unless_gone)
+
+    def _accept_unless_gone(self) -> None:
+        if self._sink.gone:
+            raise client_gone_error()
+        self.accept()
 
     def _admit(self) -> None:
         route, reservation = admit(self.engine, self.ctx)

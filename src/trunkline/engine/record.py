@@ -1,20 +1,18 @@
 """Usage, cost and record of a model call, and of a generation that consists of several."""
 
-import logging
-
 from msgspec.structs import replace
 
 from trunkline.dialects.interfaces import Outcome
-from trunkline.engine.attempt import BYTES_PER_TOKEN, Attempt
+from trunkline.engine.attempt import Attempt
 from trunkline.engine.context import Context, EngineContext
+from trunkline.engine.intents import BYTES_PER_TOKEN
 from trunkline.engine.step import Step
+from trunkline.engine.unrecorded import unrecorded
 from trunkline.ledger.cost import billable, cost
-from trunkline.model.errors import Overloaded, TrunklineError
+from trunkline.model.errors import TrunklineError
 from trunkline.model.pipeline import PipelineNote
 from trunkline.model.record import GenerationRecord, Status
 from trunkline.model.usage import Cost, Usage, add
-
-logger = logging.getLogger(__name__)
 
 _NO_OUTCOME = Outcome()
 
@@ -156,6 +154,7 @@ def with_inner(record: GenerationRecord, total: InnerTotal | None, notes: tuple[
 def settle(engine: EngineContext, step: Step, record: GenerationRecord) -> None:
     """Charge *record*. There is no `await` between this and the journal's taking it."""
     step.reservation.settle(record.cost)
+    step.end_intent()
     engine.settled(record)
 
 
@@ -169,9 +168,3 @@ def append(engine: EngineContext, record: GenerationRecord) -> None:
         engine.journal.append(record)
     except OSError as problem:
         raise unrecorded(problem) from problem
-
-
-def unrecorded(problem: OSError) -> Overloaded:
-    """The client's error where the journal cannot be written: without a record there is no answer."""
-    logger.critical("the journal cannot be written: %s", problem.strerror)
-    return Overloaded("the server cannot record usage now", retry_after_s=5.0)

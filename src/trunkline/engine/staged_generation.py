@@ -10,6 +10,7 @@ from msgspec.structs import replace
 
 from trunkline.dialects.interfaces import Call
 from trunkline.engine import inner
+from trunkline.engine.admission import drawing
 from trunkline.engine.attempt import Attempt
 from trunkline.engine.context import Context, EngineContext
 from trunkline.engine.event_path import EventPath
@@ -70,7 +71,7 @@ class StagedGeneration(Generation):
         if stages.event or stages.step:
             transforms = [stage.open(request, self) for stage in stages.event]
             self.events = EventPath(ctx.client, ctx.call, transforms, holds_end=bool(stages.step))
-        self._admit()
+        await drawing(self.engine, ctx.key, self._admit)
         assert self.step is not None
         if stages.step:
             await self._run_steps(stages.step, request)
@@ -93,7 +94,7 @@ class StagedGeneration(Generation):
             request = following
             events.next_step(record.usage)
             inner.change_request(self.ctx, request)
-            self._admit()
+            await drawing(self.engine, self.ctx.key, self._admit)
         raise Internal(f"more than {MAX_STEPS} steps")
 
     async def _following(self, stages: tuple[StepStage, ...], result: StepResult) -> Request | None:
@@ -155,7 +156,7 @@ class StagedGeneration(Generation):
         record = unrouted_record(self.engine, ctx, "completed", usage, charge, None)
         record = with_inner(replace(record, way="stage"), self.inner, self.notes)
         self._settle_own(record)
-        self.engine.budgets.reserve(ctx.key, 0).settle(record.cost)
+        self.engine.budgets.charge(ctx.key, record.cost)
         self.finished = True
         self._send_last(out, path.finish(usage, self._with_inner(charge), self.requested_metadata()))
 
@@ -251,7 +252,7 @@ class StagedGeneration(Generation):
         client = inner.InnerClient()
         ctx = inner.context_of(self.engine, self.ctx, client, request, purpose)
         call = make_generation(self.engine, ctx, inner.InnerSink())
-        call.accept()
+        await call.accept_waiting()
         self._children += (call,)
         try:
             await call.run()

@@ -62,10 +62,18 @@ class Step:
     def close(self) -> None:
         """Nothing more will come: release what is reserved, and let go of the generation, which holds this step."""
         self.reservation.release()
+        self.end_intent()
         for attempt in (self.attempt, self._hedge):
             if attempt is not None:
                 attempt.detach()
         self._caller = cast("Caller", None)
+
+    def end_intent(self) -> None:
+        """The step has its record, or will have none: nothing needs to be known of it after a kill."""
+        ctx = self._caller.ctx
+        if ctx.intent >= 0:
+            self._caller.engine.journal.end(ctx.intent)
+            ctx.intent = -1
 
     def begin(self, on_end: Callable[[bool], None]) -> bool:
         """Ask the first endpoint without a task. False: `run` has to do it."""

@@ -12,6 +12,7 @@ from msgspec.structs import replace
 
 from trunkline import __version__
 from trunkline.dialects.interfaces import Counter, Encoded, Quirks, Upstream
+from trunkline.engine.intents import endpoint_part
 from trunkline.model.endpoint import Endpoint
 from trunkline.ports import Response, Timeouts, Transport, UpstreamRequest
 from trunkline.providers.authentication import Authenticator
@@ -34,6 +35,7 @@ class Target:
         "counter",
         "dialect",
         "endpoint",
+        "intent_part",
         "origin",
         "provider",
         "quirks",
@@ -50,6 +52,7 @@ class Target:
     ) -> None:
         dialect = upstream.name
         self.endpoint = endpoint
+        self.intent_part = endpoint_part(endpoint)
         self.provider = provider
         self.dialect = upstream
         self.counter = counter

@@ -5,7 +5,7 @@ from msgspec import Struct, field
 from trunkline.model.money import Pico
 
 
-class Price(Struct, frozen=True, kw_only=True):
+class Price(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Prices in pico-dollars per token, per request and per image.
 
     A price in USD per million tokens times 1e6 is the price in pico-dollars per token. None means unknown; 0 means

@@ -10,10 +10,10 @@ from trunkline.model.money import Pico
 from trunkline.model.pipeline import PipelineNote
 from trunkline.model.usage import Usage
 
-Status = Literal["completed", "partial", "failed", "cancelled"]
+Status = Literal["completed", "partial", "failed", "cancelled", "interrupted"]
 """`completed`: the client received the whole response. `partial`: the response ended in an in-band error. `failed`:
-the client received only an error. `cancelled`: the client disconnected. Every accepted request ends in exactly one
-of them."""
+the client received only an error. `cancelled`: the client disconnected. `interrupted`: the gateway was killed; the next
+start made the record. Every accepted request ends in exactly one of them."""
 
 
 class GenerationRecord(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):

@@ -12,7 +12,7 @@ Source: Stripe, "Idempotent requests"; docs/reference/reliability.md, C12.
 
 import hashlib
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -81,7 +81,12 @@ def keeps(error: TrunklineError | None, attempts: Sequence[AttemptRecord]) -> bo
 
 
 async def once(
-    store: IdempotencyStore, clock: Clock, entry: Entry, body_hash: str, sink: Sink, make: Callable[[Sink], Answering]
+    store: IdempotencyStore,
+    clock: Clock,
+    entry: Entry,
+    body_hash: str,
+    sink: Sink,
+    make: Callable[[Sink], Awaitable[Answering]],
 ) -> None:
     """Answer on *sink*: what *make* makes where *entry* is the first of its key, else what the first was answered.
 
@@ -121,13 +126,13 @@ def _replay(sink: Sink, found: Replay) -> None:
 
 
 async def _first(
-    store: IdempotencyStore, clock: Clock, entry: Entry, sink: Sink, make: Callable[[Sink], Answering]
+    store: IdempotencyStore, clock: Clock, entry: Entry, sink: Sink, make: Callable[[Sink], Awaitable[Answering]]
 ) -> None:
     recorder = Recorder(sink, MAX_KEPT_BYTES)
     answer: Answering | None = None
     try:
         if not sink.gone:  # while the database was asked
-            answer = make(recorder)
+            answer = await make(recorder)
             await answer.run()
     finally:
         try:

@@ -2,7 +2,7 @@
 
 import logging
 from base64 import b64encode
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from functools import partial
 from os import urandom
 
@@ -13,6 +13,7 @@ from trunkline.engine.context import Context, RequestHeaders
 from trunkline.engine.generation import Generation
 from trunkline.engine.response_headers import id_header
 from trunkline.engine.staged_generation import make_generation
+from trunkline.ledger.budget import LeaseNeeded
 from trunkline.model.errors import Internal, TrunklineError, stripped
 from trunkline.model.key import Key
 from trunkline.ports import Sink
@@ -74,11 +75,11 @@ class Inference:
         state.metrics.in_flight += 1
         try:
             ctx, body = await self._read(exchange, id_, now)
-            accept = partial(self._accept, ctx, exchange)
+            accept = partial(self._accept_waiting, ctx, exchange)
             make = response_cache.within(state, ctx, body, exchange, accept)
             named = exchange.fields.get(IDEMPOTENCY_KEY)
             if named is None:
-                await make(exchange).run()
+                await (await make(exchange)).run()
             else:
                 await self._once(ctx, body, exchange, named, make)
         except TrunklineError as error:
@@ -110,7 +111,11 @@ class Inference:
             if ctx.preset is not None and ctx.preset.cache_enabled:  # it wants the response cache
                 self._ended()
                 return False
-            generation = self._accept(ctx, exchange, exchange)
+            try:
+                generation = self._accept(ctx, exchange, exchange)
+            except LeaseNeeded:  # it has to wait for a part of the key's limit
+                self._ended()
+                return False
             exchange.task = generation
             generation.start(self._ended)
         except TrunklineError as error:
@@ -153,17 +158,27 @@ class Inference:
         """The generation that answers *ctx* on *sink*.
 
         Raises:
-            TrunklineError: as `Generation.accept`.
+            TrunklineError, LeaseNeeded: as `Generation.accept`.
         """
         generation = make_generation(self._state.engine, ctx, sink)
         generation.accept()
+        self._prepare_stream(ctx, exchange)
+        return generation
+
+    async def _accept_waiting(self, ctx: Context, exchange: Exchange, sink: Sink) -> Generation:
+        """As `_accept`, for a key's limit that other processes share."""
+        generation = make_generation(self._state.engine, ctx, sink)
+        await generation.accept_waiting()
+        self._prepare_stream(ctx, exchange)
+        return generation
+
+    def _prepare_stream(self, ctx: Context, exchange: Exchange) -> None:
         if ctx.call.stream:
             exchange.stream_headers = id_header(ctx.id)
             exchange.comment = self._client.keep_alive
-        return generation
 
     async def _once(
-        self, ctx: Context, body: bytes, exchange: Exchange, named: bytes, make: Callable[[Sink], Answering]
+        self, ctx: Context, body: bytes, exchange: Exchange, named: bytes, make: Callable[[Sink], Awaitable[Answering]]
     ) -> None:
         """Answer a request that has an `Idempotency-Key`."""
         state = self._state

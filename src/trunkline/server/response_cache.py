@@ -14,7 +14,7 @@ Source: OpenRouter, "Response caching".
 import hashlib
 import logging
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Literal
 
 import msgspec
@@ -22,8 +22,8 @@ from msgspec import Struct
 
 from trunkline.engine.context import Context
 from trunkline.engine.generation import Generation
-from trunkline.engine.record import unrecorded
 from trunkline.engine.response_headers import id_header
+from trunkline.engine.unrecorded import unrecorded
 from trunkline.model.errors import AttemptRecord, TrunklineError
 from trunkline.model.record import GenerationRecord
 from trunkline.ports import EVENT_STREAM, JSON, Sink
@@ -136,8 +136,8 @@ def within(
     ctx: Context,
     body: bytes,
     exchange: Exchange,
-    make: Callable[[Sink], Generation],
-) -> Callable[[Sink], Answering]:
+    make: Callable[[Sink], Awaitable[Generation]],
+) -> Callable[[Sink], Awaitable[Answering]]:
     """*make*, or what asks the cache before it, where the request or its preset wants that."""
     preset = ctx.preset
     caching = decide(
@@ -147,7 +147,11 @@ def within(
     )
     if caching is None:
         return make
-    return lambda sink: FromCache(state, ctx, caching, key_of(ctx, body), exchange, make, sink)
+
+    async def ask_cache(sink: Sink) -> Answering:
+        return FromCache(state, ctx, caching, key_of(ctx, body), exchange, make, sink)
+
+    return ask_cache
 
 
 class FromCache:
@@ -163,7 +167,7 @@ class FromCache:
         caching: Caching,
         key: bytes,
         exchange: Exchange,
-        make: Callable[[Sink], Generation],
+        make: Callable[[Sink], Awaitable[Generation]],
         sink: Sink,
     ) -> None:
         self._state = state
@@ -184,7 +188,7 @@ class FromCache:
         """
         state, ctx = self._state, self._ctx
         state.engine.router.named(ctx.call)
-        state.budgets.reserve(ctx.key, 0).release()
+        state.budgets.check(ctx.key)
         if self._caching.clear:
             await state.answers.delete(self._key)
             hit = False
@@ -255,7 +259,7 @@ class FromCache:
         """Ask, and keep what comes if it is whole."""
         recorder = _Marked(self._sink, self._state.max_answer_bytes, self._caching.ttl_s)
         try:
-            answer = self._make(recorder)
+            answer = await self._make(recorder)
             if self._exchange.stream_headers is not None:
                 self._exchange.stream_headers += recorder.marks(200)
             await answer.run()

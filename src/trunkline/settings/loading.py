@@ -80,6 +80,7 @@ def _settings(configuration: Configuration, environ: Mapping[str, str], path: Pa
     return Settings(
         server=configuration.server,
         storage=configuration.storage,
+        ledger=configuration.ledger,
         shared_state=configuration.shared_state,
         auth=configuration.auth,
         keys=configuration.keys,

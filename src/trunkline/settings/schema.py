@@ -10,6 +10,7 @@ from msgspec import Struct
 
 from trunkline.catalog.catalog import Catalog, ModelLists, build_catalog
 from trunkline.catalog.config import ModelSettings
+from trunkline.ledger.config import LedgerSettings
 from trunkline.ports import Timeouts
 from trunkline.providers.config import ProviderSettings
 from trunkline.providers.provider import Provider
@@ -23,6 +24,7 @@ class Configuration(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
     server: ServerSettings = ServerSettings()
     storage: StorageSettings = StorageSettings()
+    ledger: LedgerSettings = LedgerSettings()
     shared_state: SharedStateSettings = SharedStateSettings()
     auth: AuthSettings = AuthSettings()
     keys: tuple[KeySettings, ...] = ()
@@ -47,6 +49,7 @@ class Settings(Struct, frozen=True, kw_only=True):
 
     server: ServerSettings = ServerSettings()
     storage: StorageSettings = StorageSettings()
+    ledger: LedgerSettings = LedgerSettings()
     shared_state: SharedStateSettings = SharedStateSettings()
     auth: AuthSettings = AuthSettings()
     keys: tuple[KeySettings, ...] = ()

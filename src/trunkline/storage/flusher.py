@@ -9,9 +9,12 @@ from typing import Final, TypeVar
 
 from sqlalchemy.exc import DataError, SQLAlchemyError
 
+from trunkline.ledger.config import InterruptedPolicy
+from trunkline.ledger.interrupted import interrupted
 from trunkline.storage.database import Database
 from trunkline.storage.insertion import Inserter
-from trunkline.storage.journal import DATA, FileJournal, Row, claim, read_rows
+from trunkline.storage.intents import claim_intents
+from trunkline.storage.journal import DATA, FileJournal, Row, claim, read_rows, row_of
 
 BATCH: Final = 1000
 """Rows of one transaction: about 15 ms of the database's thread."""
@@ -40,12 +43,22 @@ class Flusher:
     and the journal's `unflushed` at one moment.
     """
 
-    def __init__(self, database: Database, journal: FileJournal, *, interval_s: float = INTERVAL_S) -> None:
+    def __init__(
+        self,
+        database: Database,
+        journal: FileJournal,
+        *,
+        interval_s: float = INTERVAL_S,
+        interrupted: InterruptedPolicy = "estimate",
+    ) -> None:
         self.failing = False
+        self.dead: set[str] = set()
+        """Names of dead processes whose records were inserted."""
         self.lock = asyncio.Lock()
         self._journal = journal
         self._inserter = Inserter(database)
         self._interval_s = interval_s
+        self._interrupted: InterruptedPolicy = interrupted
         self._wake = asyncio.Event()
         self._stopping = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
@@ -123,6 +136,32 @@ class Flusher:
                 # The next start reads it again, which inserts nothing.
                 _log.warning("cannot clear the journal segment %s: %s", segment.path.name, _error_name(error))
             count += new
+            self.dead.add(segment.owner)
+        count += await self._resolve_intents()
+        self.dead.discard("")
+        return count
+
+    async def _resolve_intents(self) -> int:
+        """Make a record of each request that was under way in a dead process and has none. Return their number."""
+        count = 0
+        files = claim_intents(self._journal.folder)
+        while (intents := await asyncio.to_thread(next, files, None)) is not None:
+            try:
+                found = await asyncio.to_thread(intents.read)
+                rows = [row_of(interrupted(intent, self._interrupted)) for intent in found]
+                for first in range(0, len(rows), BATCH):
+                    count += await self._insert(rows[first : first + BATCH], new=False)
+            except BaseException:
+                intents.release()
+                raise
+            try:
+                intents.finish()
+            except OSError as error:
+                # The next start reads it again, which inserts nothing.
+                _log.warning("cannot clear the intents %s: %s", intents.path.name, _error_name(error))
+            self.dead.add(intents.owner)
+        if count:
+            _log.warning("%d requests were under way when the gateway was killed; their records say interrupted", count)
         return count
 
     async def _read_back(self, path: Path) -> tuple[int, int]:

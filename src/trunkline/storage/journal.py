@@ -10,6 +10,9 @@ A killed process neither loses nor duplicates a record:
 - killed after the database has it, before the segment is deleted: the next start inserts it again, which changes
   nothing, because the id exists, and spending is counted only for new rows.
 
+- killed while the provider was being asked: there is an intent (`storage.intents`), of which the next start makes a
+  record.
+
 A last line without its end was never acknowledged to a client, so it is ignored. A power cut can lose the records of
 the last second: `Flusher` moves records to the database (durable when committed) every 100 ms, and syncs the segments
 every second while the database is behind.
@@ -31,6 +34,8 @@ import msgspec
 
 from trunkline.model.money import MAX_PICO, Pico
 from trunkline.model.record import GenerationRecord
+from trunkline.storage.intents import SUFFIX as INTENTS
+from trunkline.storage.intents import IntentFile, owner_of
 
 ROTATE_BYTES: Final = 8 * 2**20
 """Size at which a new segment begins: about ten thousand records, read back in well under a second."""
@@ -91,7 +96,10 @@ class FileJournal:
         self._max_pending = max_pending
         self._segments: list[Segment] = []
         self._current: Segment | None = None
+        self.owner = secrets.token_hex(8)
+        """The name of this process, which its segments have in theirs."""
         self._torn = False
+        self._intents = IntentFile(folder / f"{os.getpid()}-{self.owner}{INTENTS}")
         self._put: list[tuple[Row, bytes]] = []
 
     def open(self) -> None:
@@ -111,6 +119,15 @@ class FileJournal:
             os.close(segment.fd)
         self._segments.clear()
         self._current = None
+        self._intents.close()
+
+    def begin(self, intent: bytes) -> int:
+        """As `Journal.begin`."""
+        return self._intents.begin(intent)
+
+    def end(self, intent: int) -> None:
+        """As `Journal.end`."""
+        self._intents.end(intent)
 
     def append(self, generation: GenerationRecord) -> None:
         """Write *generation*, so that it survives a killed process. A record with the id of a waiting one is dropped.
@@ -269,8 +286,13 @@ class FileJournal:
         self._discard(segment)
 
     def unsynced(self) -> list[int]:
-        """Return duplicated file descriptors of the segments with unflushed records. The caller closes them."""
-        return [os.dup(segment.fd) for segment in self._segments if segment.rows or segment.spilled]
+        """Return duplicated file descriptors of segments with unflushed records, and of the intents.
+
+        The caller closes them.
+        """
+        handles = [os.dup(segment.fd) for segment in self._segments if segment.rows or segment.spilled]
+        intents = self._intents.handle()
+        return handles if intents is None else [*handles, intents]
 
     def paths(self) -> frozenset[Path]:
         """Return the paths of this process's segments."""
@@ -296,7 +318,7 @@ class FileJournal:
         return None
 
     def _rotate(self) -> None:
-        segment = _new_segment(self.folder)
+        segment = _new_segment(self.folder, self.owner)
         self._segments.append(segment)
         before, self._current = self._current, segment
         if before is not None and not before.rows and not before.spilled:
@@ -332,6 +354,11 @@ class AbandonedSegment:
     def __init__(self, path: Path, fd: int) -> None:
         self.path = path
         self._fd = fd
+
+    @property
+    def owner(self) -> str:
+        """The name of the process that wrote it; empty where an older version did."""
+        return owner_of(self.path) if self.path.name.count("-") == 2 else ""
 
     def finish(self, *, readable: bool) -> None:
         """Delete the segment, or rename it to `.bad` where some of it could not be read. Unlock it in any case.
@@ -392,10 +419,10 @@ def read_rows(path: Path, limit: int) -> Iterator[tuple[list[Row], int]]:
     yield rows, unreadable
 
 
-def _new_segment(folder: Path) -> Segment:
+def _new_segment(folder: Path, owner: str) -> Segment:
     """Create a segment and lock it."""
     while True:
-        path = folder / f"{os.getpid()}-{secrets.token_hex(8)}{SUFFIX}"
+        path = folder / f"{os.getpid()}-{owner}-{secrets.token_hex(4)}{SUFFIX}"
         fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o600)
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -449,6 +476,11 @@ def _encodable(value: object) -> object:
             return [_encodable(item) for item in value]
         case _:
             return value
+
+
+def row_of(generation: GenerationRecord) -> Row:
+    """Return *generation* as a row of its table."""
+    return _row(generation, _encode(generation))
 
 
 def _row(generation: GenerationRecord, data: bytes) -> Row:

@@ -52,6 +52,16 @@ KEY_SPEND = Table(
     Column("completion_tokens", BigInteger, nullable=False),
 )
 
+KEY_BUDGET_LEASES = Table(
+    "key_budget_leases",
+    METADATA,
+    Column("key_id", Text, primary_key=True),
+    Column("holder", Text, primary_key=True, comment="the process"),
+    Column("held_pico", BigInteger, nullable=False, comment="what the process may spend or has not yet recorded"),
+    Column("seq", BigInteger, nullable=False, comment="the number of the process's last request"),
+    Column("expires", Double, nullable=False),
+)
+
 IDEMPOTENCY = Table(
     "idempotency",
     METADATA,

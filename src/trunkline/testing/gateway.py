@@ -119,18 +119,20 @@ async def running_gateway(
     settings: Settings | str,
     *,
     folder: Path,
+    database_url: str | None = None,
     ssl_context: ssl.SSLContext | None = None,
     stages: Sequence[Stage] = STAGES,
 ) -> AsyncGenerator[RunningGateway]:
     """A gateway with *settings* (or a configuration file's text) that keeps its data in *folder* and takes a free port.
 
-    *ssl_context* is what upstreams' certificates are judged by; *stages* are installed in place of the gateway's own.
+    *database_url* is used in place of a file in *folder*; *ssl_context* is what upstreams' certificates are judged by;
+    *stages* are installed in place of the gateway's own.
     """
     if isinstance(settings, str):
         settings = parse(settings.encode(), {})
     path = folder / "trunkline.db"
-    settings = msgspec.structs.replace(settings, storage=StorageSettings(url=f"sqlite:///{path}"))
-    if not path.exists():
+    settings = msgspec.structs.replace(settings, storage=StorageSettings(url=database_url or f"sqlite:///{path}"))
+    if database_url is None and not path.exists():
         empty = await asyncio.to_thread(_empty_database)
         with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT, 0o600), "wb") as file:
             file.write(empty)

@@ -56,7 +56,7 @@ def test_a_new_schema_is_what_migrations_make() -> None:
 async def test_an_older_schema_is_upgraded(url: str) -> None:
     database = await open_database(url)
     async with database.write() as connection:
-        for name in ("presets", "preset_versions"):
+        for name in ("presets", "preset_versions", "key_budget_leases"):
             await connection.execute(text(f"DROP TABLE {name}"))
         await connection.execute(text("UPDATE alembic_version SET version_num = '0002'"))
         await connection.execute(insert(COUNTERS).values(name="kept", value=1))

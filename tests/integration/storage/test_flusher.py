@@ -11,11 +11,15 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import pytest
 from sqlalchemy import event, func, select
 from sqlalchemy.exc import OperationalError
 
 from trunkline.ledger import Budgets
+from trunkline.ledger.config import InterruptedPolicy
+from trunkline.model.endpoint import Price
+from trunkline.model.intent import Intent
 from trunkline.model.key import Key
 from trunkline.model.record import GenerationRecord
 from trunkline.model.usage import Usage
@@ -134,6 +138,18 @@ async def test_killed_after_the_write(database: Database, folder: Path) -> None:
     assert await spent(database) == (15, 5, 50, 10)
 
 
+async def test_a_dead_process_is_known_by_its_segments(database: Database, folder: Path) -> None:
+    dead = opened(folder)
+    dead.append(generation(1))
+    _kill(dead)
+    living = opened(folder)
+    flusher = Flusher(database, living)
+    (folder / "12-0123456789abcdef.journal").touch()  # as older versions named them
+    await flusher.replay()
+    assert flusher.dead == {dead.owner}
+    assert living.owner != dead.owner
+
+
 async def test_killed_between_flush_and_truncation(
     database: Database, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -161,6 +177,7 @@ def _kill(journal: FileJournal) -> None:
     """What the kernel does with a killed process's files."""
     for segment in journal._segments:  # pyright: ignore[reportPrivateUsage]
         os.close(segment.fd)
+    journal._intents.close()  # pyright: ignore[reportPrivateUsage]
 
 
 async def test_a_batch_that_is_partly_there_adds_the_rest(database: Database, folder: Path) -> None:
@@ -412,3 +429,57 @@ async def test_a_siblings_generation_is_waited_for(database: Database, folder: P
     await asyncio.sleep(0.1)
     await flusher.flush()
     assert await looking == generation(1)
+
+
+def intent(number: int) -> bytes:
+    price = Price(prompt=2, completion=5, request=1)
+    return msgspec.json.encode(
+        Intent(
+            id=f"gen-{number}",
+            created=1.7e9,
+            key_id="k",
+            api_type="chat",
+            streamed=False,
+            model="a/m",
+            provider="Acme",
+            endpoint="acme",
+            price=price,
+            tokens=10,
+            bound=20,
+            output=3,
+        )
+    )
+
+
+@pytest.mark.parametrize(("policy", "cost"), [("estimate", 21), ("reserve", 56), ("free", 0)])
+async def test_a_request_under_way_at_a_kill_leaves_one_record(
+    database: Database, folder: Path, policy: InterruptedPolicy, cost: int
+) -> None:
+    dead = opened(folder)
+    slots = [dead.begin(intent(number)) for number in range(4)]
+    dead.append(generation(0))
+    dead.end(slots[0])
+    dead.append(generation(1))  # killed before its slot was freed
+    dead.append(generation(5))
+    _kill(dead)
+    flusher = Flusher(database, opened(folder), interrupted=policy)
+    assert await flusher.replay() == 5
+    assert await flusher.replay() == 0
+    assert await rows(database) == ["gen-0", "gen-1", "gen-2", "gen-3", "gen-5"]
+    assert (await spent(database))[:2] == (9 + 2 * cost, 5)
+    async with database.read() as connection:
+        query = select(GENERATIONS.c.id).where(GENERATIONS.c.status == "interrupted").order_by(GENERATIONS.c.id)
+        assert list(await connection.scalars(query)) == ["gen-2", "gen-3"]
+    assert flusher.dead == {dead.owner}
+    assert not [path for path in files(folder) if path.suffix == ".intents"]
+
+
+async def test_intents_wait_where_the_database_fails(database: Database, folder: Path) -> None:
+    dead = opened(folder)
+    dead.begin(intent(1))
+    _kill(dead)
+    restored = failing(database, lambda statement: "generations" in statement, OperationalError("x", {}, OSError()))
+    with pytest.raises(OperationalError):
+        await Flusher(database, opened(folder)).replay()
+    restored()
+    assert await Flusher(database, opened(folder)).replay() == 1
