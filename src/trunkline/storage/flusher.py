@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final, TypeVar
 
-from sqlalchemy.exc import DataError, SQLAlchemyError
+from sqlalchemy.exc import DataError, DBAPIError, SQLAlchemyError
 
 from trunkline.ledger.config import InterruptedPolicy
 from trunkline.ledger.interrupted import interrupted
@@ -27,7 +27,9 @@ MAX_BACKOFF_S: Final = 5.0
 """Longest pause in seconds while the database fails."""
 
 _REFUSED: Final = (DataError, OverflowError, UnicodeError)
-"""Errors for a row that the database will never accept."""
+"""Errors for a row that the database will never accept, of SQLite's drivers."""
+_DATA_EXCEPTION: Final = "22"
+"""The class of such errors in the SQL standard. Source: PostgreSQL, "PostgreSQL Error Codes"."""
 
 _log = logging.getLogger(__name__)
 _T = TypeVar("_T")
@@ -177,7 +179,9 @@ class Flusher:
     async def _insert(self, rows: list[Row], *, new: bool = True) -> int:
         try:
             return await (self._inserter.insert if new else self._inserter.insert_new)(rows)
-        except _REFUSED as error:
+        except (*_REFUSED, DBAPIError) as error:
+            if not _is_refusal(error):
+                raise
             if len(rows) > 1:
                 middle = len(rows) // 2
                 return await self._insert(rows[:middle], new=False) + await self._insert(rows[middle:], new=False)
@@ -242,6 +246,16 @@ def _sync(handles: list[int]) -> None:
 def _store_refused(folder: Path, row: Row) -> None:
     with (folder / "refused.bad").open("a", encoding="utf-8") as file:
         file.write(f"{row[DATA]}\n")
+
+
+def _is_refusal(error: Exception) -> bool:
+    """Whether the database will never accept the rows for which it raised *error*."""
+    if isinstance(error, _REFUSED):
+        return True
+    # asyncpg's own check of a value is a ValueError, the server's has a code; SQLAlchemy has no class for either.
+    cause = getattr(error, "orig", None)
+    code: str | None = getattr(cause, "sqlstate", None)
+    return code[:2] == _DATA_EXCEPTION if code else isinstance(getattr(cause, "__cause__", None), ValueError)
 
 
 def _error_name(error: Exception) -> str:

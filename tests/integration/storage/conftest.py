@@ -7,8 +7,8 @@ import pytest
 
 from trunkline.storage import Database, open_database
 
-KINDS = ("sqlite",)
-"""PostgreSQL joins here; a kind is a branch of `url`."""
+KINDS = ("sqlite", "postgresql")
+"""A kind is a branch of `url`."""
 
 
 class Clock:
@@ -29,7 +29,8 @@ def clock() -> Clock:
 
 @pytest.fixture(params=KINDS)
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    assert request.param == "sqlite"
+    if request.param == "postgresql":
+        return str(request.getfixturevalue("postgres_url"))
     return f"sqlite:///{tmp_path}/data/trunkline.db"
 
 

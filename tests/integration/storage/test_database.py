@@ -1,8 +1,8 @@
 """Opening databases, and their schema."""
 
 import asyncio
+import importlib.util
 import sys
-from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -31,12 +31,24 @@ async def test_sqlite_is_set_up(tmp_path: Path) -> None:
     assert path.stat().st_mode & 0o777 == 0o600
 
 
-async def test_the_tables_are_what_migrations_make(database: Database) -> None:
-    def differences(connection: Connection) -> object:
-        return compare_metadata(MigrationContext.configure(connection), METADATA)
+def differences(connection: Connection) -> object:
+    """What the schema has other than the tables that are declared."""
+    return compare_metadata(MigrationContext.configure(connection), METADATA)
 
+
+async def test_the_tables_are_what_is_declared(database: Database) -> None:
     async with database.read() as connection:
         assert await connection.run_sync(differences) == []
+
+
+async def test_a_schema_that_migrations_make_is_the_declared_one(url: str) -> None:
+    database = await open_database(url)
+    async with database.write() as connection:
+        await connection.run_sync(METADATA.drop_all)
+        await connection.execute(text("DROP TABLE alembic_version"))
+        await connection.run_sync(migrate)
+        assert await connection.run_sync(differences) == []
+    await database.close()
 
 
 def test_a_new_schema_is_what_migrations_make() -> None:
@@ -148,7 +160,7 @@ async def test_urls_that_are_none(url: str, says: str) -> None:
     assert "hunter2" not in str(caught.value)
 
 
-@pytest.mark.skipif(find_spec("asyncpg") is not None, reason="the driver is installed")
-async def test_postgres_without_its_driver() -> None:
+async def test_postgres_without_its_driver(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _name: None)
     with pytest.raises(DatabaseUnusable, match=r"pip install 'trunkline\[postgres\]'"):
         await open_database("postgresql://u:hunter2@host/db")

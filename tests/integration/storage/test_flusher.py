@@ -331,7 +331,9 @@ async def test_every_statement_fails_once(database: Database, folder: Path) -> N
     raise AssertionError("not all statements were reached")
 
 
-async def test_locked_by_another_process(url: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_locked_by_another_process(tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """PostgreSQL locks rows only."""
+    url = f"sqlite:///{tmp_path}/one.db"
     monkeypatch.setattr("trunkline.storage.database.BUSY_TIMEOUT_S", 0.05)
     database = await open_database(url)
     other = sqlite3.connect(url.removeprefix("sqlite:///"), isolation_level=None)

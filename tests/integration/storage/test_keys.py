@@ -5,12 +5,13 @@ import hashlib
 import re
 
 import pytest
-from sqlalchemy import event
+from sqlalchemy import event, select
 
 from trunkline.model.errors import Forbidden, InvalidRequest, NotFound
 from trunkline.ports import Clock
 from trunkline.storage import Database, KeyRing, digest, open_database
 from trunkline.storage.keys import label
+from trunkline.storage.tables import METADATA
 
 
 @pytest.fixture
@@ -33,9 +34,13 @@ async def test_a_key_is_made_and_found(database: Database, clock: Clock, ring: K
 
 async def test_the_secret_is_kept_nowhere(url: str, database: Database, ring: KeyRing) -> None:
     _, secret = await ring.create("dev")
+    async with database.read() as connection:
+        for table in METADATA.tables.values():
+            assert secret[13:-4] not in repr((await connection.execute(select(table))).all())
     await database.close()
-    with open(url.removeprefix("sqlite:///"), "rb") as file:  # noqa: ASYNC230
-        assert secret[13:-4].encode() not in file.read()
+    if database.dialect == "sqlite":
+        with open(url.removeprefix("sqlite:///"), "rb") as file:  # noqa: ASYNC230
+            assert secret[13:-4].encode() not in file.read()
 
 
 @pytest.mark.parametrize("by", ["id", "name", "label"])
@@ -56,9 +61,8 @@ async def test_refresh_of_nothing_new_is_one_query(database: Database, ring: Key
     statements: list[str] = []
     event.listen(database.engine.sync_engine, "before_cursor_execute", lambda *given: statements.append(given[2]))
     await ring.refresh()
-    assert [text for text in statements if text != "BEGIN"] == [
-        "SELECT counters.value \nFROM counters \nWHERE counters.name = ?"
-    ]
+    (only,) = [text for text in statements if text != "BEGIN"]
+    assert only.startswith("SELECT counters.value \nFROM counters \nWHERE counters.name = ")
 
 
 async def test_what_cannot_be_revoked(ring: KeyRing) -> None:
