@@ -5,7 +5,8 @@ Prices are strings, in USD per token, request or image: `"0"` is free and `"-1"`
 the price depends on the endpoint.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any, Protocol
 
 from msgspec import Struct
@@ -80,17 +81,41 @@ NO_STATS = EndpointStats()
 StatsSource = Callable[[Endpoint], EndpointStats]
 
 
-def model_list(models: Iterable[Model], *, base: str = "/api/v1") -> dict[str, Any]:
-    """The body of `GET /models`, with all of *models* on one page."""
-    data = [model_object(model, base=base) for model in models if not model.hidden]
-    return {"data": data, "total_count": len(data), "links": {"next": None}}
+def model_list(
+    entries: Sequence[dict[str, Any]], *, total: int, next_page: str | None, has_more: bool
+) -> dict[str, Any]:
+    """The body of `GET /models`, for clients of OpenRouter, OpenAI and Anthropic at once.
+
+    Args:
+        entries: `model_object`s of one page.
+        total: the number of entries on all pages.
+        next_page: the link to the next page, or None.
+        has_more: whether there are more entries in the direction that was asked for.
+    """
+    return {
+        "object": "list",
+        "data": entries,
+        "total_count": total,
+        "links": {"next": next_page},
+        "has_more": has_more,
+        "first_id": entries[0]["id"] if entries else None,
+        "last_id": entries[-1]["id"] if entries else None,
+    }
 
 
 def model_object(model: Model, *, base: str = "/api/v1") -> dict[str, Any]:
-    """One entry of `GET /models`. Price and limits are those of the first endpoint, OpenRouter's "top provider"."""
+    """One entry of `GET /models`. Price and limits are those of the first endpoint, OpenRouter's "top provider".
+
+    `object` and `owned_by` are OpenAI's, `type`, `display_name` and `created_at` Anthropic's.
+    """
     top = model.endpoints[0] if model.endpoints else None
     return {
         "id": model.id,
+        "object": "model",
+        "owned_by": model.id.partition("/")[0],
+        "type": "model",
+        "display_name": model.name,
+        "created_at": datetime.fromtimestamp(model.created, UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         "canonical_slug": model.id,
         "name": model.name,
         "created": model.created,

@@ -127,9 +127,16 @@ async def _on_error(request: Request, error: Exception) -> Response:
 
 async def _on_http_error(request: Request, error: Exception) -> Response:
     """Starlette's own errors: unknown path, wrong method."""
+    problem: TrunklineError
     assert isinstance(error, HTTPException)
+    if error.status_code == 405 and request.headers.get("upgrade", "").lower() == "websocket":
+        # Codex tries a WebSocket first. It falls back to HTTP at once on 426, and after five tries on anything else.
+        problem = NotFound("WebSockets are not supported; send a POST")
+        problem.http_status = 426
+        headers = {"upgrade": "HTTP/1.1"}
+        return Response(error_body(problem, None), 426, headers, media_type="application/json")
     if error.status_code == 405:
-        problem: TrunklineError = NotFound(f"{request.method} is not allowed here")
+        problem = NotFound(f"{request.method} is not allowed here")
     else:
         problem = NotFound("Resource not found") if error.status_code == 404 else Internal(error.detail)
     problem.http_status = error.status_code

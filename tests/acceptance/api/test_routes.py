@@ -241,6 +241,20 @@ async def test_405(tmp_path: Path) -> None:
                 assert "POST" in reply.headers["allow"]
 
 
+async def test_a_websocket_is_told_to_use_http(tmp_path: Path) -> None:
+    upgrade = {
+        "upgrade": "websocket",
+        "connection": "Upgrade",
+        "sec-websocket-key": "eA==",
+        "sec-websocket-version": "13",
+    }
+    async with running(tmp_path) as api:
+        for path in ("/v1/responses", "/api/v1/responses", "/v1/chat/completions"):
+            reply = await api.get(path, **upgrade)
+            assert (reply.status, reply.headers["upgrade"]) == (426, "HTTP/1.1")
+            assert reply.json()["error"]["code"] == 426
+
+
 LISTED, LOCAL, FOREIGN = "https://a.example", "http://localhost:3000", "https://evil.example"
 
 

@@ -8,7 +8,15 @@ import pytest
 import yaml
 
 from trunkline.catalog.catalog import Catalog
-from trunkline.catalog.response_bodies import EndpointStats, endpoints_object, model_list, provider_list, usd_text
+from trunkline.catalog.model_query import list_models
+from trunkline.catalog.response_bodies import (
+    NO_STATS,
+    EndpointStats,
+    endpoints_object,
+    model_list,
+    provider_list,
+    usd_text,
+)
 from trunkline.routing.statistics import Percentiles
 from trunkline.settings import parse
 
@@ -41,11 +49,23 @@ def catalog() -> Catalog:
     return parse(CATALOG, {}).catalog(now=0)
 
 
+def whole_list(catalog: Catalog) -> dict[str, Any]:
+    page = list_models(catalog.models, {}, now=0.0, stats=lambda _: NO_STATS, base="/api/v1")
+    return model_list(page.entries, total=page.total, next_page=None, has_more=page.has_more)
+
+
 def test_a_model(catalog: Catalog) -> None:
-    listed = model_list(catalog.models)
+    listed = whole_list(catalog)
     assert listed["total_count"] == 2
+    assert (listed["object"], listed["has_more"], listed["links"]) == ("list", False, {"next": None})
+    assert (listed["first_id"], listed["last_id"]) == ("acme/qwen3-vl", "demo/echo")
     assert listed["data"][0] == {
         "id": "acme/qwen3-vl",
+        "object": "model",
+        "owned_by": "acme",
+        "type": "model",
+        "display_name": "Acme: Qwen3 VL",
+        "created_at": "1970-01-01T00:00:00Z",
         "canonical_slug": "acme/qwen3-vl",
         "name": "Acme: Qwen3 VL",
         "created": 0,
@@ -156,7 +176,7 @@ def answer(checker: Checker, path: str) -> dict[str, Any]:
 
 
 def test_bodies_match_the_openapi_document(checker: Checker, catalog: Catalog) -> None:
-    assert checker.faults(model_list(catalog.models), answer(checker, "/models")) == []
+    assert checker.faults(whole_list(catalog), answer(checker, "/models")) == []
     body = endpoints_object(catalog.models[0])
     assert checker.faults(body, answer(checker, "/models/{author}/{slug}/endpoints")) == []
     assert checker.faults(provider_list(catalog), answer(checker, "/providers")) == []
