@@ -1,6 +1,8 @@
 """Lists of models, read to their end by three official SDKs, with more models than one page has."""
 
+from collections.abc import Awaitable
 from pathlib import Path
+from typing import Any
 
 import anthropic
 import httpx
@@ -32,10 +34,12 @@ async def test_sdks_read_a_long_list_to_its_end(tmp_path: Path) -> None:
                 assert sorted(listed) == sorted(wanted)
         sdk = OpenRouter(api_key=gateway.key, server_url=gateway.api, async_client=http, retry_config=None)
         offset, seen = 0, list[str]()
-        page = await sdk.models.list_async(offset=offset, limit=500)
+        page: Any = await sdk.models.list_async(offset=offset, limit=500)
         while page is not None:
             seen += [model.id for model in page.result.data]
-            page = await page.next()
+            following = page.next()
+            assert isinstance(following, Awaitable)
+            page = await following
             assert len(seen) <= len(wanted)
         assert sorted(seen) == sorted(wanted)
 
