@@ -28,8 +28,19 @@ from genai_prices.types import (
 )
 
 CATALOG = Path(__file__).resolve().parent.parent / "src" / "trunkline" / "catalog"
-RATES = ("input_mtok", "output_mtok", "cache_read_mtok", "cache_write_mtok", "requests_kcount")
-"""The rates that we use. The package has more, for audio and images."""
+RATES = (
+    "input_mtok", "output_mtok", "cache_read_mtok", "cache_write_mtok", "cache_write_1h_mtok", "output_reasoning_mtok",
+    "input_audio_mtok", "cache_audio_read_mtok", "input_video_mtok", "output_audio_mtok", "output_image_mtok",
+    "requests_kcount", "web_searches_kcount",
+)  # fmt: skip
+"""The rates that we use."""
+NOT_COUNTED = ("output_citation_mtok", "output_video_mtok", "input_image_mtok", "cache_image_read_mtok")
+"""Rates for something that is not counted in a usage: the cost of a model that has one is not known."""
+OTHER = (
+    "audio_hours", "input_audio_hours", "input_mchars", "input_document_kpages", "input_annotated_document_kpages",
+    "storage_searches_kcount", "input_text_messages_kcount",
+)  # fmt: skip
+"""Rates of other kinds of models, and of tools that chat requests cannot use."""
 
 
 def match(clause: Any) -> dict[str, Any]:
@@ -47,11 +58,25 @@ def match(clause: Any) -> dict[str, Any]:
             raise TypeError(f"a condition of a kind that is not known: {clause!r}")
 
 
-def rates(price: ModelPrice) -> dict[str, str]:
-    """USD per million tokens and per thousand requests; of tiers the first."""
-    found = {name: getattr(price, name, None) for name in RATES}
-    base = {name: value.base if isinstance(value, TieredPrices) else value for name, value in found.items()}
-    return {name: str(value) for name, value in base.items() if value is not None}
+def rates(price: ModelPrice) -> dict[str, Any]:
+    """USD per million tokens and per thousand, with tiers by the length of the prompt."""
+    there = {name: value for name, value in vars(price).items() if value is not None}
+    unknown = there.keys() - {*RATES, *NOT_COUNTED, *OTHER}
+    if unknown:
+        raise TypeError(f"rates of kinds that are not known: {sorted(unknown)}")
+    found = {name: there[name] for name in RATES if name in there}
+    said: dict[str, Any] = {
+        name: str(value.base if isinstance(value, TieredPrices) else value) for name, value in found.items()
+    }
+    tiers: dict[int, dict[str, str]] = {}
+    for name, value in found.items():
+        for tier in value.tiers if isinstance(value, TieredPrices) else ():
+            tiers.setdefault(tier.start, {})[name] = str(tier.price)
+    if tiers:
+        said["tiers"] = [{"above": above, "rates": tiers[above]} for above in sorted(tiers)]
+    if there.keys() & set(NOT_COUNTED):
+        said["incomplete"] = True
+    return said
 
 
 def conditional(price: ConditionalPrice) -> dict[str, Any]:

@@ -4,8 +4,9 @@ from decimal import Decimal
 from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
+from msgspec.structs import replace
 
-from trunkline.model.endpoint import Price
+from trunkline.model.endpoint import Price, PriceTier
 from trunkline.model.money import from_usd
 from trunkline.model.preferences import Quantization
 
@@ -40,36 +41,91 @@ PerRequest = Annotated[Decimal, usd_range(MAX_PER_REQUEST)]
 Tokens = Annotated[int, Meta(ge=1, le=2**31 - 1)]
 
 
+class PriceTierSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Prices of requests with longer prompts, in USD per million tokens. One not given is that of the tier below."""
+
+    above: Tokens
+    """The tier applies where the prompt has more tokens than this; all tokens of the request are then charged by it."""
+    prompt: PerMillion | None = None
+    """Input tokens."""
+    completion: PerMillion | None = None
+    """Output tokens."""
+    cache_read: PerMillion | None = None
+    """Input tokens read from a cache."""
+    cache_write: PerMillion | None = None
+    """Input tokens written to a cache."""
+    cache_write_1h: PerMillion | None = None
+    """Input tokens written to a cache for an hour."""
+    reasoning: PerMillion | None = None
+    """Reasoning tokens."""
+    audio: PerMillion | None = None
+    """Input tokens of audio."""
+    audio_cache_read: PerMillion | None = None
+    """Input tokens of audio read from a cache."""
+    video: PerMillion | None = None
+    """Input tokens of video."""
+    audio_completion: PerMillion | None = None
+    """Output tokens of audio."""
+    image_completion: PerMillion | None = None
+    """Output tokens of images."""
+
+
 class PriceSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What an endpoint costs, in USD. Zero means free. At most six decimals, so that sums are exact."""
 
     prompt: PerMillion
     """Per million input tokens."""
     completion: PerMillion
-    """Per million output tokens, reasoning included."""
+    """Per million output tokens, reasoning included unless it has a price of its own."""
     cache_read: PerMillion | None = None
     """Per million input tokens read from a cache; default as `prompt`."""
     cache_write: PerMillion | None = None
     """Per million input tokens written to a cache; default as `prompt`."""
     cache_write_1h: PerMillion | None = None
     """Per million input tokens written to a cache for an hour; default as `cache_write`."""
+    reasoning: PerMillion | None = None
+    """Per million reasoning tokens; default as `completion`."""
+    audio: PerMillion | None = None
+    """Per million input tokens of audio. Without it, the cost of a request with audio is not known."""
+    audio_cache_read: PerMillion | None = None
+    """Per million input tokens of audio read from a cache; default as `audio`."""
+    video: PerMillion | None = None
+    """Per million input tokens of video. Without it, the cost of a request with video is not known."""
+    audio_completion: PerMillion | None = None
+    """Per million output tokens of audio. Without it, the cost of an answer with audio is not known."""
+    image_completion: PerMillion | None = None
+    """Per million output tokens of images. Without it, the cost of an answer with images is not known."""
     request: PerRequest = Decimal(0)
     """Per request."""
     image: PerRequest = Decimal(0)
     """Per input image."""
+    search: PerRequest | None = None
+    """Per web search that the provider makes. Without it, the cost of a request with searches is not known."""
+    tiers: tuple[PriceTierSettings, ...] = ()
+    """Prices of requests with longer prompts, by ascending `above`."""
 
     def to_price(self) -> Price:
-        """Convert to pico-dollars per token, request and image, exactly."""
-        return Price(
-            prompt=_per_token(self.prompt),
-            completion=_per_token(self.completion),
-            cache_read=None if self.cache_read is None else _per_token(self.cache_read),
-            cache_write=None if self.cache_write is None else _per_token(self.cache_write),
-            cache_write_1h=None if self.cache_write_1h is None else _per_token(self.cache_write_1h),
+        """Convert to pico-dollars per token, request, image and search, exactly."""
+        base = Price(
             request=from_usd(self.request),
             image=from_usd(self.image),
+            search=None if self.search is None else from_usd(self.search),
             source="configuration",
         )
+        base = price = replace(base, **_token_prices(self))
+        tiers: list[PriceTier] = []
+        for tier in self.tiers:
+            price = replace(price, **_token_prices(tier))
+            tiers.append(PriceTier(above=tier.above, price=price))
+        return replace(base, tiers=tuple(tiers)) if tiers else base
+
+
+_TOKEN_PRICES = tuple(name for name in PriceTierSettings.__struct_fields__ if name != "above")
+
+
+def _token_prices(settings: PriceSettings | PriceTierSettings) -> dict[str, int]:
+    """The prices that *settings* give, as fields of `Price`."""
+    return {name: _per_token(value) for name in _TOKEN_PRICES if (value := getattr(settings, name)) is not None}
 
 
 def _per_token(per_million: Decimal) -> int:

@@ -182,6 +182,13 @@ def parse_price(said: Any, unit: ListPrices) -> Price | None:
         cache_write=_parse_amount(said.get("input_cache_write"), unit),
         request=_parse_amount(said.get("request"), "per_token") or 0,
         image=_parse_amount(said.get("image"), "per_token") or 0,
+        # "0" is also what lists say where there is no such thing, or no price of its own.
+        search=_parse_amount(said.get("web_search"), "per_token") or None,
+        reasoning=_parse_amount(said.get("internal_reasoning"), unit) or None,
+        audio=_parse_amount(said.get("audio"), unit) or None,
+        audio_cache_read=_parse_amount(said.get("input_audio_cache"), unit) or None,
+        audio_completion=_parse_amount(said.get("audio_output"), unit) or None,
+        image_completion=_parse_amount(said.get("image_output"), unit) or None,
         source="provider",
     )
 

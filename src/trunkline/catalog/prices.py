@@ -1,9 +1,8 @@
 """The price list of the package: prices and context lengths that neither the configuration nor the provider gives.
 
 `prices.json` is made from the package `genai-prices` by `make prices`; it names its version and date. It is read when
-the first price is looked up. A price may depend on the date, on the time of day, and on the length of the prompt. Ours
-are flat: the list has the lowest tier, and the price at the time of the look-up is taken. The cost of prompts that fall
-into a higher tier is therefore too low.
+the first price is looked up. A price may depend on the date and on the time of day: the price at the time of the
+look-up is taken. It may also depend on the length of the prompt (tiers).
 """
 
 import datetime
@@ -15,8 +14,9 @@ from importlib.resources import files
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
-from trunkline.model.endpoint import Price
+from trunkline.model.endpoint import Price, PriceTier
 from trunkline.model.money import Pico, from_usd
 
 
@@ -43,13 +43,31 @@ class Match(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class Rates(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """USD per million tokens, and per thousand requests."""
+    """USD per million tokens, and per thousand requests and searches."""
 
     input_mtok: Decimal | None = None
     output_mtok: Decimal | None = None
     cache_read_mtok: Decimal | None = None
     cache_write_mtok: Decimal | None = None
+    cache_write_1h_mtok: Decimal | None = None
+    output_reasoning_mtok: Decimal | None = None
+    input_audio_mtok: Decimal | None = None
+    cache_audio_read_mtok: Decimal | None = None
+    input_video_mtok: Decimal | None = None
+    output_audio_mtok: Decimal | None = None
+    output_image_mtok: Decimal | None = None
     requests_kcount: Decimal | None = None
+    web_searches_kcount: Decimal | None = None
+    tiers: "tuple[TierRates, ...]" = ()
+    incomplete: bool = False
+    """There are rates for something that we do not count."""
+
+
+class TierRates(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The rates of prompts with more than `above` tokens, as far as they differ from those of the tier below."""
+
+    above: int
+    rates: Rates
 
 
 class ConditionalRates(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -169,19 +187,53 @@ def _applies(one: ConditionalRates, now: datetime.datetime) -> bool:
     return one.start_time <= time < one.end_time
 
 
+_FIELDS: dict[str, str] = {
+    "input_mtok": "prompt",
+    "output_mtok": "completion",
+    "cache_read_mtok": "cache_read",
+    "cache_write_mtok": "cache_write",
+    "cache_write_1h_mtok": "cache_write_1h",
+    "output_reasoning_mtok": "reasoning",
+    "input_audio_mtok": "audio",
+    "cache_audio_read_mtok": "audio_cache_read",
+    "input_video_mtok": "video",
+    "output_audio_mtok": "audio_completion",
+    "output_image_mtok": "image_completion",
+}
+"""A rate per million tokens → the field of `Price`."""
+
+
 def _price(rates: Rates) -> Price | None:
-    prompt, completion = _per_token(rates.input_mtok), _per_token(rates.output_mtok)
-    if prompt is None or completion is None:
+    if rates.input_mtok is None or rates.output_mtok is None:
         return None
-    return Price(
-        prompt=prompt,
-        completion=completion,
-        cache_read=_per_token(rates.cache_read_mtok),
-        cache_write=_per_token(rates.cache_write_mtok),
-        request=0 if rates.requests_kcount is None else from_usd(rates.requests_kcount / 1000),
+    price = Price(
+        request=_per_one(rates.requests_kcount) or 0,
+        search=_per_one(rates.web_searches_kcount),
+        incomplete=rates.incomplete,
         source="genai-prices",
     )
+    price = replace(price, **_token_prices(rates))
+    # Where audio has a price of its own, all other input has the prompt's.
+    video_as_prompt = price.audio is not None and price.video is None
+    if video_as_prompt:
+        price = replace(price, video=price.prompt)
+    tiers, above = [], price
+    for tier in rates.tiers:
+        above = replace(above, **_token_prices(tier.rates))
+        if video_as_prompt:
+            above = replace(above, video=above.prompt)
+        tiers.append(PriceTier(above=tier.above, price=above))
+    return replace(price, tiers=tuple(tiers)) if tiers else price
 
 
-def _per_token(usd_per_million: Decimal | None) -> Pico | None:
-    return None if usd_per_million is None else from_usd(usd_per_million.scaleb(-6))
+def _token_prices(rates: Rates) -> dict[str, Pico]:
+    """The rates per token that there are, as fields of `Price`."""
+    return {
+        field: from_usd(rate.scaleb(-6))
+        for name, field in _FIELDS.items()
+        if (rate := getattr(rates, name)) is not None
+    }
+
+
+def _per_one(usd_per_thousand: Decimal | None) -> Pico | None:
+    return None if usd_per_thousand is None else from_usd(usd_per_thousand.scaleb(-3))

@@ -152,8 +152,19 @@ def architecture(model: Model) -> dict[str, Any]:
     }
 
 
+_FURTHER_PRICES = {
+    "web_search": "search",
+    "internal_reasoning": "reasoning",
+    "audio": "audio",
+    "input_audio_cache": "audio_cache_read",
+    "audio_output": "audio_completion",
+    "image_output": "image_completion",
+}
+"""Names in OpenRouter's `PublicPricing` → fields of `Price`."""
+
+
 def pricing(price: Price) -> dict[str, str]:
-    """A price as strings, in USD per token, request and image. Cache prices are present only where known."""
+    """A price as strings, in USD per token, request and image. Further prices are present only where known."""
     body = {
         "prompt": usd_text(price.prompt),
         "completion": usd_text(price.completion),
@@ -164,6 +175,10 @@ def pricing(price: Price) -> dict[str, str]:
         body["input_cache_read"] = usd_text(price.cache_read)
     if price.cache_write is not None:
         body["input_cache_write"] = usd_text(price.cache_write)
+    for name, field in _FURTHER_PRICES.items():
+        amount: Pico | None = getattr(price, field)
+        if amount is not None:
+            body[name] = usd_text(amount)
     return body
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from functools import partial
 
+from trunkline.dialects.interfaces import Call
 from trunkline.engine.context import Context, EngineContext
 from trunkline.engine.expressible import is_expressible
 from trunkline.engine.intents import LEAST_BYTES_PER_TOKEN
@@ -77,8 +78,17 @@ def _upper_bound(ctx: Context, plan: Plan) -> Pico:
     for candidates in plan.candidates:
         for endpoint in candidates.endpoints:
             output = (call.max_output or endpoint.max_output or 0) * call.choices
-            most = max(most, worst_case(tokens, output, endpoint.price))
+            price = endpoint.price
+            audio = (price.audio is not None or price.video is not None) and _has_media(call)
+            most = max(most, worst_case(tokens, output, price, audio=audio))
     return most
+
+
+def _has_media(call: Call) -> bool:
+    """Whether the request may have audio or video in it. A false alarm reserves too much, and nothing else."""
+    if call.request is not None:
+        return True
+    return any(word in bytes(raw) for raw in call.envelope.values() for word in (b"audio", b"video", b"file"))
 
 
 def _afford(engine: EngineContext, ctx: Context) -> None:

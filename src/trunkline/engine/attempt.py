@@ -26,6 +26,7 @@ from trunkline.model.errors import TrunklineError, UpstreamTimeout, UpstreamTrun
 from trunkline.model.loss import Loss
 from trunkline.ports import Response, Timeouts
 from trunkline.providers.provider import Credential
+from trunkline.routing.requirements import count_images
 
 MAX_ERROR_BYTES = 64 * 1024
 """Of an error's body that is read."""
@@ -135,6 +136,18 @@ class Attempt:
             created=int(ctx.created),
             prompt_tokens=self.request_bytes // BYTES_PER_TOKEN,
         )
+
+    @property
+    def images(self) -> int | None:
+        """The number of images in the request; None where it cannot be read. For endpoints with a price of each."""
+        ctx = self._caller.ctx
+        if ctx.call.request is None and not any(b"image" in bytes(raw) for raw in ctx.call.envelope.values()):
+            return 0
+        try:
+            return count_images(ctx.request().messages)
+        except TrunklineError as error:
+            stripped(error)
+            return None
 
     # The request.
 

@@ -15,7 +15,7 @@ LEAST_BYTES_PER_TOKEN: Final = 2
 """Of a prompt, for a bound: hardly any text has more tokens than this, and no bound may be too low."""
 
 _LONGEST_NAME = 80
-_LONGEST = 600
+_LONGEST = 1600
 """Bytes of the part of an endpoint. A slot of the journal has room for this and for all else."""
 
 

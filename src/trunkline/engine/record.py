@@ -46,7 +46,10 @@ def usage_of(attempt: Attempt) -> Usage:
 
 def cost_of(attempt: Attempt, usage: Usage, *, charged: bool) -> Cost:
     """What *usage* costs at the attempt's endpoint; only the provider's own figure where it is not *charged*."""
-    return cost(usage, attempt.endpoint.price, charged=charged)
+    price = attempt.endpoint.price
+    if price.image and charged:
+        usage = replace(usage, images=attempt.images)
+    return cost(usage, price, charged=charged)
 
 
 def charge_of(attempt: Attempt) -> tuple[Usage, Cost]:

@@ -6,11 +6,10 @@ from trunkline.model.money import Pico
 
 
 class Price(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Prices in pico-dollars per token, per request and per image.
+    """Prices in pico-dollars: per token, and per request, image and search.
 
     A price in USD per million tokens times 1e6 is the price in pico-dollars per token. None means unknown; 0 means
-    free. Where `cache_read` or `cache_write` is None, those tokens are billed at `prompt`. Where `cache_write_1h` is
-    None, those tokens are billed as `cache_write`.
+    free. `ledger.cost` says what tokens without a price of their own cost, and when the cost is then unknown.
     """
 
     prompt: Pico | None = None
@@ -18,8 +17,25 @@ class Price(Struct, frozen=True, kw_only=True, omit_defaults=True):
     cache_read: Pico | None = None
     cache_write: Pico | None = None
     cache_write_1h: Pico | None = None
+    reasoning: Pico | None = None
+    """Of reasoning tokens; None: as `completion`."""
+    audio: Pico | None = None
+    """Of audio in the input."""
+    audio_cache_read: Pico | None = None
+    video: Pico | None = None
+    """Of video in the input."""
+    audio_completion: Pico | None = None
+    image_completion: Pico | None = None
+    """Of images in the output."""
     request: Pico = 0
     image: Pico = 0
+    """Per image in the input."""
+    search: Pico | None = None
+    """Per web search that the provider makes."""
+    tiers: "tuple[PriceTier, ...]" = ()
+    """Prices of longer prompts, by length."""
+    incomplete: bool = False
+    """The provider charges for something that is not counted, so no cost is known."""
     source: str = "unknown"
     """Where the price comes from: `configuration`, `provider`, `genai-prices` or `unknown`."""
 
@@ -27,6 +43,20 @@ class Price(Struct, frozen=True, kw_only=True, omit_defaults=True):
     def is_known(self) -> bool:
         """Whether both token prices are known."""
         return self.prompt is not None and self.completion is not None
+
+    def for_prompt(self, tokens: int) -> "Price":
+        """The prices of a request with so many tokens of input: all of its tokens are charged by one tier."""
+        for tier in reversed(self.tiers):
+            if tokens > tier.above:
+                return tier.price
+        return self
+
+
+class PriceTier(Struct, frozen=True, kw_only=True):
+    """The prices of prompts with more than `above` tokens; complete, and without tiers of their own."""
+
+    above: int
+    price: Price
 
 
 class DataPolicy(Struct, frozen=True, kw_only=True):

@@ -30,6 +30,10 @@ class Usage(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     video_prompt: int | None = None
     audio_completion: int | None = None
     image_completion: int | None = None
+    images: int | None = None
+    """Images in the input, where the endpoint has a price for each."""
+    searches: int | None = None
+    """Web searches that the provider made."""
     accepted_prediction: int | None = None
     rejected_prediction: int | None = None
     upstream_cost: Pico | None = None
@@ -49,8 +53,8 @@ class Usage(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
 
 _COUNTS = (
     "prompt", "completion", "total", "cached", "cache_write", "cache_write_1h", "reasoning", "audio_prompt",
-    "video_prompt", "audio_completion", "image_completion", "accepted_prediction", "rejected_prediction",
-    "upstream_cost",
+    "video_prompt", "audio_completion", "image_completion", "images", "searches", "accepted_prediction",
+    "rejected_prediction", "upstream_cost",
 )  # fmt: skip
 
 
@@ -86,7 +90,7 @@ class Cost(Struct, frozen=True, kw_only=True, gc=False):
 
     `total` is charged. `prompt`, `completion` and `request` are its components where a price is known. Where the price
     is unknown and the provider reported a cost, `total` is that cost and the components are zero. `known` is False
-    where neither is available; `total` is then zero.
+    where neither is available, or where the price lacks something that was used; `total` is then what is known of it.
     """
 
     total: Pico = 0

@@ -21,9 +21,9 @@ Fault: TypeAlias = tuple[tuple[str | int, ...], str]
 class _ProviderResolver:
     """Resolves the values of one configured provider from its settings, `compatible.toml` and the environment.
 
-    The dialect, quirks and key header of the file's entry apply at any address. The entry's environment variable,
-    prices, model list and further dialects apply only at its own address, because a key belongs to a host. For programs
-    that anybody can run, the whole entry applies at any address.
+    The dialect, quirks, key header and prices of the file's entry apply at any address. The entry's environment
+    variable, model list and further dialects apply only at its own address, because a key belongs to a host. For
+    programs that anybody can run, the whole entry applies at any address.
     """
 
     def __init__(self, slug: str, settings: ProviderSettings, environ: Mapping[str, str]) -> None:
@@ -180,7 +180,7 @@ def build_provider(slug: str, settings: ProviderSettings, environ: Mapping[str, 
         skip_models=known.skip if known else (),
         known_models=own.models if own else (),
         list_prices=known.list_prices if known else "per_token",
-        price_source=own.price_source if own else None,
+        price_source=known.price_source if known else None,
     )
 
 

@@ -91,7 +91,7 @@ class Provider(Struct, frozen=True, kw_only=True, eq=False):
     list_prices: ListPrices = "none"
     """The unit of prices in its model list: USD per token or per million tokens."""
     price_source: str | None = None
-    """Its id in `genai-prices`; None where it has none, or where the address is not the provider's own."""
+    """Its id in `genai-prices`; None where it has none."""
 
     def dialect_for(self, client: str) -> tuple[str, str]:
         """The dialect and base URL for a client of dialect *client*.

@@ -84,7 +84,7 @@ class PriceLimit(Struct, frozen=True):
 def price_limits(given: MaxPrice | None) -> list[PriceLimit]:
     """Convert `max_price` from USD per million tokens to pico-dollars per token, a factor of a million.
 
-    No endpoint has a separate price for audio, so `audio` is checked for validity and excludes no endpoint.
+    `audio` is checked for validity and excludes no endpoint: few of them have a price for audio.
 
     Raises:
         InvalidRequest: a price is not a number.

@@ -87,6 +87,21 @@ def input_modalities(messages: Iterable[Message]) -> frozenset[str]:
     return frozenset(found)
 
 
+def count_images(messages: Iterable[Message]) -> int:
+    """The number of images in *messages*."""
+    return sum(_count_images(message.parts) for message in messages)
+
+
+def _count_images(parts: Iterable[Part]) -> int:
+    count = 0
+    for part in parts:
+        if isinstance(part, ImagePart):
+            count += 1
+        elif isinstance(part, (FilePart, SearchResultPart)):
+            count += _count_images(part.content or ())
+    return count
+
+
 def _collect_modalities(parts: Iterable[Part], found: set[str]) -> None:
     for part in parts:
         if isinstance(part, FilePart):

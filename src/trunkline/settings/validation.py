@@ -7,7 +7,7 @@ from decimal import Decimal
 from importlib.util import find_spec
 from urllib.parse import urlsplit
 
-from trunkline.catalog.config import EndpointSettings, ModelSettings
+from trunkline.catalog.config import ModelSettings, PriceSettings, PriceTierSettings
 from trunkline.ports import Timeouts
 from trunkline.providers.build import find_faults, from_environment, is_header_safe
 from trunkline.providers.compatible import compatible
@@ -27,7 +27,7 @@ _RESERVED_HEADERS = frozenset(
     {"host", "content-length", "transfer-encoding", "connection", "content-type", "content-encoding", "te"}
 )
 """Headers that the gateway writes itself."""
-_DECIMALS = {"request": 12, "image": 12}
+_DECIMALS = {"request": 12, "image": 12, "search": 12}
 
 
 def validate(configuration: Configuration, reader: Reader, environ: Mapping[str, str]) -> None:
@@ -186,14 +186,28 @@ def _check_endpoints(model: ModelSettings, path: KeyPath, slugs: list[str], read
             fault = f"{tag!r} is the tag of endpoints[{tags[tag]}] too; add a suffix, such as '{endpoint.provider}/b'"
             reader.fail((*where, "tag"), fault)
         tags[tag] = index
-        for name, value in _prices(endpoint):
-            _check_decimals(value, _DECIMALS.get(name, 6), (*where, "price", name), reader)
+        if endpoint.price is not None:
+            _check_price(endpoint.price, (*where, "price"), reader)
 
 
-def _prices(endpoint: EndpointSettings) -> Iterator[tuple[str, Decimal | None]]:
-    if endpoint.price is not None:
-        for name in endpoint.price.__struct_fields__:
-            yield name, getattr(endpoint.price, name)
+def _check_price(price: PriceSettings, path: KeyPath, reader: Reader) -> None:
+    for name, value in _amounts(price):
+        _check_decimals(value, _DECIMALS.get(name, 6), (*path, name), reader)
+    above = 0
+    for index, tier in enumerate(price.tiers):
+        where: KeyPath = (*path, "tiers", index)
+        if tier.above <= above:
+            reader.fail((*where, "above"), "must be more than that of the tier before")
+        above = tier.above
+        for name, value in _amounts(tier):
+            _check_decimals(value, 6, (*where, name), reader)
+
+
+def _amounts(prices: PriceSettings | PriceTierSettings) -> Iterator[tuple[str, Decimal]]:
+    for name in prices.__struct_fields__:
+        value = getattr(prices, name)
+        if isinstance(value, Decimal):
+            yield name, value
 
 
 def _check_decimals(value: Decimal | None, most: int, path: KeyPath, reader: Reader) -> None:

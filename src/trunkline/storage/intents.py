@@ -22,7 +22,7 @@ import msgspec
 from trunkline.model.intent import Intent
 
 SUFFIX: Final = ".intents"
-SLOT: Final = 1024
+SLOT: Final = 2048
 """Bytes of a slot: one byte that is 1 where it is taken, two for the length, and the intent as JSON."""
 MOST: Final = SLOT - 3
 FIRST: Final = 256

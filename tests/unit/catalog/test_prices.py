@@ -10,10 +10,13 @@ from importlib.resources import files
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from trunkline.catalog.prices import UNKNOWN, Facts, look_up, price_list
-from trunkline.model.endpoint import Price
+from trunkline.ledger import cost
+from trunkline.model.endpoint import Price, PriceTier
 from trunkline.model.money import from_usd
+from trunkline.model.usage import Usage
 
 types = pytest.importorskip("genai_prices.types")
 data = pytest.importorskip("genai_prices.data")
@@ -38,30 +41,53 @@ def theirs(source: str) -> Any:
     return next(one for one in data.providers if one.id == source)
 
 
+NOT_COUNTED = ("output_citation_mtok", "output_video_mtok", "input_image_mtok", "cache_image_read_mtok")
+RATES = {
+    "prompt": "input_mtok",
+    "completion": "output_mtok",
+    "cache_read": "cache_read_mtok",
+    "cache_write": "cache_write_mtok",
+    "cache_write_1h": "cache_write_1h_mtok",
+    "reasoning": "output_reasoning_mtok",
+    "audio": "input_audio_mtok",
+    "audio_cache_read": "cache_audio_read_mtok",
+    "video": "input_video_mtok",
+    "audio_completion": "output_audio_mtok",
+    "image_completion": "output_image_mtok",
+}
+
+
 def expected(model: Any, now: float) -> Facts:
     """What the package says of *model*."""
     if model is None:
         return UNKNOWN
     prices = model.get_prices(datetime.fromtimestamp(now, UTC))
 
-    def rate(of: str) -> int | None:
+    def rate(of: str, tokens: int) -> int | None:
         value = getattr(prices, of, None)
-        value = getattr(value, "base", value)
+        if isinstance(value, types.TieredPrices):
+            value = next((tier.price for tier in reversed(value.tiers) if tokens > tier.start), value.base)
         return from_usd(value.scaleb(-6)) if isinstance(value, Decimal) else None
 
-    prompt, completion = rate("input_mtok"), rate("output_mtok")
-    if prompt is None or completion is None:
+    def price(tokens: int) -> Price:
+        found = {name: rate(of, tokens) for name, of in RATES.items()}
+        if found["audio"] is not None and found["video"] is None:
+            found["video"] = found["prompt"]
+        requests, searches = prices.requests_kcount, prices.web_searches_kcount
+        common = Price(
+            request=from_usd(requests / 1000) if isinstance(requests, Decimal) else 0,
+            search=from_usd(searches / 1000) if isinstance(searches, Decimal) else None,
+            incomplete=any(getattr(prices, name, None) is not None for name in NOT_COUNTED),
+            source="genai-prices",
+        )
+        return replace(common, **found)
+
+    base = price(0)
+    if not base.is_known:
         return Facts(context_length=model.context_window)
-    requests = prices.requests_kcount
-    price = Price(
-        prompt=prompt,
-        completion=completion,
-        cache_read=rate("cache_read_mtok"),
-        cache_write=rate("cache_write_mtok"),
-        request=from_usd(requests / 1000) if isinstance(requests, Decimal) else 0,
-        source="genai-prices",
-    )
-    return Facts(price=price, context_length=model.context_window)
+    starts = {tier.start for of in RATES.values() for tier in getattr(getattr(prices, of, None), "tiers", ())}
+    tiers = tuple(PriceTier(above=start, price=price(start + 1)) for start in sorted(starts))
+    return Facts(price=replace(base, tiers=tiers), context_length=model.context_window)
 
 
 def words(clause: Any) -> Iterator[str]:
@@ -89,6 +115,40 @@ def test_every_model_has_the_price_of_the_package(source: str) -> None:
         for now in TIMES if model is not None and isinstance(model.prices, list) else TIMES[-1:]:
             ours, said = look_up(source, name, now), expected(model, now)
             assert (ours.price, ours.context_length) == (said.price, said.context_length), (name, now)
+
+
+USAGES = [
+    Usage(prompt=1000, completion=500),
+    Usage(prompt=100_000, cached=60_000, completion=50),
+    Usage(prompt=272_000, cached=1, completion=50),
+    Usage(prompt=272_001, cached=200_000, completion=50),
+    Usage(prompt=900_000, cached=100_000, cache_write=300_000, completion=7),
+]
+
+
+@pytest.mark.parametrize("source", PROVIDERS)
+def test_costs_are_those_of_the_package(source: str) -> None:
+    """At every length of the prompt, within a pico-dollar a token: text, with reads and writes of a cache."""
+    now = TIMES[-1]
+    for model in theirs(source).models:
+        price = look_up(source, model.id, now).price
+        found = theirs(source).find_model(model.id, all_providers=data.providers)
+        if price is None or found is None:
+            continue
+        prices = found.get_prices(datetime.fromtimestamp(now, UTC))
+        for usage in USAGES:
+            if usage.cache_write and prices.cache_write_mtok is None:
+                continue
+            given = types.Usage(
+                input_tokens=usage.prompt,
+                cache_read_tokens=usage.cached or 0,
+                cache_write_tokens=usage.cache_write or 0,
+                output_tokens=usage.completion,
+            )
+            theirs_total = prices.calc_price(given)["total_price"]
+            ours = cost(usage, price)
+            assert ours.known == (not price.incomplete)
+            assert abs(ours.total - from_usd(theirs_total)) <= usage.prompt, (model.id, usage)
 
 
 def test_the_list_is_of_the_version_that_is_locked() -> None:

@@ -127,6 +127,34 @@ def test_text_that_looks_like_something_else() -> None:
     assert settings.models["a/b"].endpoints[0].upstream_model == "2024-08-06"
 
 
+def test_a_price_has_all_that_providers_charge_for() -> None:
+    text = """
+models:
+  a/b:
+    endpoints:
+      - provider: demo
+        upstream_model: x
+        price:
+          {prompt: 1, completion: 2, cache_write: 1.25, reasoning: 3, audio: 4, search: 0.01, image: 0.002,
+           tiers: [{above: 1000, prompt: 5}, {above: 2000, audio: 6, completion: 7}]}
+"""
+    price = read(text).models["a/b"].endpoints[0].price
+    assert price is not None
+    found = price.to_price()
+    assert (found.reasoning, found.audio, found.video) == (3_000_000, 4_000_000, None)
+    assert (found.search, found.image) == (10_000_000_000, 2_000_000_000)
+    first, second = (found.for_prompt(tokens) for tokens in (2000, 2001))
+    assert found.for_prompt(1000) is found
+    assert (first.prompt, first.completion, first.audio, first.cache_write) == (
+        5_000_000,
+        2_000_000,
+        4_000_000,
+        1_250_000,
+    )
+    assert (second.prompt, second.completion, second.audio) == (5_000_000, 7_000_000, 6_000_000)
+    assert (second.search, second.source, second.tiers) == (10_000_000_000, "configuration", ())
+
+
 def test_a_known_provider_needs_a_key_alone() -> None:
     settings = read("providers: {mistral: {credentials: [{api_key: k}]}, groq: {}}", GROQ_API_KEY=f" {SECRET}\n")
     mistral, groq = settings.providers["mistral"], settings.providers["groq"]
@@ -140,7 +168,7 @@ def test_a_key_of_the_environment_goes_to_its_own_host_alone() -> None:
     settings = read("providers: {openai: {base_url: 'http://127.0.0.1:1/v1'}}", OPENAI_API_KEY=SECRET)
     openai = settings.providers["openai"]
     assert openai.credentials == ()
-    assert openai.price_source is None
+    assert openai.price_source == "openai"
     assert openai.discover is False
 
 

@@ -149,6 +149,6 @@ def test_entry_of_a_program_applies_at_any_address(slug: str, entry: Compatible)
     elsewhere = made(slug, base_url="http://10.0.0.7:9/v1")
     assert elsewhere.dialect == entry.dialect
     assert elsewhere.quirks == entry.quirks
-    assert elsewhere.price_source is None
+    assert elsewhere.price_source == entry.price_source
     assert elsewhere.also == (dict.fromkeys(entry.also, "http://10.0.0.7:9/v1") if entry.is_local else {})
     assert elsewhere.model_list_urls == (("http://10.0.0.7:9/v1/models",) if entry.is_local else None)

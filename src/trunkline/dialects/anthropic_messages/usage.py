@@ -8,6 +8,7 @@ Sources: OpenRouter's OpenAPI document, `MessagesResult`; OpenRouter, "Usage acc
 
 from typing import Any
 
+from trunkline.dialects.common.searches import searches_in
 from trunkline.model.money import to_json
 from trunkline.model.usage import Cost, Usage
 
@@ -75,6 +76,7 @@ def decode(found: Any, before: Usage | None = None) -> Usage | None:
         cache_write=written,
         cache_write_1h=hour,
         reasoning=thought,
+        searches=searches_in(extra),
         inconsistent=bad or (hour or 0) > (written or 0) or (before is not None and before.inconsistent),
         extra=extra,
     )

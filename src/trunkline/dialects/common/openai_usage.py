@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from trunkline.dialects.common.searches import searches_in
 from trunkline.model.money import MAX_PICO, from_usd
 from trunkline.model.usage import Usage
 
@@ -69,6 +70,7 @@ def decode(found: Any) -> Usage | None:
         completion=completion or 0,
         total=total,
         reasoning_apart=apart,
+        searches=searches_in(rest),
         upstream_cost=_cost(rest.pop("cost", None)),
         inconsistent=bad,
         extra=rest,
