@@ -20,6 +20,9 @@ def cost(usage: Usage, price: Price, *, charged: bool = True) -> Cost:
     The rest of the input is billed as prompt, and `price.request` once. Where cached and written input exceed the
     prompt, cached input takes precedence and the rest is cut to the prompt's length.
 
+    `usage.outside` is billed like the rest. Where another model ran for a part of *usage*, its price is not known here:
+    the part is billed at *price*, and `known` is False.
+
     Where the price is unknown, the total is the provider's reported cost, or zero with `known` False where it reported
     none. With *charged* False (see `billable`), only `upstream` is set: the total is zero, and known.
     """
@@ -28,13 +31,16 @@ def cost(usage: Usage, price: Price, *, charged: bool = True) -> Cost:
         return Cost(upstream=upstream)
     if price.prompt is None or price.completion is None:
         return Cost(total=upstream or 0, upstream=upstream, known=upstream is not None)
-    prompt = _input(usage, price.prompt, price)
-    completion = max(usage.billed_completion, 0) * max(price.completion, 0)
+    outside = usage.outside
+    prompt = _input(usage, price.prompt, price) + (0 if outside is None else _input(outside, price.prompt, price))
+    tokens = max(usage.billed_completion, 0) + (0 if outside is None else max(outside.billed_completion, 0))
+    completion = tokens * max(price.completion, 0)
     request = max(price.request, 0)
     total = prompt + completion + request
     if total > MAX_PICO:
         total, prompt, completion, request = (min(part, MAX_PICO) for part in (total, prompt, completion, request))
-    return Cost(total=total, prompt=prompt, completion=completion, request=request, upstream=upstream)
+    known = not usage.other_model
+    return Cost(total=total, prompt=prompt, completion=completion, request=request, upstream=upstream, known=known)
 
 
 def _input(usage: Usage, plain: Pico, price: Price) -> Pico:
