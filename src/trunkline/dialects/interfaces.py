@@ -102,6 +102,8 @@ class Outcome(Struct, kw_only=True, gc=False):
     """What a converter knows about the answer so far."""
 
     usage: Usage | None = None
+    usage_final: bool = False
+    """Whether `usage` is of the whole answer. Usage that was reported while the answer went on is not."""
     finish_reason: str | None = None
     native_finish_reason: str | None = None
     upstream_id: str | None = None

@@ -35,6 +35,7 @@ class Translation:
         "_held",
         "_names",
         "_out",
+        "_reported",
         "_streamed",
         "outcome",
     )
@@ -56,6 +57,8 @@ class Translation:
         self._out: list[bytes] = []
         self._committed = False
         self._ended = False
+        self._reported = False
+        """Whether usage was reported after the start of the answer."""
 
     @property
     def committed(self) -> bool:
@@ -133,8 +136,8 @@ class Translation:
             case Started(id=id_, usage=usage):
                 outcome.upstream_id = id_ or None
                 outcome.usage = usage
-            case Reported(usage=usage):
-                outcome.usage = usage
+            case Reported(usage=usage, final=final):
+                outcome.usage, outcome.usage_final, self._reported = usage, final, True
             case ChoiceEnded(reason=reason, native=native):
                 outcome.finish_reason, outcome.native_finish_reason = reason, native
                 if reason == "error" and not self._committed:
@@ -142,6 +145,7 @@ class Translation:
                 self._committed = True
             case Finished():
                 self._ended = True
+                outcome.usage_final = self._reported
                 if self._calls is not None and self._call is not None:
                     outcome.tools_valid = self._calls.valid(offered_names(self._call.envelope["tools"]))
             case _:

@@ -12,7 +12,7 @@ from trunkline.ledger.cost import billable, cost
 from trunkline.model.errors import TrunklineError
 from trunkline.model.pipeline import PipelineNote
 from trunkline.model.record import GenerationRecord, Status
-from trunkline.model.usage import Cost, Usage, add
+from trunkline.model.usage import Cost, Usage, add, at_least
 
 _NO_OUTCOME = Outcome()
 
@@ -33,15 +33,21 @@ class InnerTotal:
 
 
 def usage_of(attempt: Attempt) -> Usage:
-    """What the upstream reported; an estimate where it reported nothing."""
+    """What the upstream reported of the whole answer; an estimate where it did not.
+
+    Usage that was reported while the answer went on is no less than what came of the answer: a client that leaves
+    early, and a provider that breaks off, would otherwise be charged for the first few tokens.
+    """
     outcome = attempt.outcome
-    if outcome.usage is not None:
-        return outcome.usage
-    return Usage(
+    reported = outcome.usage
+    if reported is not None and outcome.usage_final:
+        return reported
+    counted = Usage(
         prompt=attempt.request_bytes // BYTES_PER_TOKEN,
         completion=-(-outcome.content_bytes // BYTES_PER_TOKEN),
         estimated=True,
     )
+    return counted if reported is None else at_least(reported, counted)
 
 
 def cost_of(attempt: Attempt, usage: Usage, *, charged: bool) -> Cost:

@@ -28,6 +28,9 @@ def cost(usage: Usage, price: Price, *, charged: bool = True) -> Cost:
     `price.request` is billed once, and `price.image` and `price.search` for each. Where cached and written input exceed
     the prompt, cached input takes precedence and the rest is cut to the prompt's length.
 
+    `usage.outside` is billed like the rest. Where another model ran for a part of *usage*, its price is not known here:
+    the part is billed at *price*, and `known` is False.
+
     Where the price is unknown, the total is the provider's reported cost, or zero with `known` False where it reported
     none. With *charged* False (see `billable`), only `upstream` is set: the total is zero, and known.
     """
@@ -38,11 +41,17 @@ def cost(usage: Usage, price: Price, *, charged: bool = True) -> Cost:
         price = price.for_prompt(usage.prompt)
     if price.prompt is None or price.completion is None:
         return Cost(total=upstream or 0, upstream=upstream, known=upstream is not None)
-    known = _is_covered(usage, price)
+    outside = usage.outside
+    known = _is_covered(usage, price) and not usage.other_model and not (price.image and usage.images is None)
+    if outside is not None:
+        known = known and _is_covered(outside, price)
     if not known and upstream is not None:
         return Cost(total=upstream, upstream=upstream)
     prompt = _input(usage, price.prompt, price)
     completion = _output(usage, price.completion, price)
+    if outside is not None:
+        prompt += _input(outside, price.prompt, price)
+        completion += _output(outside, price.completion, price)
     request = max(price.request, 0)
     if usage.images:
         prompt += max(usage.images, 0) * max(price.image, 0)
@@ -68,7 +77,6 @@ def _is_covered(usage: Usage, price: Price) -> bool:
         or (usage.audio_completion and price.audio_completion is None)
         or (usage.image_completion and price.image_completion is None)
         or (usage.searches and price.search is None)
-        or (price.image and usage.images is None)
     )
 
 

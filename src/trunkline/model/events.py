@@ -62,7 +62,7 @@ class Started(Struct, frozen=True, tag="started", omit_defaults=True):
     dialect: str = ""
     """The upstream's dialect. `extra`, `native` and opaque parts of this response are in it."""
     usage: Usage | None = None
-    """Input usage reported at the start (Anthropic does so); None where not reported."""
+    """Usage reported at the start (Anthropic does so): the input, and hardly any output. None where not reported."""
     extra: Extra = field(default_factory=dict)
 
 
@@ -128,10 +128,15 @@ class ChoiceEnded(Struct, frozen=True, tag="choice_ended", omit_defaults=True):
     extra: Extra = field(default_factory=dict)
 
 
-class Reported(Struct, frozen=True, tag="reported"):
-    """Usage so far. It replaces usage that was reported before."""
+class Reported(Struct, frozen=True, tag="reported", omit_defaults=True):
+    """Usage so far. It replaces usage that was reported before.
+
+    `final` is False where the upstream reported it while its answer went on. The last report of an answer that has
+    ended counts as final.
+    """
 
     usage: Usage
+    final: bool = True
 
 
 class Noted(Struct, frozen=True, tag="noted", omit_defaults=True):

@@ -39,7 +39,12 @@ class Usage(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     upstream_cost: Pico | None = None
     """The cost that the provider reports; None where it reports none."""
     estimated: bool = False
-    """True where the provider reported no usage and the gateway estimated it."""
+    """True where the provider reported no final usage and the gateway estimated it."""
+    outside: "Usage | None" = None
+    """Usage that the provider bills and leaves out of the counts above (Anthropic's compaction and advisor)."""
+    other_model: bool = False
+    """True where another model than the endpoint's ran for a part of it (Anthropic's advisor and fallback). The
+    endpoint's price is then not the price of that part."""
     inconsistent: bool = False
     """True where the provider's numbers contradict each other; they are kept, clamped at zero."""
     extra: dict[str, Any] = field(default_factory=dict)
@@ -73,10 +78,35 @@ def add(one: Usage, other: Usage) -> Usage:
     return Usage(
         **sums,
         reasoning_apart=one.reasoning_apart,
+        outside=other.outside
+        if one.outside is None
+        else one.outside
+        if other.outside is None
+        else add(one.outside, other.outside),
+        other_model=one.other_model or other.other_model,
         estimated=one.estimated or other.estimated,
         inconsistent=one.inconsistent or other.inconsistent,
         extra=other.extra or one.extra,
     )
+
+
+def with_outside(usage: Usage) -> Usage:
+    """*usage* with what it leaves out of its counts: all that is billed."""
+    return usage if usage.outside is None else add(replace(usage, outside=None), usage.outside)
+
+
+def at_least(reported: Usage, counted: Usage) -> Usage:
+    """Usage that was *reported* before the end of an answer, raised to what was *counted* of it; an estimate.
+
+    The output is the larger one. The input is the reported one where there is one: the count is made from the bytes of
+    the request, and those of an image are far more than its tokens.
+    """
+    usage = replace(reported, estimated=True)
+    if not usage.prompt:
+        usage = replace(usage, prompt=counted.prompt, total=None)
+    if counted.completion > usage.billed_completion:
+        usage = replace(_together(usage), completion=counted.completion, total=None)
+    return usage
 
 
 def _together(usage: Usage) -> Usage:
@@ -90,7 +120,8 @@ class Cost(Struct, frozen=True, kw_only=True, gc=False):
 
     `total` is charged. `prompt`, `completion` and `request` are its components where a price is known. Where the price
     is unknown and the provider reported a cost, `total` is that cost and the components are zero. `known` is False
-    where neither is available, or where the price lacks something that was used; `total` is then what is known of it.
+    where neither is available, or where the price lacks something that was used or does not apply to all of the usage;
+    `total` is then what is known of it.
     """
 
     total: Pico = 0

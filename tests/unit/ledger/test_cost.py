@@ -144,3 +144,18 @@ def test_a_known_bill() -> None:
     """0.25 USD per million prompt tokens, 2 USD per million of output: 1 M and 0.5 M cost 1.25 USD."""
     price = Price(prompt=from_usd("0.25") // 10**6, completion=from_usd(2) // 10**6)
     assert cost(Usage(prompt=10**6, completion=500_000), price).total == from_usd("1.25")
+
+
+def test_usage_outside_the_totals_is_billed() -> None:
+    price = Price(prompt=2, completion=3, cache_read=1, request=5)
+    usage = Usage(prompt=10, completion=10, outside=Usage(prompt=100, completion=100, cached=40))
+    found = cost(usage, price)
+    assert (found.prompt, found.completion, found.request) == (20 + 120 + 40, 330, 5)
+    assert found.total == found.prompt + found.completion + found.request
+    assert found.known
+
+
+def test_the_price_of_another_model_is_not_known() -> None:
+    usage = Usage(prompt=10, completion=10, other_model=True)
+    found = cost(usage, Price(prompt=2, completion=3))
+    assert (found.total, found.known) == (50, False)

@@ -43,8 +43,8 @@ _json = msgspec.json.Encoder()
 
 
 def _special(block: bytes) -> bool:
-    """Whether a piece is not in its plainest form, or holds what may have to be mended."""
-    return b"\n" in block[len(PIECE) :] or b'"citations_delta"' in block
+    """Whether a piece is not in its plainest form, may have to be mended, or is no content."""
+    return b"\n" in block[len(PIECE) :] or b'"citations_delta"' in block or b'"signature_delta"' in block
 
 
 _piece = msgspec.json.Decoder(DeltaEvent)
@@ -87,6 +87,8 @@ class StreamRelay(_Answer):
         """Blocks that have begun and not ended."""
         self._begun = False
         self._told = False
+        self._reported = False
+        """Usage was reported after the start."""
         self._committed = False
         self._ended_well = False
 
@@ -235,12 +237,14 @@ class StreamRelay(_Answer):
 
     def _delta(self, body: dict[str, Any]) -> None:
         usage = decode_usage(body.get("usage"), self.outcome.usage)
-        if usage is not None:
+        if usage is not None and usage is not self.outcome.usage:
             self.outcome.usage = usage
+            self._reported = True
         delta = body.get("delta")
         if isinstance(delta, dict) and not self._told:
             self._told = self._ended(delta)
             self._last = {**self._last, **body, "delta": {**self._last["delta"], **delta}}
+        self.outcome.usage_final = self._reported and bool(self._native)
 
     def _stop(self) -> None:
         if not self._begun:
@@ -250,6 +254,7 @@ class StreamRelay(_Answer):
         # A block that the limit cut is left open by some.
         self._out += [frame("content_block_stop", {"index": index}) for index in sorted(self._open)]
         self._committed = self._ended_well = True
+        self.outcome.usage_final = self._reported
         self._closed()
 
     def finish(self, usage: Usage, cost: Cost, metadata: dict[str, Any] | None = None) -> bytes:
@@ -293,7 +298,7 @@ class BodyRelay(_Answer):
         body = whole(decode_object(self._whole.whole(), last=False))
         if not all(isinstance(block, dict) for block in body["content"]):
             raise UpstreamGarbled("the provider sent a block that is not an object")
-        self.outcome.usage = decode_usage(body.get("usage"))
+        self.outcome.usage, self.outcome.usage_final = decode_usage(body.get("usage")), True
         self.outcome.upstream_id = text(body.get("id")) or None
         if not self._ended(body) and not any(map(says, body["content"])):
             raise UpstreamFailed("the provider sent an empty answer")

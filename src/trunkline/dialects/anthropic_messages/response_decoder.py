@@ -183,8 +183,8 @@ class Reader:
             yield Delta(block.part, msgspec.json.encode(block.given or {}).decode())
         yield PartEnded(block.part)
 
-    def told(self, body: dict[str, Any]) -> Iterator[Event]:
-        """`message_delta`: how the answer ends, and its usage."""
+    def told(self, body: dict[str, Any], *, whole: bool = False) -> Iterator[Event]:
+        """`message_delta`: how the answer ends, and its usage; *whole*: the answer has ended, whatever it says."""
         delta = body.get("delta")
         if isinstance(delta, dict):
             self._ended(delta)
@@ -195,7 +195,7 @@ class Reader:
         usage = decode_usage(body.get("usage"), self._usage)
         if usage is not None and usage is not self._usage:
             self._usage = usage
-            yield Reported(usage)
+            yield Reported(usage, final=whole or self.native is not None)
         if rest := _rest(body, "type", "delta", "usage"):
             yield Noted(rest)
 
@@ -297,7 +297,7 @@ class BodyDecoder(BodyReader):
         for index, block in enumerate(body["content"]):
             yield from reader.block(index, block)
             yield from reader.end(index)
-        yield from reader.told({"usage": body.get("usage")})
+        yield from reader.told({"usage": body.get("usage")}, whole=True)
         yield from reader.finish()
 
 

@@ -3,9 +3,12 @@
 Sources: OpenRouter's OpenAPI document, `MessagesResult`; OpenRouter, "Usage accounting"; Anthropic's API reference,
 "Usage", read 2026-11-26.
 
-`input_tokens` leaves cache reads and writes out; ours counts them in.
+`input_tokens` leaves cache reads and writes out; ours counts them in. The totals also leave out some of what is
+billed: `iterations` has an entry for each time a model ran, and the totals are the sum of a part of them.
+`Usage.outside` is the rest. Sources: Claude API, "Compaction", "Advisor tool", "Refusals and fallback".
 """
 
+from collections.abc import Iterable
 from typing import Any
 
 from trunkline.dialects.common.searches import searches_in
@@ -32,6 +35,8 @@ DELTA = frozenset(
 """Keys of the usage in `message_delta`, and whatever the upstream says there beyond them."""
 HERE = frozenset({"inference_geo", "service_tier", "speed"})
 """What only `message_start` says."""
+OTHER_MODELS = frozenset({"advisor_message", "fallback_message"})
+"""Types of iterations that another model ran than the one that the request names."""
 
 
 def decode(found: Any, before: Usage | None = None) -> Usage | None:
@@ -69,6 +74,22 @@ def decode(found: Any, before: Usage | None = None) -> Usage | None:
             plain = before.prompt - (before.cached or 0) - (before.cache_write or 0)
         output = before.completion if output is None else output
         extra = {**before.extra, **{key: said for key, said in extra.items() if said is not None}}
+    iterations = _billed(extra.get("iterations"))
+    outside = None
+    if iterations:
+
+        def beyond(total: int | None, values: Iterable[Any]) -> int:
+            return max(sum(count(value) or 0 for value in values) - (total or 0), 0)
+
+        read = beyond(cached, (one.get("cache_read_input_tokens") for one in iterations))
+        wrote = beyond(written, (one.get("cache_creation_input_tokens") for one in iterations))
+        outside = Usage(
+            prompt=beyond(plain, (one.get("input_tokens") for one in iterations)) + read + wrote,
+            completion=beyond(output, (one.get("output_tokens") for one in iterations)),
+            cached=read,
+            cache_write=wrote,
+            cache_write_1h=min(beyond(hour, map(_hour, iterations)), wrote),
+        )
     return Usage(
         prompt=(plain or 0) + (cached or 0) + (written or 0),
         completion=output or 0,
@@ -77,9 +98,30 @@ def decode(found: Any, before: Usage | None = None) -> Usage | None:
         cache_write_1h=hour,
         reasoning=thought,
         searches=searches_in(extra),
+        outside=outside if outside is not None and outside.prompt + outside.completion else None,
+        other_model=any(one.get("type") in OTHER_MODELS for one in iterations),
         inconsistent=bad or (hour or 0) > (written or 0) or (before is not None and before.inconsistent),
         extra=extra,
     )
+
+
+def _billed(found: Any) -> list[dict[str, Any]]:
+    """The entries of `iterations` that are billed.
+
+    An attempt that was declined before it had output, and was followed by a fallback, is reported and not billed.
+    """
+    if not isinstance(found, list):
+        return []
+    entries = [one for one in found if isinstance(one, dict)]
+    if any(one.get("type") == "fallback_message" for one in entries):
+        return [one for one in entries if one.get("type") != "message" or one.get("output_tokens")]
+    return entries
+
+
+def _hour(iteration: dict[str, Any]) -> Any:
+    """Tokens that *iteration* wrote to the cache for an hour."""
+    kinds = iteration.get("cache_creation")
+    return kinds.get("ephemeral_1h_input_tokens") if isinstance(kinds, dict) else None
 
 
 def encode(usage: Usage, cost: Cost | None, *, same: bool) -> dict[str, Any]:

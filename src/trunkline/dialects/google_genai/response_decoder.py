@@ -113,7 +113,7 @@ class Reader:
             yield from self._candidate(index if type(index) is int else at, found)
         usage = decode_usage(body.get("usageMetadata"))
         if usage is not None and self.begun:
-            yield Reported(usage)
+            yield Reported(usage, final=self.complete)
         feedback = body.get("promptFeedback")
         if isinstance(feedback, dict) and feedback.get("blockReason") and not self._choices and not self.blocked:
             self.blocked = True

@@ -171,7 +171,7 @@ class StreamRelay:
         if not self._ended:
             if not self._fixer.done:
                 raise UpstreamTruncated("the provider's stream ended before its answer did")
-            self._ended = True
+            self._ended = self.outcome.usage_final = True
         return self._take()
 
     def _take(self) -> bytes:
@@ -194,7 +194,7 @@ class StreamRelay:
         if data == b"[DONE]":
             if not self._fixer.complete:
                 raise UpstreamFailed("the provider sent an empty stream")
-            self._committed = self._ended = True
+            self._committed = self._ended = self.outcome.usage_final = True
         elif data:
             self._frame(data, event, last=last)
 
@@ -214,6 +214,8 @@ class StreamRelay:
                 mended.append(choice)
                 content = content or says
                 ended = ended or choice["finish_reason"] is not None
+        if usage is not None:
+            self.outcome.usage_final = error is not None or self._fixer.done
         if error is not None:
             if content:
                 self._emit(body, mended)
@@ -334,7 +336,7 @@ class BodyRelay:
         outcome = self.outcome
         outcome.content_bytes = size
         outcome.finish_reason, outcome.native_finish_reason = reason, choice.native_finish_reason
-        outcome.usage = _usage(body.usage) if isinstance(body.usage, Raw) else None
+        outcome.usage, outcome.usage_final = _usage(body.usage) if isinstance(body.usage, Raw) else None, True
         outcome.upstream_id = body.id or None
         self._plain = body
         return True
@@ -354,7 +356,7 @@ class BodyRelay:
         self._mended = [choice for choice, _ in mended if choice is not None]
         for choice in self._mended:
             _complete(choice["message"])
-        self.outcome.usage = _usage(body["usage"]) if "usage" in body else None
+        self.outcome.usage, self.outcome.usage_final = _usage(body["usage"]) if "usage" in body else None, True
         self.outcome.upstream_id = _text(decode_value(body["id"])) if "id" in body else None
         self._body = body
 

@@ -426,7 +426,7 @@ class StreamDecoder:
             yield from self._reader.choice(choice, at)
         usage = decode_usage(body.get("usage"))
         if usage is not None and self._reader.begun:
-            yield Reported(usage)
+            yield Reported(usage, final=self._reader.complete or error is not None)
         if error is not None:
             raise from_object(error)
 

@@ -84,7 +84,7 @@ class _Answer:
         outcome.upstream_id = text(response.get("id")) or None
         usage = decode_usage(response.get("usage"))
         if usage is not None:
-            outcome.usage = usage
+            outcome.usage, outcome.usage_final = usage, True
         output = response_items.listed(response.get("output"))
         status = text(response.get("status"))
         if status == "failed":

@@ -11,6 +11,7 @@ from trunkline.dialects.common.json_input import printable
 from trunkline.model.errors import InvalidRequest, NotFound
 from trunkline.model.money import to_json
 from trunkline.model.record import GenerationRecord
+from trunkline.model.usage import with_outside
 from trunkline.server.api.common import json, key_of, state_of
 
 API_TYPES = {"chat": "completions"}
@@ -32,6 +33,7 @@ async def generation(request: Request) -> Response:
 def generation_object(done: GenerationRecord) -> dict[str, Any]:
     """The wire form of a record. Times are milliseconds, money is USD."""
     usage = done.usage
+    billed = with_outside(usage)
     return {
         "id": done.id,
         "upstream_id": done.upstream_id,
@@ -54,8 +56,8 @@ def generation_object(done: GenerationRecord) -> dict[str, Any]:
         "service_tier": None,
         "tokens_prompt": usage.prompt,
         "tokens_completion": usage.completion,
-        "native_tokens_prompt": usage.prompt,
-        "native_tokens_completion": usage.completion,
+        "native_tokens_prompt": billed.prompt,
+        "native_tokens_completion": billed.completion,
         "native_tokens_completion_images": usage.image_completion,
         "native_tokens_reasoning": usage.reasoning,
         "native_tokens_cached": usage.cached,
