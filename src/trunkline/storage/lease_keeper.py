@@ -219,8 +219,14 @@ class LeaseKeeper:
         """Confirm leases, give back what is not used, and report again what the store has lost."""
         first, lost = self._stores[0], False
         if first.needs_totals:
-            epoch = await first.epoch()
-            lost, self._epoch = epoch != self._epoch, epoch
+            try:
+                epoch = await first.epoch()
+            except StoreUnavailable:
+                if len(self._stores) == 1:
+                    raise
+                self._retry_at = self._monotonic() + RETRY_S  # another store stands in
+            else:
+                lost, self._epoch = epoch != self._epoch, epoch
         active = {
             key_id: account
             for key_id, account in self._budgets.leased()

@@ -64,8 +64,8 @@ def expected(model: Any, now: float) -> Facts:
     prices = model.get_prices(datetime.fromtimestamp(now, UTC))
 
     def rate(of: str, tokens: int) -> int | None:
-        value = getattr(prices, of, None)
-        if isinstance(value, types.TieredPrices):
+        value: Any = getattr(prices, of, None)
+        if value is not None and not isinstance(value, Decimal):
             value = next((tier.price for tier in reversed(value.tiers) if tokens > tier.start), value.base)
         return from_usd(value.scaleb(-6)) if isinstance(value, Decimal) else None
 

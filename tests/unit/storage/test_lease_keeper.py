@@ -294,7 +294,8 @@ async def test_without_a_store_a_limited_key_is_refused_and_says_why() -> None:
         assert not running[0].keeper.failing
 
 
-async def test_another_store_stands_in() -> None:
+async def test_another_store_stands_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("trunkline.ledger.lease.IDLE_S", 0.05)
     first, second = Data(away=True), Data()
     budgets, choose = Budgets(time.monotonic), random.Random(1)
     keeper = LeaseKeeper(
@@ -305,7 +306,17 @@ async def test_another_store_stands_in() -> None:
         limited_keys=lambda: [KEY],
         monotonic=time.monotonic,
     )
-    await keeper.draw(KEY, 100)
-    budgets.reserve(KEY, 100)
-    assert second.held["a"][0] >= 100
-    assert not first.held
+    await keeper.start()
+    try:
+        await keeper.draw(KEY, 100)
+        reservation = budgets.reserve(KEY, 100)
+        assert second.held["a"][0] >= 100
+        await asyncio.sleep(0.1)
+        budgets.reserve(KEY, 1).release()  # it is confirmed there
+        assert not keeper.failing
+        reservation.release()
+        await asyncio.sleep(0.2)
+        assert second.held["a"][0] == 0, "and given back there"
+        assert not first.held
+    finally:
+        await keeper.stop()
