@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 
 from msgspec import Struct
 
+from trunkline.app.closing import Closing
 from trunkline.catalog.catalog import ModelLists
 from trunkline.engine.credentials import Credentials
 from trunkline.engine.router import Memory
@@ -18,6 +19,7 @@ from trunkline.server.routes import GatewayServer
 from trunkline.server.state import State
 from trunkline.settings import Settings
 from trunkline.storage.answer_cache import MemoryAnswerCache
+from trunkline.storage.database import Database
 from trunkline.storage.flusher import Flusher
 from trunkline.storage.journal import FileJournal
 from trunkline.storage.keys import KeyRing
@@ -35,6 +37,7 @@ class Parts(Struct, frozen=True, kw_only=True):
     keys: KeyRing
     answers: MemoryAnswerCache
     budgets: Budgets
+    database: Database
     journal: FileJournal
     flusher: Flusher
     signatures: SignatureMemory
@@ -54,6 +57,8 @@ class App(Struct, kw_only=True):
     state: State
     server: GatewayServer
     parts: Parts
+    closing: Closing
+    """How the parts are closed; whoever ends the gateway sets its deadline."""
     environ: Mapping[str, str]
     """The environment that a reload reads variables from."""
     model_lists: ModelLists = {}
