@@ -289,11 +289,11 @@ def _with_keys(options: argparse.Namespace, run: Callable[[KeyRing, Database], A
 
     settings = _load(options)
     from trunkline.model.errors import TrunklineError
-    from trunkline.storage.database import DatabaseUnusable, open_database
+    from trunkline.storage.database import DatabaseUnreachable, DatabaseUnusable, open_database
     from trunkline.storage.keys import KeyRing
 
     async def work() -> None:
-        database = await open_database(settings.storage.url)
+        database = await open_database(settings.storage.url, settings.storage.timeout_s)
         try:
             ring = KeyRing(database, _Clock())
             ring.declare([(key.name, key.secret, key.limit, None) for key in settings.keys])
@@ -304,6 +304,9 @@ def _with_keys(options: argparse.Namespace, run: Callable[[KeyRing, Database], A
 
     try:
         asyncio.run(work())
+    except DatabaseUnreachable as error:
+        print(f"trunkline: {error}", file=sys.stderr)
+        return 1
     except DatabaseUnusable as error:
         print(f"trunkline: {error}", file=sys.stderr)
         return 2

@@ -9,6 +9,7 @@ from msgspec import Struct
 if TYPE_CHECKING:  # these modules know each other by these types alone
     from collections.abc import Callable, Mapping
 
+    from trunkline.app.closing import Closing
     from trunkline.catalog.catalog import ModelLists
     from trunkline.engine.credentials import Credentials
     from trunkline.engine.router import Memory
@@ -23,6 +24,7 @@ if TYPE_CHECKING:  # these modules know each other by these types alone
     from trunkline.server.state import State
     from trunkline.settings import Settings
     from trunkline.storage.answer_cache import MemoryAnswerCache
+    from trunkline.storage.database import Database
     from trunkline.storage.flusher import Flusher
     from trunkline.storage.journal import FileJournal
     from trunkline.storage.keys import KeyRing
@@ -42,6 +44,7 @@ class Parts(Struct, frozen=True, kw_only=True):
     answers: MemoryAnswerCache
     budgets: Budgets
     leases: LeaseKeeper
+    database: Database
     journal: FileJournal
     flusher: Flusher
     signatures: SignatureMemory
@@ -61,6 +64,8 @@ class App(Struct, kw_only=True):
     state: State
     server: GatewayServer
     parts: Parts
+    closing: Closing
+    """How the parts are closed; whoever ends the gateway sets its deadline."""
     environ: Mapping[str, str]
     """The environment that a reload reads variables from."""
     model_lists: ModelLists = {}

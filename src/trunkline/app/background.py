@@ -1,16 +1,11 @@
 """Periodic tasks of a running gateway: model lists, provider probes, idempotency leases, and watching for changes."""
 
-import asyncio
-import logging
-
-from sqlalchemy.exc import SQLAlchemyError
-
 from trunkline.app.application import App
 from trunkline.app.config_watch import ConfigWatch
 from trunkline.app.reload import rebuild, reload
+from trunkline.app.supervisor import Supervisor
 from trunkline.catalog.model_list_fetch import discover_local_servers, fetch_with, refresh_model_lists
 from trunkline.catalog.recovery_probe import PROBE_TIMEOUTS, responsive_providers
-from trunkline.model.errors import TrunklineError
 from trunkline.storage.idempotency import RENEW_S
 
 REFRESH_MODELS_S = 600.0
@@ -19,29 +14,80 @@ SWEEP_S = 3600.0
 """Seconds between two deletions of expired idempotent answers."""
 WATCH_S = 1.0
 """Seconds between two checks of the keys and of the configuration file."""
+PROBE_S = 3.0
+"""Seconds for reading changes: a database that hangs is noticed within 5 s, whatever `storage.timeout_s` is."""
 PROBE_JOURNAL_S = 1.0
 """Seconds between two checks of the journal."""
 
-logger = logging.getLogger(__name__)
-
 
 class BackgroundTasks:
-    """The periodic tasks of *app*: call `start` once it is open, and `stop` before it closes."""
+    """The periodic work of *app*: call `start` once it is open."""
 
     def __init__(self, app: App) -> None:
         self._app = app
-        self._tasks: list[asyncio.Task[None]] = []
+        self._swept: float | None = None
+        """When expired idempotent answers were deleted last, on the monotonic clock."""
+        self._configuration = ConfigWatch(app.settings.file)
 
-    def start(self) -> None:
-        """Start every task."""
-        loops = (watch_changes, refresh_models, maintain_idempotency, probe_providers, probe_journal)
-        self._tasks = [asyncio.create_task(loop(self._app)) for loop in loops]
+    def start(self, supervisor: Supervisor) -> None:
+        """Start every task under *supervisor*, which ends them too."""
+        every = supervisor.every
+        every("watch_database", self._watch_database, lambda: WATCH_S)
+        every("watch_configuration", self._watch_configuration, lambda: WATCH_S)
+        every("renew_leases", self._renew_leases, lambda: RENEW_S, at_once=True, max_pause_s=WATCH_S)
+        every("sweep_answers", self._sweep_answers, lambda: RENEW_S, at_once=True)
+        every("refresh_models", self._refresh_models, lambda: REFRESH_MODELS_S, at_once=True)
+        every("probe_providers", self._probe_providers, lambda: self._app.settings.routing.probe_s or REFRESH_MODELS_S)
+        every("probe_journal", self._probe_journal, lambda: PROBE_JOURNAL_S)
 
-    async def stop(self) -> None:
-        """Cancel every task and wait for its end."""
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+    async def _watch_database(self) -> None:
+        """Read keys, presets and spending that other processes changed."""
+        app = self._app
+        async with app.parts.database.limit(PROBE_S):
+            await app.parts.keys.refresh()
+        async with app.parts.database.limit(PROBE_S):
+            await app.state.presets.refresh()
+        if app.settings.server.workers > 1:
+            await app.state.generations.refresh(app.parts.budgets)
+
+    async def _watch_configuration(self) -> None:
+        """Reload a changed configuration file."""
+        if await self._configuration.changed():
+            reload(self._app)
+
+    async def _probe_journal(self) -> None:
+        """Notice that the journal can be written again, although no request is served that would write it."""
+        self._app.parts.journal.probe()
+
+    async def _renew_leases(self) -> None:
+        """Renew the leases of idempotency keys whose requests run here."""
+        await self._app.state.idempotency.renew(self._app.state.clock.now())
+
+    async def _sweep_answers(self) -> None:
+        """Delete expired idempotent answers, once in `SWEEP_S`."""
+        clock = self._app.state.clock
+        if self._swept is None or clock.monotonic() - self._swept >= SWEEP_S:
+            await self._app.state.idempotency.sweep(clock.now())
+            self._swept = clock.monotonic()
+
+    async def _refresh_models(self) -> None:
+        """Fetch the model lists again."""
+        await discover(self._app)
+
+    async def _probe_providers(self) -> None:
+        """Probe providers whose endpoints fail; give an endpoint traffic again as soon as its provider answers."""
+        app = self._app
+        router = app.state.engine.router
+        troubled = router.troubled() if app.settings.routing.probe_s else []
+        if not troubled:
+            return
+        providers = app.state.catalog.providers
+        slugs = sorted({endpoint.provider for endpoint in troubled})
+        fetch = fetch_with(app.parts.transport, PROBE_TIMEOUTS)
+        back = await responsive_providers([providers[slug] for slug in slugs], fetch, app.parts.authority)
+        for endpoint in troubled:
+            if endpoint.provider in back:
+                router.recovered(endpoint)
 
 
 async def discover(app: App) -> None:
@@ -53,68 +99,3 @@ async def discover(app: App) -> None:
     if lists != app.model_lists:
         app.model_lists = lists
         rebuild(app)
-
-
-async def refresh_models(app: App) -> None:
-    """Fetch the model lists again and again."""
-    while True:
-        try:
-            await discover(app)
-        except TrunklineError as error:
-            logger.warning("the model lists of providers could not be fetched: %s", error)
-        await asyncio.sleep(REFRESH_MODELS_S)
-
-
-async def probe_providers(app: App) -> None:
-    """Probe providers whose endpoints fail, and give an endpoint traffic again as soon as its provider answers."""
-    fetch = fetch_with(app.parts.transport, PROBE_TIMEOUTS)
-    while True:
-        await asyncio.sleep(app.settings.routing.probe_s or REFRESH_MODELS_S)
-        router = app.state.engine.router
-        troubled = router.troubled() if app.settings.routing.probe_s else []
-        if not troubled:
-            continue
-        providers = app.state.catalog.providers
-        slugs = sorted({endpoint.provider for endpoint in troubled})
-        back = await responsive_providers([providers[slug] for slug in slugs], fetch, app.parts.authority)
-        for endpoint in troubled:
-            if endpoint.provider in back:
-                router.recovered(endpoint)
-
-
-async def probe_journal(app: App) -> None:
-    """Notice that the journal can be written again, although no request is served that would write it."""
-    while True:
-        await asyncio.sleep(PROBE_JOURNAL_S)
-        app.parts.journal.probe()
-
-
-async def maintain_idempotency(app: App) -> None:
-    """Renew the leases of idempotency keys whose requests run here, and delete expired answers."""
-    store, clock = app.state.idempotency, app.state.clock
-    swept: float | None = None
-    while True:
-        try:
-            await store.renew(clock.now())
-            if swept is None or clock.monotonic() - swept >= SWEEP_S:
-                await store.sweep(clock.now())
-                swept = clock.monotonic()
-        except SQLAlchemyError as error:
-            logger.warning("the leases of idempotency keys could not be renewed: %s", type(error).__name__)
-        await asyncio.sleep(RENEW_S)
-
-
-async def watch_changes(app: App) -> None:
-    """Read keys, presets and spending that other processes changed, and reload a changed configuration file."""
-    watch = ConfigWatch(app.settings.file)
-    while True:
-        await asyncio.sleep(WATCH_S)
-        try:
-            await app.parts.keys.refresh()
-            await app.state.presets.refresh()
-            if app.settings.server.workers > 1:
-                await app.state.generations.refresh(app.parts.budgets)
-        except SQLAlchemyError as error:
-            logger.warning("keys, presets and spending could not be read: %s", type(error).__name__)
-        if await watch.changed():
-            reload(app)

@@ -10,7 +10,9 @@ from secrets import token_hex
 from trunkline.app.application import App, Parts
 from trunkline.app.background import BackgroundTasks
 from trunkline.app.clock import SystemClock
+from trunkline.app.closing import Closing
 from trunkline.app.reload import declare_keys, engine_context
+from trunkline.app.supervisor import Supervisor
 from trunkline.engine.credentials import Credentials
 from trunkline.engine.router import memory
 from trunkline.engine.signature_memory import SignatureMemory
@@ -85,12 +87,13 @@ async def build(
     Tests pass their own *clock*, *transport*, *draw* and *stages*.
 
     Raises:
-        DatabaseUnusable: the database cannot be opened.
+        DatabaseUnusable, DatabaseUnavailable: the database cannot be opened.
     """
     clock = clock or SystemClock()
     async with contextlib.AsyncExitStack() as stack:
-        database = await open_database(settings.storage.url)
-        stack.push_async_callback(database.close)
+        database = await open_database(settings.storage.url, settings.storage.timeout_s)
+        closing, supervisor = Closing(), Supervisor()
+        stack.push_async_callback(closing.close, "the database", database.close)
         keys = KeyRing(database, clock)
         declare_keys(keys, settings)
         await keys.load()
@@ -99,7 +102,7 @@ async def build(
         journal = FileJournal(journal_folder(settings.storage.url))
         journal.open()
         stack.callback(journal.close)
-        flusher = Flusher(database, journal, interrupted=settings.ledger.interrupted)
+        flusher = Flusher(database, journal, interrupted=settings.ledger.interrupted, spawn=supervisor.spawn)
         store = GenerationStore(database, clock, journal=journal, flusher=flusher, siblings=settings.server.workers > 1)
         cache = settings.response_cache
         answers = MemoryAnswerCache(clock.monotonic, max_bytes=cache.max_bytes, max_answers=cache.max_answers)
@@ -112,15 +115,15 @@ async def build(
             limited_keys=lambda: [key for key in keys.list() if key.limit is not None],
             monotonic=clock.monotonic,
         )
-        stack.push_async_callback(leases.stop)
+        stack.push_async_callback(closing.close, "the leases of limits", leases.stop)
         await flusher.start()
-        stack.push_async_callback(flusher.stop)
+        stack.push_async_callback(closing.close, "the journal's flusher", flusher.stop)
         await store.refresh(budgets)
         await leases.start(flusher.dead)
         batcher = WriteBatcher(journal.write)
         if transport is None:
             transport = await stack.enter_async_context(open_transport(clock, batcher))
-        shared, kept = open_shared(settings, clock, answers)
+        shared, kept = open_shared(settings, clock, answers, supervisor)
         parts = Parts(
             clock=clock,
             transport=transport,
@@ -130,6 +133,7 @@ async def build(
             answers=answers,
             budgets=budgets,
             leases=leases,
+            database=database,
             journal=journal,
             flusher=flusher,
             signatures=SignatureMemory(clock.monotonic),
@@ -157,17 +161,20 @@ async def build(
             engine=engine_context(settings, catalog, parts),
             auth_required=settings.auth.required,
             unready=lambda: None if journal.healthy else "the server cannot record usage now",
+            failing_tasks=lambda: supervisor.failing,
         )
         server = GatewayServer(state, settings.server)
         add_gauges(parts, server)
+        parts.metrics.labelled.append(
+            ("trunkline_task_restarts", "Restarts of background tasks that failed.", "task", supervisor.restarts)
+        )
         if shared is not None:
-            stack.push_async_callback(shared.close)
+            stack.push_async_callback(closing.close, "the shared state", shared.close)
             await share(shared, state, parts)
         environ = os.environ if environ is None else environ
-        app = App(settings=settings, state=state, server=server, parts=parts, environ=environ)
-        background = BackgroundTasks(app)
-        background.start()
-        stack.push_async_callback(background.stop)
+        app = App(settings=settings, state=state, server=server, parts=parts, closing=closing, environ=environ)
+        stack.push_async_callback(closing.close, "the background tasks", supervisor.stop)
+        BackgroundTasks(app).start(supervisor)
         yield app
 
 
@@ -198,7 +205,7 @@ def add_gauges(parts: Parts, server: GatewayServer) -> None:
         ("trunkline_connections", "Client connections.", lambda: len(server.connections)),
         ("trunkline_journal_pending", "Records that wait for the database.", lambda: journal.pending),
         ("trunkline_journal_healthy", "1 where the journal can be written.", lambda: int(journal.healthy)),
-        ("trunkline_database_failing", "1 while the database takes nothing.", lambda: int(parts.flusher.failing)),
+        ("trunkline_database_failing", "1 while the database takes nothing.", lambda: int(database_failing(parts))),
         ("trunkline_limits_failing", "1 while limits of keys cannot be checked.", lambda: int(parts.leases.failing)),
         ("trunkline_response_cache_bytes", "What the response cache holds.", lambda: answers.size),
         ("trunkline_response_cache_answers", "How many answers the response cache holds.", lambda: len(answers)),
@@ -210,14 +217,22 @@ def add_gauges(parts: Parts, server: GatewayServer) -> None:
     ]
 
 
-def open_shared(settings: Settings, clock: Clock, answers: MemoryAnswerCache) -> tuple[SharedFacts | None, AnswerCache]:
+def database_failing(parts: Parts) -> bool:
+    """Whether the database does not answer, or takes no records."""
+    return parts.database.failing or parts.flusher.failing
+
+
+def open_shared(
+    settings: Settings, clock: Clock, answers: MemoryAnswerCache, supervisor: Supervisor
+) -> tuple[SharedFacts | None, AnswerCache]:
     """Open the state that replicas share, if configured, and choose the response cache: shared, or else *answers*."""
     if settings.shared_state.url is None:
         return None, answers
     from trunkline.storage.redis import RedisAnswerCache, RedisLog, open_redis
 
     redis = open_redis(settings.shared_state.url)
-    shared = SharedFacts(RedisLog(redis), monotonic=clock.monotonic, replica=token_hex(8))
+    replica = token_hex(8)
+    shared = SharedFacts(RedisLog(redis), monotonic=clock.monotonic, replica=replica, spawn=supervisor.spawn)
     return shared, RedisAnswerCache(redis, lambda: shared.up and answers.keeps)
 
 

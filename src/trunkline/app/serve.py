@@ -9,8 +9,10 @@ import os
 import signal
 import socket
 import sys
+import threading
 import time
 from collections.abc import Callable
+from types import FrameType
 from typing import Any
 
 import uvicorn
@@ -20,15 +22,20 @@ from trunkline.app.application import App
 from trunkline.app.build import build
 from trunkline.app.clock import SystemClock
 from trunkline.app.reload import declare_keys, keep_listening, load_again, reload
+from trunkline.model.errors import TrunklineError
 from trunkline.server.http.protocol import BACKLOG, Connection, ConnectionTimer
 from trunkline.server.workers import Workers
 from trunkline.settings import ConfigError, Settings, is_loopback
-from trunkline.storage.database import DatabaseUnusable, open_database
+from trunkline.storage.database import DatabaseUnreachable, DatabaseUnusable, open_database
 from trunkline.storage.keys import KeyRing
 from trunkline.transport.proxy import Proxies
 
 YOUNG_OBJECTS = 20_000
 """New objects between two runs of the garbage collector: some megabytes."""
+CLOSE_S = 1.4
+"""Seconds after `drain_s` in which the parts close."""
+END_S = 1.8
+"""Seconds after `drain_s` after which the process ends in any case."""
 
 logger = logging.getLogger(__name__)
 
@@ -36,7 +43,9 @@ logger = logging.getLogger(__name__)
 class UvicornServer(uvicorn.Server):
     """uvicorn's server; the gateway opens before it listens and closes after the last connection."""
 
-    def __init__(self, settings: Settings, *, banner: Callable[[Settings, int], None] | None = None) -> None:
+    def __init__(
+        self, settings: Settings, *, banner: Callable[[Settings, int], None] | None = None, owns_process: bool = False
+    ) -> None:
         config = uvicorn.Config(
             _no_application,
             host=settings.server.host,
@@ -53,6 +62,9 @@ class UvicornServer(uvicorn.Server):
         super().__init__(config)
         self._settings = settings
         self._banner = banner
+        self._owns_process = owns_process
+        """Whether the process ends `END_S` after `drain_s`, whatever hangs."""
+        self._ending: threading.Timer | None = None
         self._stack = contextlib.AsyncExitStack()
         self._app: App | None = None
         self._keeper: ConnectionTimer | None = None
@@ -60,6 +72,16 @@ class UvicornServer(uvicorn.Server):
     def _protocol(self, **_: Any) -> Connection:
         assert self._app is not None
         return Connection(self._app.server, asyncio.get_running_loop())
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Stop, and end the process in any case: a thread that waits for a disk cannot be cancelled."""
+        if self._owns_process and self._ending is None:
+            app = self._app
+            drain_s = (self._settings if app is None else app.settings).server.drain_s
+            self._ending = threading.Timer(drain_s + END_S, _end_process)
+            self._ending.daemon = True
+            self._ending.start()
+        super().handle_exit(sig, frame)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Open the gateway, then listen."""
@@ -93,6 +115,7 @@ class UvicornServer(uvicorn.Server):
         for connection in tuple(connections):
             connection.shutdown()
         limit = app.settings.server.drain_s
+        app.closing.deadline = asyncio.get_running_loop().time() + limit + CLOSE_S
         end = time.monotonic() + limit
         while connections and time.monotonic() < end and not self.force_exit:  # noqa: ASYNC110 - uvicorn sets a flag
             await asyncio.sleep(0.05)
@@ -137,6 +160,9 @@ def serve(settings: Settings) -> int:
         Proxies.from_environ(os.environ)
         listener = _listen(settings.server.host, settings.server.port)
         secret = asyncio.run(_first_key(settings))
+    except (DatabaseUnreachable, TrunklineError) as error:
+        print(f"trunkline: {error}", file=sys.stderr)  # noqa: T201
+        return 1
     except (DatabaseUnusable, ValueError) as error:
         print(f"trunkline: {error}", file=sys.stderr)  # noqa: T201
         return 2
@@ -146,8 +172,12 @@ def serve(settings: Settings) -> int:
         return 1
     banner = functools.partial(_print_banner, secret)
     if settings.server.workers == 1:
-        server = UvicornServer(settings, banner=banner)
-        server.run(sockets=[listener])
+        server = UvicornServer(settings, banner=banner, owns_process=True)
+        try:
+            server.run(sockets=[listener])
+        except (DatabaseUnusable, TrunklineError) as error:
+            print(f"trunkline: {error}", file=sys.stderr)  # noqa: T201
+            return 1
         return 0 if server.started else 1
     return _serve_with_workers(settings, banner, listener)
 
@@ -164,7 +194,7 @@ def _listen(host: str, port: int) -> socket.socket:
 
 async def _first_key(settings: Settings) -> str | None:
     """Create the database if missing; on the very first start make a key and return its secret."""
-    database = await open_database(settings.storage.url)
+    database = await open_database(settings.storage.url, settings.storage.timeout_s)
     try:
         keys = KeyRing(database, SystemClock())
         declare_keys(keys, settings)
@@ -188,7 +218,14 @@ def _worker(settings: Settings, listener: socket.socket) -> None:
         settings = keep_listening(load_again(settings, os.environ), settings)
     except ConfigError as error:
         logger.error("the configuration has an error; the worker starts with that of the first start: %s", error)
-    UvicornServer(settings).run(sockets=[listener])
+    UvicornServer(settings, owns_process=True).run(sockets=[listener])
+
+
+def _end_process() -> None:
+    """End the process now. What is not in the database is in the journal, for the next start."""
+    logger.error("the server did not stop in time and ends now")
+    logging.shutdown()
+    os._exit(1)
 
 
 def _log_to_stderr() -> None:

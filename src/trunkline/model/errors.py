@@ -27,6 +27,7 @@
     UpstreamGarbled       upstream      502      until committed     what was reported
     AllAttemptsFailed     upstream      the last one's  no           no
     Overloaded            ours          503      no                  no
+      DatabaseUnavailable  ours         503      no                  no
     Internal              ours          500      no                  no
 
 Dialects give an error its wire form; routes raise and never build one. Sources: OpenRouter, "Errors and debugging";
@@ -296,6 +297,10 @@ class Overloaded(TrunklineError):
     """We are full or draining; try again shortly."""
 
     fault, status, error_type = "ours", 503, "provider_overloaded"
+
+
+class DatabaseUnavailable(Overloaded):
+    """Our database cannot be reached, or does not answer in time."""
 
 
 class Internal(TrunklineError):

@@ -8,7 +8,7 @@ from a request, so their number is bounded. prometheus_client is imported by the
 """
 
 from bisect import bisect_left
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, cast
 
 from trunkline.model.record import GenerationRecord
@@ -59,7 +59,8 @@ class _Row:
 class Metrics:
     """All metrics of one process.
 
-    `gauges` and `counters` are further metrics: name, help, and a function that a scrape calls for the value.
+    `gauges` and `counters` are further metrics: name, help, and a function that a scrape calls for the value. Those of
+    `labelled` have the name of their label too, and a value for each of the label's values.
     """
 
     def __init__(self) -> None:
@@ -72,6 +73,7 @@ class Metrics:
         self.in_flight = 0
         self.gauges: list[tuple[str, str, Callable[[], float]]] = []
         self.counters: list[tuple[str, str, Callable[[], float]]] = []
+        self.labelled: list[tuple[str, str, str, Callable[[], Mapping[str, float]]]] = []
 
     def generation(self, done: GenerationRecord) -> None:
         """Count one finished generation."""
@@ -156,3 +158,8 @@ class Metrics:
             yield GaugeMetricFamily(name, text, value=value())
         for name, text, value in self.counters:
             yield CounterMetricFamily(name, text, value=value())
+        for name, text, label, values in self.labelled:
+            family = CounterMetricFamily(name, text, labels=[label])
+            for each, number in values().items():
+                family.add_metric([each], number)
+            yield family

@@ -14,11 +14,10 @@ import hashlib
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 
-from sqlalchemy.exc import SQLAlchemyError
-
 from trunkline.engine.response_headers import id_header
 from trunkline.model.errors import (
     AttemptRecord,
+    DatabaseUnavailable,
     IdempotencyMismatch,
     IdempotencyRunning,
     InvalidRequest,
@@ -31,6 +30,7 @@ from trunkline.model.errors import (
 from trunkline.ports import EVENT_STREAM, Clock, Sink
 from trunkline.server.http.request_headers import IDEMPOTENCY_KEY
 from trunkline.server.recording_sink import Answering, Recorder
+from trunkline.storage.availability import error_name
 from trunkline.storage.idempotency import Entry, IdempotencyStore, Mismatch, Replay, Running
 
 MAX_KEY = 255
@@ -99,8 +99,8 @@ async def once(
     now = clock.now()
     try:
         found = await store.begin(entry, body_hash, now)
-    except SQLAlchemyError as error:
-        logger.warning("idempotency keys cannot be kept: %s", type(error).__name__)
+    except DatabaseUnavailable as error:
+        logger.warning("idempotency keys cannot be kept: %s", error_name(error))
         raise Overloaded("the server cannot keep idempotency keys now", retry_after_s=5.0) from error
     if isinstance(found, Replay):
         _replay(sink, found)
@@ -152,6 +152,6 @@ async def _settle(
             await store.finish(entry, status=recorder.status, content_type=content_type, body=body, now=now)
         else:
             await store.drop(entry)
-    except SQLAlchemyError as error:
+    except DatabaseUnavailable as error:
         # The client gets its answer. Until the lease ends, the key is taken.
-        logger.warning("the answer %s was not kept: %s", entry.generation_id, type(error).__name__)
+        logger.warning("the answer %s was not kept: %s", entry.generation_id, error_name(error))

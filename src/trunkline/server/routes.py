@@ -122,7 +122,8 @@ async def _root(request: Request) -> Response:
 async def _on_error(request: Request, error: Exception) -> Response:
     del request
     assert isinstance(error, TrunklineError)
-    return Response(error_body(error, None), error.http_status, media_type="application/json")
+    retry = {} if error.retry_after_s is None else {"retry-after": f"{error.retry_after_s:.0f}"}
+    return Response(error_body(error, None), error.http_status, retry, media_type="application/json")
 
 
 async def _on_http_error(request: Request, error: Exception) -> Response:

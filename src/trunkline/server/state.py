@@ -1,6 +1,6 @@
 """The state of the running gateway. A reload of the configuration replaces attributes of `State`."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from msgspec import Struct
 
@@ -38,3 +38,5 @@ class State(Struct, kw_only=True):
     """Why requests cannot be served now; None where they can."""
     shared_state_reachable: Callable[[], bool | None] = lambda: None
     """Whether the state shared by replicas is reachable; None where this replica shares none."""
+    failing_tasks: Callable[[], Sequence[str]] = tuple
+    """The names of the background tasks that fail now."""

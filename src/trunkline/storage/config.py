@@ -1,6 +1,8 @@
 """The configuration's `storage` and `shared_state` blocks."""
 
-from msgspec import Struct
+from typing import Annotated
+
+from msgspec import Meta, Struct
 
 
 class StorageSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -8,6 +10,8 @@ class StorageSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
     url: str = "sqlite:///data/trunkline.db"
     """`sqlite:///relative/path`, `sqlite:////absolute/path`, or `postgresql://user:password@host/name`."""
+    timeout_s: Annotated[float, Meta(ge=0.5, le=60)] = 5.0
+    """The time limit for one use of the database. A request that needs the database is answered with 503 after it."""
 
     def __repr__(self) -> str:
         """Without the URL, which may hold a password."""

@@ -17,10 +17,11 @@ import fcntl
 import importlib.util
 import logging
 import os
-from collections.abc import AsyncGenerator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import AsyncGenerator, Generator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
+from weakref import WeakSet
 
 from sqlalchemy import (
     Column,
@@ -40,7 +41,10 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
+from trunkline.model.errors import DatabaseUnavailable
+from trunkline.storage.availability import Outage, is_away
 from trunkline.storage.tables import METADATA
+from trunkline.storage.time_limit import MARGIN_S, TimeLimit
 
 if TYPE_CHECKING:
     from sqlalchemy.dialects import postgresql, sqlite
@@ -49,14 +53,22 @@ HEAD: Final = "0004"
 """Revision of the newest migration, a test compares it with the folder. It is a constant so that a start with an
 up-to-date or a new database does not import Alembic, which takes 100 ms or more."""
 
-BUSY_TIMEOUT_S: Final = 5.0
-"""Seconds that SQLite waits for another process's write before it fails with `database is locked`."""
+TIMEOUT_S: Final = 5.0
+"""Default of `storage.timeout_s`: seconds for one use of the database."""
+OPEN_S: Final = 5.0
+"""Seconds for the first use of the database, at a start or in a command."""
+MIGRATE_S: Final = 600.0
+"""Seconds for an upgrade of the schema, also where another process is at it."""
+RETRY_AFTER_S: Final = 5.0
+"""Seconds after which a client is told to try again."""
 
 _POSTGRES_LOCK: Final = 0x7472_756E_6B6C
 """Key of the advisory lock under which PostgreSQL is migrated: `trunkl`."""
 
 _COMMON: Final[dict[str, Any]] = {"hide_parameters": True, "max_overflow": 0}
 """Arguments of every engine. The text of an error must not show the values that were to be stored."""
+
+_POOL: Final[dict[str, Any]] = _COMMON | {"pool_size": 4}
 
 _REVISION = Table(
     "alembic_version",
@@ -66,9 +78,15 @@ _REVISION = Table(
 )
 """Alembic's own table, as Alembic makes it."""
 
+logger = logging.getLogger(__name__)
+
 
 class DatabaseUnusable(Exception):
     """The configured database cannot be used. The message is one line and says what to do."""
+
+
+class DatabaseUnreachable(DatabaseUnusable):
+    """The database cannot be used now; the configuration may be right."""
 
 
 class Database:
@@ -77,59 +95,135 @@ class Database:
     Safe to use from many tasks of one event loop.
     """
 
-    def __init__(self, engine: AsyncEngine, bulk: Engine | None) -> None:
-        self.engine = engine
-        self.bulk = bulk
+    def __init__(self, url: URL, timeout_s: float) -> None:
+        self._timeout_s = timeout_s
+        self._limit = TimeLimit()
+        self._connections: WeakSet[Any] = WeakSet()
+        """Of asyncpg: what is open when the database is closed."""
+        self.engine = self._postgresql(url) if url.get_backend_name() == "postgresql" else _sqlite(url, timeout_s)
+        self.bulk = _bulk(url, timeout_s)
         """For large batches, written from one thread: with SQLite, each `await` of `write` is a hop to another thread.
 
         None with PostgreSQL: use `write`.
         """
-        self.dialect: str = engine.dialect.name
+        self.dialect: str = self.engine.dialect.name
         """`sqlite` or `postgresql`."""
-        self._writer = engine.execution_options(trunkline_begin="BEGIN IMMEDIATE")
+        self.outage = Outage()
+        self.writer = self.engine.execution_options(trunkline_begin="BEGIN IMMEDIATE")
 
-    def read(self) -> AbstractAsyncContextManager[AsyncConnection]:
-        """Return a connection for reading. Its view of the data does not change while it is open."""
-        return self.engine.connect()
+    @property
+    def failing(self) -> bool:
+        """Whether the last use of the database failed."""
+        return self.outage.lasts
 
-    def write(self) -> AbstractAsyncContextManager[AsyncConnection]:
+    @asynccontextmanager
+    async def read(self) -> AsyncGenerator[AsyncConnection]:
+        """Return a connection for reading. Its view of the data does not change while it is open.
+
+        Raises:
+            DatabaseUnavailable: as `limit`.
+        """
+        async with self.limit(), self.engine.connect() as connection:
+            yield connection
+
+    @asynccontextmanager
+    async def write(self) -> AsyncGenerator[AsyncConnection]:
         """Return a connection in a write transaction: committed when the block ends, rolled back when it raises.
 
         With SQLite it holds the write lock from its begin.
+
+        Raises:
+            DatabaseUnavailable: as `limit`.
         """
-        return self._writer.begin()
+        async with self.limit(), self.writer.begin() as connection:
+            yield connection
+
+    @asynccontextmanager
+    async def limit(self, limit_s: float | None = None) -> AsyncGenerator[None]:
+        """Bound the time of the block, which uses the database and nothing else, and translate its errors.
+
+        *limit_s* None means `storage.timeout_s`. Blocks can be nested.
+
+        Raises:
+            DatabaseUnavailable: the database cannot be reached, or did not do its work in time.
+        """
+        with self.translated():
+            async with self._limit.block(self._timeout_s if limit_s is None else limit_s):
+                yield
+
+    @contextmanager
+    def translated(self) -> Generator[None]:
+        """As `limit`, without a bound."""
+        try:
+            yield
+        except Exception as error:
+            if not is_away(error):
+                raise
+            self.outage.failed()
+            message = "the database does not answer at the moment"
+            raise DatabaseUnavailable(message, retry_after_s=RETRY_AFTER_S) from error
+        self.outage.worked()
+
+    def _postgresql(self, url: URL) -> AsyncEngine:
+        from trunkline.storage.asyncpg_connection import connection_class, guard_uses
+
+        def opened(connection: Any) -> None:
+            self._connections.add(connection)
+            self._limit.guard(connection)
+
+        arguments = {"connection_class": connection_class(opened)}
+        engine = create_async_engine(url, connect_args=arguments, pool_timeout=self._timeout_s, **_POOL)
+        guard_uses(engine, self._limit.guard)
+        return engine
 
     async def close(self) -> None:
-        """Close every connection."""
-        await self.engine.dispose()
+        """Close every connection, in bounded time: one that does not answer is cut."""
+        try:
+            async with asyncio.timeout(1.0):
+                await self.engine.dispose()
+        except TimeoutError:
+            logger.warning("the connections to the database did not close in time and are cut")
+        for connection in tuple(self._connections):
+            connection.terminate()
         if self.bulk is not None:
             self.bulk.dispose()
 
 
-async def open_database(url: str) -> Database:
+async def open_database(url: str, timeout_s: float = TIMEOUT_S) -> Database:
     """Open the database *url*. Create the file and its folder where they are missing, and upgrade the schema.
 
-    *url* is `sqlite:///relative/path`, `sqlite:////absolute/path` or `postgresql://user:password@host/name`.
+    Args:
+        url: `sqlite:///relative/path`, `sqlite:////absolute/path` or `postgresql://user:password@host/name`.
+        timeout_s: seconds for one use of the database.
 
     Raises:
-        DatabaseUnusable: *url* is not such a URL, the database cannot be reached or written, or the driver is not
-            installed.
+        DatabaseUnusable: *url* is not such a URL, or the driver is not installed.
+        DatabaseUnreachable: the database cannot be reached or written.
     """
     parsed = _parse(url)
     # At level DEBUG, aiosqlite logs the arguments of its calls, which contain our rows.
     logging.getLogger("aiosqlite").setLevel(logging.INFO)
     async with _opening_lock(parsed):
-        database = Database(_engine(parsed), _bulk(parsed))
+        database = Database(parsed, timeout_s)
         try:
             await _upgrade(database)
         except BaseException as error:
             await database.close()
-            if isinstance(error, (DBAPIError, OSError)):
-                reason = str(error.orig if isinstance(error, DBAPIError) else error)
-                shown = parsed.render_as_string(hide_password=True)
-                raise DatabaseUnusable(f"cannot use the database {shown}: {reason}") from error
+            if isinstance(error, (DatabaseUnavailable, DBAPIError)):
+                shown = parsed.set(drivername=parsed.get_backend_name()).render_as_string(hide_password=True)
+                raise DatabaseUnreachable(f"cannot use the database {shown}: {_reason(error)}") from error
             raise
     return database
+
+
+def _reason(error: BaseException) -> str:
+    """Why the database could not be opened, in one line: what the driver says."""
+    cause = error.__cause__ if isinstance(error, DatabaseUnavailable) and error.__cause__ is not None else error
+    if isinstance(cause, DBAPIError):
+        cause = getattr(cause.orig, "__cause__", None) or cause.orig or cause
+    if isinstance(cause, TimeoutError):
+        return f"it did not answer within {OPEN_S:g} s"
+    return " ".join(str(cause).split()) or type(cause).__name__
 
 
 def _parse(url: str) -> URL:
@@ -149,28 +243,26 @@ def _parse(url: str) -> URL:
     raise DatabaseUnusable(f"storage.url: {parsed.drivername!r} is neither sqlite nor postgresql")
 
 
-def _engine(url: URL) -> AsyncEngine:
-    common: dict[str, Any] = _COMMON | {"pool_size": 4, "pool_timeout": BUSY_TIMEOUT_S}
-    if url.get_backend_name() != "sqlite":
-        return create_async_engine(url, pool_pre_ping=True, **common)
-    engine = create_async_engine(url, connect_args=_sqlite_args(), **common)
+def _sqlite(url: URL, timeout_s: float) -> AsyncEngine:
+    engine = create_async_engine(url, connect_args=_sqlite_args(timeout_s), pool_timeout=timeout_s, **_POOL)
     event.listen(engine.sync_engine, "connect", _on_connect)
     event.listen(engine.sync_engine, "begin", _begin)
     return engine
 
 
-def _bulk(url: URL) -> Engine | None:
+def _bulk(url: URL, timeout_s: float) -> Engine | None:
     if url.get_backend_name() != "sqlite":
         return None
-    engine = create_engine(url.set(drivername="sqlite"), connect_args=_sqlite_args(), pool_size=1, **_COMMON)
+    engine = create_engine(url.set(drivername="sqlite"), connect_args=_sqlite_args(timeout_s), pool_size=1, **_COMMON)
     event.listen(engine, "connect", _on_connect)
     event.listen(engine, "begin", _begin)
     return engine.execution_options(trunkline_begin="BEGIN IMMEDIATE")
 
 
-def _sqlite_args() -> dict[str, Any]:
-    # With isolation_level None the driver begins no transactions. `_begin` does.
-    return {"timeout": BUSY_TIMEOUT_S, "isolation_level": None}
+def _sqlite_args(timeout_s: float) -> dict[str, Any]:
+    # SQLite waits for another process's write, and says that it is locked before the time of the use is over. With
+    # isolation_level None the driver begins no transactions. `_begin` does.
+    return {"timeout": max(timeout_s - 2 * MARGIN_S, timeout_s / 2), "isolation_level": None}
 
 
 def _on_connect(connection: Any, _record: object) -> None:
@@ -189,10 +281,10 @@ def _begin(connection: Connection) -> None:
 
 async def _upgrade(database: Database) -> None:
     """Bring the schema to revision `HEAD`."""
-    async with database.read() as connection:
+    async with database.limit(OPEN_S), database.engine.connect() as connection:
         revision = await connection.run_sync(_revision)
     if revision != HEAD:
-        async with database.write() as connection:
+        async with database.limit(MIGRATE_S), database.writer.begin() as connection:
             await connection.run_sync(_create_or_migrate)
 
 
@@ -245,7 +337,7 @@ async def _opening_lock(url: URL) -> AsyncGenerator[None]:
     SQLite's own lock is not enough: switching the write-ahead log on does not wait for it.
 
     Raises:
-        DatabaseUnusable: the folder or the file cannot be created or written.
+        DatabaseUnreachable: the folder or the file cannot be created or written.
     """
     if url.get_backend_name() != "sqlite":
         yield
@@ -266,7 +358,7 @@ def _lock_file(path: Path) -> int:
         os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
         lock = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT, 0o600)
     except OSError as error:
-        raise DatabaseUnusable(f"cannot write the database file {path}: {error.strerror}") from error
+        raise DatabaseUnreachable(f"cannot write the database file {path}: {error.strerror}") from error
     fcntl.flock(lock, fcntl.LOCK_EX)
     return lock
 

@@ -14,6 +14,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from trunkline.ledger.lease import LeaseAnswer, LeaseRequest, grant
+from trunkline.model.errors import DatabaseUnavailable
 from trunkline.model.money import MAX_PICO, Pico
 from trunkline.storage.database import Database, upsert
 from trunkline.storage.lease_store import StoreUnavailable
@@ -58,7 +59,7 @@ class DatabaseLeases:
         try:
             async with asyncio.timeout(TIMEOUT_S), self._database.write() as connection:
                 return await self._sync(connection, request)
-        except (SQLAlchemyError, OSError, TimeoutError) as error:
+        except (DatabaseUnavailable, SQLAlchemyError, OSError, TimeoutError) as error:
             raise StoreUnavailable(type(error).__name__) from None
 
     async def _sync(self, connection: AsyncConnection, request: LeaseRequest) -> LeaseAnswer:
@@ -108,7 +109,7 @@ class DatabaseLeases:
                         return
                 async with self._database.write() as connection:
                     await connection.execute(delete(KEY_BUDGET_LEASES).where(leases.holder.in_(list(holders))))
-        except (SQLAlchemyError, OSError, TimeoutError) as error:
+        except (DatabaseUnavailable, SQLAlchemyError, OSError, TimeoutError) as error:
             raise StoreUnavailable(type(error).__name__) from None
 
     async def close(self) -> None:

@@ -3,14 +3,16 @@
 import asyncio
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Any, Final, TypeAlias, TypeVar
 
-from sqlalchemy.exc import DataError, DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import SQLAlchemyError
 
 from trunkline.ledger.config import InterruptedPolicy
 from trunkline.ledger.interrupted import interrupted
+from trunkline.model.errors import DatabaseUnavailable
+from trunkline.storage.availability import error_name, is_refusal
 from trunkline.storage.database import Database
 from trunkline.storage.insertion import Inserter
 from trunkline.storage.intents import claim_intents
@@ -19,6 +21,9 @@ from trunkline.storage.journal import DATA, FileJournal, Row, claim, read_rows, 
 BATCH: Final = 1000
 """Rows of one transaction: about 15 ms of the database's thread."""
 
+MIN_BATCH: Final = 50
+"""Rows of one transaction where the database is slow."""
+
 INTERVAL_S: Final = 0.1
 """Seconds between two flushes, and the first pause after an error."""
 SYNC_S: Final = 1.0
@@ -26,13 +31,16 @@ SYNC_S: Final = 1.0
 MAX_BACKOFF_S: Final = 5.0
 """Longest pause in seconds while the database fails."""
 
-_REFUSED: Final = (DataError, OverflowError, UnicodeError)
-"""Errors for a row that the database will never accept, of SQLite's drivers."""
-_DATA_EXCEPTION: Final = "22"
-"""The class of such errors in the SQL standard. Source: PostgreSQL, "PostgreSQL Error Codes"."""
-
 _log = logging.getLogger(__name__)
 _T = TypeVar("_T")
+
+Spawn: TypeAlias = Callable[[str, Callable[[], Coroutine[Any, Any, None]]], "asyncio.Task[None]"]
+"""Starts a background task, by a name and the function that makes its coroutine."""
+
+
+def spawn(name: str, work: Callable[[], Coroutine[Any, Any, None]]) -> "asyncio.Task[None]":
+    """Start a background task that nobody supervises."""
+    return asyncio.create_task(work(), name=name)
 
 
 class Flusher:
@@ -52,6 +60,7 @@ class Flusher:
         *,
         interval_s: float = INTERVAL_S,
         interrupted: InterruptedPolicy = "estimate",
+        spawn: Spawn = spawn,
     ) -> None:
         self.failing = False
         self.dead: set[str] = set()
@@ -61,6 +70,9 @@ class Flusher:
         self._inserter = Inserter(database)
         self._interval_s = interval_s
         self._interrupted: InterruptedPolicy = interrupted
+        self._spawn = spawn
+        self._size = BATCH
+        """Rows of the next transaction: half as many after one that the database did not store in time."""
         self._wake = asyncio.Event()
         self._stopping = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
@@ -69,41 +81,56 @@ class Flusher:
         """Insert the records that dead processes left, then begin to flush.
 
         Raises:
-            SQLAlchemyError: the database failed. The records stay in their segments.
+            DatabaseUnavailable: the database failed. The records stay in their segments.
         """
         await self.replay()
         self._journal.on_pending = self._wake.set
         if self._journal.pending:
             self._wake.set()
-        self._tasks = [asyncio.create_task(self._flush_forever()), asyncio.create_task(self._sync_forever())]
+        self._tasks = [
+            self._spawn("flush_journal", self._flush_forever),
+            self._spawn("sync_journal", self._sync_forever),
+        ]
 
     async def stop(self) -> None:
-        """Flush the remaining records. Where the database fails, they stay in the journal for the next start."""
+        """Flush the remaining records. Where the database fails, they stay in the journal for the next start.
+
+        If it is cancelled, they stay in the journal too.
+        """
         self._stopping.set()
         self._wake.set()
-        await asyncio.gather(*self._tasks)
+        try:
+            await asyncio.gather(*self._tasks)
+        finally:
+            for task in self._tasks:
+                task.cancel()
         self._tasks.clear()
         try:
             while self._journal.pending or self._journal.spilled() is not None:
                 await self.flush()
-        except (SQLAlchemyError, OSError) as error:
-            _log.warning("records stay in the journal: %s", _error_name(error))
+        except (DatabaseUnavailable, SQLAlchemyError, OSError) as error:
+            _log.warning("records stay in the journal: %s", error_name(error))
 
     async def flush(self) -> int:
         """Move the records that are in the journal now. Return the number of new rows in the database.
 
         Raises:
-            SQLAlchemyError, OSError: the records that were not moved stay in the journal.
+            DatabaseUnavailable, OSError: the records that were not moved stay in the journal.
         """
         count = 0
         # Records that arrive meanwhile wait for the next flush: single rows would cost ten times as much.
         remaining = self._journal.pending
         while remaining > 0:
             async with self.lock:
-                rows = self._journal.batch(min(BATCH, remaining))
+                rows = self._journal.batch(min(self._size, remaining))
                 if not rows:
                     break
-                count += await self._insert(rows)
+                try:
+                    count += await self._insert(rows)
+                except DatabaseUnavailable:
+                    self._size = max(self._size // 2, MIN_BATCH)
+                    raise
+                self._size = min(self._size * 2, BATCH)
                 self._journal.stored(rows)
                 remaining -= len(rows)
         while (segment := self._journal.spilled()) is not None:
@@ -124,7 +151,7 @@ class Flusher:
             try:
                 new, unreadable = await self._read_back(segment.path)
             except OSError as error:
-                _log.warning("cannot read the journal segment %s: %s", segment.path.name, _error_name(error))
+                _log.warning("cannot read the journal segment %s: %s", segment.path.name, error_name(error))
                 segment.release()
                 continue
             except BaseException:
@@ -136,7 +163,7 @@ class Flusher:
                 segment.finish(readable=not unreadable)
             except OSError as error:
                 # The next start reads it again, which inserts nothing.
-                _log.warning("cannot clear the journal segment %s: %s", segment.path.name, _error_name(error))
+                _log.warning("cannot clear the journal segment %s: %s", segment.path.name, error_name(error))
             count += new
             self.dead.add(segment.owner)
         count += await self._resolve_intents()
@@ -160,7 +187,7 @@ class Flusher:
                 intents.finish()
             except OSError as error:
                 # The next start reads it again, which inserts nothing.
-                _log.warning("cannot clear the intents %s: %s", intents.path.name, _error_name(error))
+                _log.warning("cannot clear the intents %s: %s", intents.path.name, error_name(error))
             self.dead.add(intents.owner)
         if count:
             _log.warning("%d requests were under way when the gateway was killed; their records say interrupted", count)
@@ -179,14 +206,14 @@ class Flusher:
     async def _insert(self, rows: list[Row], *, new: bool = True) -> int:
         try:
             return await (self._inserter.insert if new else self._inserter.insert_new)(rows)
-        except (*_REFUSED, DBAPIError) as error:
-            if not _is_refusal(error):
+        except Exception as error:
+            if not is_refusal(error):
                 raise
             if len(rows) > 1:
                 middle = len(rows) // 2
                 return await self._insert(rows[:middle], new=False) + await self._insert(rows[middle:], new=False)
             # Otherwise the row would block all rows after it.
-            _log.error("the database refuses generation %s (%s), kept in refused.bad", rows[0][0], _error_name(error))
+            _log.error("the database refuses generation %s (%s), kept in refused.bad", rows[0][0], error_name(error))
             await asyncio.to_thread(_store_refused, self._journal.folder, rows[0])
             return 0
 
@@ -200,7 +227,7 @@ class Flusher:
                 await self.flush()
             except Exception as error:  # noqa: BLE001 - whatever the driver raises, the flusher must continue
                 if not self.failing:
-                    _log.warning("the database does not take records, the journal keeps them: %s", _error_name(error))
+                    _log.warning("the database does not take records, the journal keeps them: %s", error_name(error))
                 self.failing = True
                 backoff_s = min(backoff_s * 2, MAX_BACKOFF_S)
                 self._wake.set()
@@ -219,7 +246,7 @@ class Flusher:
             try:
                 await asyncio.to_thread(_sync, self._journal.unsynced())
             except OSError as error:
-                _log.warning("cannot sync the journal: %s", _error_name(error))
+                _log.warning("cannot sync the journal: %s", error_name(error))
 
     async def _sleep(self, seconds: float) -> None:
         """Wait for *seconds*, or until `stop` is called."""
@@ -246,19 +273,3 @@ def _sync(handles: list[int]) -> None:
 def _store_refused(folder: Path, row: Row) -> None:
     with (folder / "refused.bad").open("a", encoding="utf-8") as file:
         file.write(f"{row[DATA]}\n")
-
-
-def _is_refusal(error: Exception) -> bool:
-    """Whether the database will never accept the rows for which it raised *error*."""
-    if isinstance(error, _REFUSED):
-        return True
-    # asyncpg's own check of a value is a ValueError, the server's has a code; SQLAlchemy has no class for either.
-    cause = getattr(error, "orig", None)
-    code: str | None = getattr(cause, "sqlstate", None)
-    return code[:2] == _DATA_EXCEPTION if code else isinstance(getattr(cause, "__cause__", None), ValueError)
-
-
-def _error_name(error: Exception) -> str:
-    """Return the class name of *error*. Its text could contain the values that were to be stored."""
-    cause = getattr(error, "orig", None) or error
-    return type(cause).__name__

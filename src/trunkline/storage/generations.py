@@ -107,7 +107,7 @@ class GenerationStore:
             "weekly": (today - timedelta(days=today.weekday())).isoformat(),
             "monthly": today.replace(day=1).isoformat(),
         }
-        async with self._flush_lock():
+        async with self._database.limit(), self._flush_lock():
             async with self._database.read() as connection:
                 query = select(KEY_SPEND.c.day, KEY_SPEND.c.cost_pico).where(KEY_SPEND.c.key_id == key_id)
                 days: list[tuple[str, Pico]] = [(date, cost) for date, cost in await connection.execute(query)]
@@ -120,7 +120,7 @@ class GenerationStore:
 
     async def refresh(self, budgets: Budgets, key_ids: Collection[str] | None = None) -> None:
         """Update *budgets* with the spending of all processes, for *key_ids* or for all keys. Cheap for few keys."""
-        async with self._flush_lock():
+        async with self._database.limit(), self._flush_lock():
             totals = await self.spend_by_key(key_ids)
             budgets.replace_settled(totals, self._journal.unflushed if self._journal is not None else {})
 

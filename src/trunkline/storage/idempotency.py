@@ -19,7 +19,7 @@ from trunkline.storage.tables import IDEMPOTENCY
 KEPT_S: Final = 24 * 3600.0
 """Seconds for which a response is replayed. Source: Stripe, "Idempotent requests"."""
 LEASE_S: Final = 20.0
-"""Seconds for which an entry outlives its process. Two renewals may fail, each after the 5 s of a busy database."""
+"""Seconds for which an entry outlives its process. Two renewals may fail, each after the 5 s of a silent database."""
 RENEW_S: Final = 5.0
 """Seconds between two renewals of leases."""
 _SWEPT: Final = 200
@@ -58,7 +58,11 @@ class Entry(Struct, frozen=True):
 
 
 class IdempotencyStore:
-    """The table `idempotency`. Times handed in are Unix seconds; methods raise what SQLAlchemy raises."""
+    """The table `idempotency`. Times handed in are Unix seconds. Methods raise `DatabaseUnavailable`.
+
+    Where the database was away, leases could not be renewed. So for `RENEW_S` after its return, a lease counts as ended
+    only if it had ended when the database went away: those that run get the time to renew.
+    """
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -90,11 +94,12 @@ class IdempotencyStore:
             "created": now,
             "expires": now + LEASE_S,
         }
+        ended = now - self._database.outage.age_s(RENEW_S)
         statement = (
             upsert(self._database.dialect, IDEMPOTENCY)
             .values(key_id=entry.key_id, idem_key=entry.idem_key, **values)
             .on_conflict_do_update(
-                index_elements=["key_id", "idem_key"], set_=values, where=IDEMPOTENCY.c.expires <= now
+                index_elements=["key_id", "idem_key"], set_=values, where=IDEMPOTENCY.c.expires <= ended
             )
             .returning(IDEMPOTENCY.c.generation_id)
         )

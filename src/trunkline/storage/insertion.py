@@ -41,7 +41,11 @@ class Inserter:
     async def insert(self, rows: Sequence[Row]) -> int:
         """Insert *rows*, durably. Return how many were new; a row whose id exists changes nothing.
 
-        Raises the errors of SQLAlchemy. Nothing of the batch is stored then.
+        Raises:
+            DatabaseUnavailable: the database is away.
+            SQLAlchemyError: it refuses a row.
+
+        Nothing of the batch is stored then.
         """
         try:
             return await self._run(self._write, rows)
@@ -62,7 +66,8 @@ class Inserter:
         """Call *write* in a transaction."""
         bulk = self._database.bulk
         if bulk is not None:
-            return await asyncio.to_thread(_write_in_thread, bulk, write, rows)
+            with self._database.translated():
+                return await asyncio.to_thread(_write_in_thread, bulk, write, rows)
         async with self._database.write() as connection:
             return await connection.run_sync(write, rows)
 

@@ -16,7 +16,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from trunkline.ledger.budget import Account, Budgets, out_of_credit
 from trunkline.ledger.lease import Lease, LeaseAnswer
-from trunkline.model.errors import OutOfCredit, Overloaded
+from trunkline.model.errors import DatabaseUnavailable, OutOfCredit, Overloaded
 from trunkline.model.key import Key
 from trunkline.model.money import Pico
 from trunkline.storage.generations import GenerationStore
@@ -31,7 +31,7 @@ STOP_S: Final = 1.0
 TOTALS_S: Final = 5.0
 """Seconds between two reports of the spending of keys that have no lease, where the store needs them."""
 
-_Failures = (SQLAlchemyError, OSError, TimeoutError)
+_Failures = (DatabaseUnavailable, SQLAlchemyError, OSError, TimeoutError)
 
 logger = logging.getLogger(__name__)
 

@@ -18,6 +18,7 @@ from trunkline.storage.fact_entries import id_at
 from trunkline.storage.fact_log import BLOCK_S, RETENTION_S, FactLog, LogUnavailable
 from trunkline.storage.fact_reader import FactReader
 from trunkline.storage.fact_writer import FactWriter
+from trunkline.storage.flusher import Spawn, spawn
 
 FLUSH_S: Final = 0.2
 """Seconds that a fact waits to be sent together with others."""
@@ -34,15 +35,17 @@ logger = logging.getLogger(__name__)
 class SharedFacts:
     """One replica's side of the log: `publish` sends facts, `open` begins to learn those of others."""
 
-    def __init__(self, log: FactLog, *, monotonic: Callable[[], float], replica: str) -> None:
+    def __init__(self, log: FactLog, *, monotonic: Callable[[], float], replica: str, spawn: Spawn = spawn) -> None:
         """Nothing is read or written before `open`.
 
         Args:
             log: closed by `close`.
             monotonic: seconds that only grow.
             replica: a name that no other process has or had.
+            spawn: starts the background tasks.
         """
         self._log = log
+        self._spawn = spawn
         self._monotonic = monotonic
         self._reader = FactReader(log, monotonic=monotonic, replica=replica)
         self._writer = FactWriter(log, monotonic=monotonic, replica=replica)
@@ -83,7 +86,10 @@ class SharedFacts:
         *learn* is called with each fact of another replica and its age in seconds.
         """
         self._reader.learn = learn
-        self._tasks = [asyncio.create_task(self._read_forever()), asyncio.create_task(self._write_forever())]
+        self._tasks = [
+            self._spawn("read_shared_state", self._read_forever),
+            self._spawn("write_shared_state", self._write_forever),
+        ]
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(START_S):
                 await self._caught_up.wait()

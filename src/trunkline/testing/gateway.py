@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from sqlalchemy import make_url
+from sqlalchemy import make_url, select
 
 from trunkline.app.application import App, Parts
 from trunkline.app.build import build
@@ -32,6 +32,7 @@ from trunkline.server.http.protocol import BACKLOG, Connection, ConnectionTimer
 from trunkline.settings import Settings, parse
 from trunkline.storage.config import StorageSettings
 from trunkline.storage.database import open_database
+from trunkline.storage.tables import GENERATIONS
 from trunkline.transport.client import Http1Transport
 from trunkline.transport.demo import DemoTransport, Switch
 from trunkline.transport.tls import default_ssl_context
@@ -77,6 +78,10 @@ class RunningGateway:
     async def records(self) -> list[GenerationRecord]:
         """Every record there is, oldest first, as the database has them when the journal is empty."""
         await self.parts.flusher.flush()
+        if self.parts.database.dialect != "sqlite":
+            async with self.parts.database.read() as connection:
+                found = await connection.scalars(select(GENERATIONS.c.data).order_by(GENERATIONS.c.created))
+                return [msgspec.json.decode(data, type=GenerationRecord) for data in found]
         path = make_url(self.app.settings.storage.url).database or ""
         # Not through `open_database`: tests of many answers ask before and after each, and opening is most of it.
         with contextlib.closing(sqlite3.connect(path)) as database:
@@ -125,13 +130,14 @@ async def running_gateway(
 ) -> AsyncGenerator[RunningGateway]:
     """A gateway with *settings* (or a configuration file's text) that keeps its data in *folder* and takes a free port.
 
-    *database_url* is used in place of a file in *folder*; *ssl_context* is what upstreams' certificates are judged by;
-    *stages* are installed in place of the gateway's own.
+    *database_url* is used in place of a file in *folder*; the journal is then in the current folder. *ssl_context* is
+    what upstreams' certificates are judged by; *stages* are installed in place of the gateway's own.
     """
     if isinstance(settings, str):
         settings = parse(settings.encode(), {})
     path = folder / "trunkline.db"
-    settings = msgspec.structs.replace(settings, storage=StorageSettings(url=database_url or f"sqlite:///{path}"))
+    storage = StorageSettings(url=database_url or f"sqlite:///{path}", timeout_s=settings.storage.timeout_s)
+    settings = msgspec.structs.replace(settings, storage=storage)
     if database_url is None and not path.exists():
         empty = await asyncio.to_thread(_empty_database)
         with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT, 0o600), "wb") as file:

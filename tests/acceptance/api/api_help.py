@@ -87,8 +87,13 @@ class Api:
 
 
 @contextlib.asynccontextmanager
-async def running(folder: Path, *, stages: Sequence[Stage] = STAGES, **more: Any) -> AsyncGenerator[Api, None]:
-    """A gateway whose one provider is `demo`, with a model at a price and three keys; *stages* are installed in it."""
+async def running(
+    folder: Path, *, stages: Sequence[Stage] = STAGES, database: str | None = None, **more: Any
+) -> AsyncGenerator[Api, None]:
+    """A gateway whose one provider is `demo`, with a model at a price and three keys; *stages* are installed in it.
+
+    *database* is as that of `running_gateway`.
+    """
     price = {"prompt": 1.0, "completion": 4.0}
     endpoint = {"provider": "demo", "upstream_model": "echo", "price": price, "max_output": 100}
     blocks = {
@@ -102,7 +107,7 @@ async def running(folder: Path, *, stages: Sequence[Stage] = STAGES, **more: Any
     }
     settings = parse(msgspec.json.encode(blocks), {})
     http = DefaultAsyncHttpxClient(trust_env=False, verify=False, timeout=30)
-    async with running_gateway(settings, folder=folder, stages=stages) as gateway, http:
+    async with running_gateway(settings, folder=folder, stages=stages, database_url=database) as gateway, http:
         yield Api(gateway, http)
 
 

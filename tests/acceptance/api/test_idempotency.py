@@ -11,11 +11,10 @@ from typing import Any
 import msgspec
 import pytest
 from api_help import CHAT, KEY, LIMIT, MODEL, OTHER, POOR, Api, Counting, Reply, running, until
-from sqlalchemy.exc import OperationalError
 
 from trunkline.dialects.common.sse import KEEP_ALIVE
 from trunkline.model import errors
-from trunkline.model.errors import AttemptRecord, TrunklineError
+from trunkline.model.errors import AttemptRecord, DatabaseUnavailable, TrunklineError
 from trunkline.ports import EVENT_STREAM, Listener
 from trunkline.server import idempotency
 from trunkline.server.recording_sink import Recorder
@@ -271,7 +270,7 @@ async def test_without_a_database(tmp_path: Path, upstream: Counting, monkeypatc
     """Nobody is asked where nobody can tell; an answer that is there is given."""
 
     async def locked(*_: object, **__: object) -> None:
-        raise OperationalError("", {}, Exception("database is locked"))
+        raise DatabaseUnavailable("database is locked")
 
     async with running(tmp_path) as api:
         with monkeypatch.context() as patch:

@@ -102,7 +102,7 @@ def test_wrong_arguments_too(tmp_path: Path, arguments: tuple[str, ...], words: 
 def test_a_database_that_cannot_be_opened_is_said_in_one_line(tmp_path: Path) -> None:
     (tmp_path / "data").write_text("not a folder")
     done = run(tmp_path, "serve", "--port", "0")
-    assert done.returncode == 2
+    assert done.returncode == 1
     (line,) = done.stderr.splitlines()
     assert line.startswith("trunkline: ")
 

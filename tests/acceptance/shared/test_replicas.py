@@ -42,7 +42,7 @@ def standing(running: RunningGateway, slug: str) -> int:
 
 
 def rests(running: RunningGateway, slug: str) -> bool:
-    return running.parts.credentials.rests(running.app.state.catalog.providers[slug])
+    return running.parts.credentials.rests(running.app.state.catalog.providers[slug], UPSTREAM_MODEL)
 
 
 async def test_failures_at_one_put_the_endpoint_last_at_the_other(redis: RedisServer, tmp_path: Path) -> None:

@@ -16,11 +16,15 @@ async def live(request: Request) -> Response:
 async def ready(request: Request) -> Response:
     """200 where requests are served; otherwise 503 with the reason.
 
-    Requests are served without the shared state too; only the body reports that it is unreachable.
+    Requests are served without the shared state and without the database too; only the body reports which background
+    tasks fail, and that the shared state is unreachable.
     """
     state = state_of(request)
     why = "draining" if state.draining else state.unready()
-    body = {"status": "ok"} if why is None else {"status": "unavailable", "reason": why}
+    body: dict[str, str | list[str]] = {"status": "ok"} if why is None else {"status": "unavailable", "reason": why}
+    failing = state.failing_tasks()
+    if failing:
+        body["failing_tasks"] = list(failing)
     sharing = state.shared_state_reachable()
     if sharing is not None:
         body["shared_state"] = "ok" if sharing else "unreachable"

@@ -4,7 +4,6 @@ Source: OpenRouter, "Presets"; OpenRouter's OpenAPI document, `/presets`. Any ke
 belong to the gateway.
 """
 
-import logging
 import re
 from datetime import UTC, datetime
 from functools import partial
@@ -12,7 +11,6 @@ from typing import Any
 
 import msgspec
 from msgspec import Raw
-from sqlalchemy.exc import SQLAlchemyError
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -20,7 +18,7 @@ from starlette.routing import Route
 from trunkline.dialects.common.json_input import envelope, printable
 from trunkline.dialects.interfaces import Client
 from trunkline.dialects.registry import CLIENTS
-from trunkline.model.errors import InvalidRequest, NotFound, Overloaded
+from trunkline.model.errors import InvalidRequest, NotFound
 from trunkline.model.preset import Preset, PresetVersion
 from trunkline.presets.fields import GATEWAY_FIELDS, encode_raw
 from trunkline.presets.from_body import PresetContent, parse_preset, preset_fields
@@ -39,8 +37,6 @@ PLACEHOLDER_PROMPT: dict[str, tuple[str, Raw]] = {
 }
 """A client dialect → the required field that presets do not store, with a value to validate the rest of the body."""
 
-logger = logging.getLogger(__name__)
-
 
 async def create_version(client: Client, request: Request) -> Response:
     """Create a preset, or a new version of it, from a body in *client*'s dialect. No model is called."""
@@ -56,11 +52,7 @@ async def create_version(client: Client, request: Request) -> Response:
     except ClientDisconnect:  # or the body is too large, and the error has been sent
         return Response(status_code=413)
     content = parse_content(client, body)
-    try:
-        made = await state.presets.put(slug, content.config, content.system, key.name)
-    except SQLAlchemyError as error:
-        logger.warning("a preset could not be stored: %s", type(error).__name__)
-        raise Overloaded("presets cannot be stored at the moment", retry_after_s=5.0) from error
+    made = await state.presets.put(slug, content.config, content.system, key.name)
     return json({"data": preset_object(made) | {"designated_version": version_object(made.version)}})
 
 
