@@ -160,6 +160,7 @@ async def build(
             catalog=catalog,
             engine=engine_context(settings, catalog, parts),
             auth_required=settings.auth.required,
+            presets_shared=settings.presets.shared,
             unready=lambda: None if journal.healthy else "the server cannot record usage now",
             failing_tasks=lambda: supervisor.failing,
         )

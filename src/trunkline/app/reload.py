@@ -70,6 +70,7 @@ def apply(app: App, settings: Settings) -> None:
     declare_keys(app.parts.keys, settings)
     app.server.configure(settings.server, auth_required=settings.auth.required)
     app.state.auth_required = settings.auth.required
+    app.state.presets_shared = settings.presets.shared
     cache = settings.response_cache
     app.state.max_answer_bytes = cache.max_answer_bytes
     app.parts.answers.limit(max_bytes=cache.max_bytes, max_answers=cache.max_answers)

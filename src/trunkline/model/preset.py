@@ -26,6 +26,8 @@ class Preset(Struct, frozen=True, kw_only=True, eq=False):
     """A preset with its newest version. Times are Unix seconds."""
 
     id: str
+    owner: str
+    """The id of the key that made it; empty for one that all keys share."""
     slug: str
     created: float
     updated: float

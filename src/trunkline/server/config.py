@@ -75,6 +75,13 @@ class AuthSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     then spend money."""
 
 
+class PresetSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Whose presets there are."""
+
+    shared: bool = False
+    """Whether all keys read and write one set of presets. If not, a preset belongs to the key that made it."""
+
+
 class KeySettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """An API key of a client, declared in the configuration beside those made by command."""
 

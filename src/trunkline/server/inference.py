@@ -138,7 +138,7 @@ class Inference:
         return self._context(request_headers(exchange), key, body, id_, now, begun), body
 
     def _context(self, said: RequestHeaders, key: Key, body: bytes, id_: str, now: float, begun: float) -> Context:
-        call, preset = request_parsing.parse(self._client, self._state.presets, body)
+        call, preset = request_parsing.parse(self._client, self._state.presets, self._state.preset_owner(key), body)
         if said.betas:
             call = replace(call, betas=said.betas)
         return Context(

@@ -20,8 +20,8 @@ MIN_TTL_S, MAX_TTL_S = 1, 86_400
 _encoder = msgspec.json.Encoder()
 
 
-def parse(client: Client, presets: PresetStore, body: bytes) -> tuple[Call, PresetUse | None]:
-    """Parse *body* in *client*'s dialect, merged with the preset that it refers to.
+def parse(client: Client, presets: PresetStore, owner: str, body: bytes) -> tuple[Call, PresetUse | None]:
+    """Parse *body* in *client*'s dialect, merged with the preset that it refers to: one that *owner* sees.
 
     The preset is None where there is none.
 
@@ -45,7 +45,7 @@ def _merge(client: Client, presets: PresetStore, body: bytes) -> tuple[Call, Pre
     found = find_reference(envelope(body, NO_DUPLICATES))
     if found is None:
         return client.parse(body), None
-    preset = presets.find(found.slug)
+    preset = presets.find(found.slug, owner)
     if preset is None:
         raise NotFound(f"{found.param}: there is no preset {printable(found.slug)!r}", param=found.param)
     preset_part = version_to_dialect(preset.version, client.name)

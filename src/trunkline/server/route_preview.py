@@ -44,7 +44,7 @@ class RoutePreview:
         try:
             key, body = await accepted(state, exchange)
             client = _detect_client(exchange, body)
-            call, preset = request_parsing.parse(client, state.presets, body)
+            call, preset = request_parsing.parse(client, state.presets, state.preset_owner(key), body)
             session = call.session_id or exchange.fields.get(b"x-session-id", b"").decode("latin-1") or None
             engine = state.engine
             route = engine.router.route(

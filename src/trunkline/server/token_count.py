@@ -43,7 +43,7 @@ class TokenCountRoute:
         id_ = state.new_id(state.clock.now())
         try:
             key, body = await accepted(state, exchange)
-            call, _ = request_parsing.parse(self._client, state.presets, body)
+            call, _ = request_parsing.parse(self._client, state.presets, state.preset_owner(key), body)
             request = self._client.decode(call)
             route = state.engine.router.route(self._client, call, key, body_bytes=len(body))
             tokens = await self._count_upstream(request, route.plan.endpoints)

@@ -87,6 +87,7 @@ def _settings(configuration: Configuration, environ: Mapping[str, str], path: Pa
         timeouts=configuration.timeouts,
         routing=configuration.routing,
         response_cache=configuration.response_cache,
+        presets=configuration.presets,
         providers={**providers, DEMO.slug: DEMO},
         models=configuration.models,
         candidates=candidates,

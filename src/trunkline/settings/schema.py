@@ -15,7 +15,13 @@ from trunkline.ports import Timeouts
 from trunkline.providers.config import ProviderSettings
 from trunkline.providers.provider import Provider
 from trunkline.routing.config import RoutingSettings
-from trunkline.server.config import AuthSettings, KeySettings, ResponseCacheSettings, ServerSettings
+from trunkline.server.config import (
+    AuthSettings,
+    KeySettings,
+    PresetSettings,
+    ResponseCacheSettings,
+    ServerSettings,
+)
 from trunkline.storage.config import SharedStateSettings, StorageSettings
 
 
@@ -31,6 +37,7 @@ class Configuration(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     timeouts: Timeouts = Timeouts()
     routing: RoutingSettings = RoutingSettings()
     response_cache: ResponseCacheSettings = ResponseCacheSettings()
+    presets: PresetSettings = PresetSettings()
     providers: dict[str, ProviderSettings] | None = None
     """By slug. Without this block, providers are found from the environment."""
     models: dict[str, ModelSettings] = {}
@@ -56,6 +63,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     timeouts: Timeouts = Timeouts()
     routing: RoutingSettings = RoutingSettings()
     response_cache: ResponseCacheSettings = ResponseCacheSettings()
+    presets: PresetSettings = PresetSettings()
     providers: Mapping[str, Provider] = {}
     models: Mapping[str, ModelSettings] = {}
     candidates: tuple[Provider, ...] = ()

@@ -49,7 +49,7 @@ from trunkline.storage.time_limit import MARGIN_S, TimeLimit
 if TYPE_CHECKING:
     from sqlalchemy.dialects import postgresql, sqlite
 
-HEAD: Final = "0004"
+HEAD: Final = "0005"
 """Revision of the newest migration, a test compares it with the folder. It is a constant so that a start with an
 up-to-date or a new database does not import Alembic, which takes 100 ms or more."""
 

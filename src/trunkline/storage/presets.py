@@ -1,12 +1,16 @@
 """Presets: creation and reading, and the copy of the newest versions in memory that requests use.
 
-Space in the database and in memory is bounded: `MAX_BYTES` for one version, `MAX_PRESETS` presets, `MAX_ALL_BYTES` for
-the newest versions together, `MAX_VERSIONS` versions of each preset, of which the oldest are deleted.
+A preset belongs to the key that made it (its owner), or to all keys (`SHARED`). A key sees its own presets and the
+shared ones; where both have a slug, its own.
+
+Space in the database and in memory is bounded: `MAX_BYTES` for one version, `MAX_VERSIONS` versions of each preset, of
+which the oldest are deleted, and `OWN`, `COMMON` and `ALL` for the newest versions of one key, of the shared presets
+and of all. A key that fills its own bound leaves room for the others.
 """
 
 import uuid
 from collections.abc import Iterable
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import msgspec
 from sqlalchemy import delete, func, insert, select, update
@@ -19,10 +23,22 @@ from trunkline.storage.counters import increment_counter, read_counter
 from trunkline.storage.database import Database
 from trunkline.storage.tables import PRESET_VERSIONS, PRESETS
 
+SHARED: Final = ""
+"""The owner of a preset that belongs to all keys."""
 MAX_BYTES: Final = 256 * 1024
-MAX_PRESETS: Final = 1000
-MAX_ALL_BYTES: Final = 64 * 1024 * 1024
 MAX_VERSIONS: Final = 1000
+
+
+class Bound(NamedTuple):
+    """The most presets, and the most bytes of their newest versions together."""
+
+    presets: int
+    bytes: int
+
+
+OWN: Final = Bound(200, 8 * 2**20)
+COMMON: Final = Bound(1000, 64 * 2**20)
+ALL: Final = Bound(10_000, 256 * 2**20)
 _COUNTER: Final = "presets"
 _VERSIONS_PER_QUERY: Final = 100
 """Versions that one query reads."""
@@ -44,16 +60,18 @@ class PresetStore:
     def __init__(self, database: Database, clock: Clock) -> None:
         self._database = database
         self._clock = clock
-        self._presets: dict[str, Preset] = {}
+        self._presets: dict[tuple[str, str], Preset] = {}
+        """By owner and slug."""
         self._version = -1
 
-    def find(self, slug: str) -> Preset | None:
-        """Return the preset *slug* with its newest version, or None."""
-        return self._presets.get(slug)
+    def find(self, slug: str, owner: str = SHARED) -> Preset | None:
+        """Return the preset *slug* that *owner* sees, with its newest version, or None."""
+        return self._presets.get((owner, slug)) or self._presets.get((SHARED, slug))
 
-    def list(self) -> tuple[Preset, ...]:
-        """Return all presets, the last changed first."""
-        return tuple(sorted(self._presets.values(), key=lambda preset: (-preset.updated, preset.slug)))
+    def list(self, owner: str = SHARED) -> tuple[Preset, ...]:
+        """Return the presets that *owner* sees, the last changed first."""
+        seen = [preset for preset in self._presets.values() if self.find(preset.slug, owner) is preset]
+        return tuple(sorted(seen, key=lambda preset: (-preset.updated, preset.slug)))
 
     async def refresh(self) -> bool:
         """Read the presets if any has changed; return whether one had. Otherwise one row is read."""
@@ -65,18 +83,19 @@ class PresetStore:
             known = {preset.version.id: preset.version for preset in self._presets.values()}
             new = [row["version_id"] for row in rows if row["version_id"] not in known]
             known |= await _versions(connection, new)
-        self._presets = {row["slug"]: _preset(row, known[row["version_id"]]) for row in rows}
+        self._presets = {(row["owner"], row["slug"]): _preset(row, known[row["version_id"]]) for row in rows}
         self._version = version
         return True
 
-    async def put(self, slug: str, config: Config, system: str | None, creator: str) -> Preset:
-        """Create the preset *slug*, or a new version of it. Requests use the new version from now on.
+    async def put(self, slug: str, config: Config, system: str | None, creator: str, *, owner: str = SHARED) -> Preset:
+        """Create the preset *slug* of *owner*, or a new version of it. Requests use the new version from now on.
 
         Args:
             slug: the name in requests.
             config: the fields of the preset.
             system: the system text; None: none.
             creator: the name of the API key that creates it.
+            owner: the id of the API key to which it belongs; `SHARED`: it belongs to all.
 
         Raises:
             InvalidRequest: the preset is too large, or there are too many.
@@ -89,11 +108,12 @@ class PresetStore:
         version_id = str(uuid.uuid4())
         async with self._database.write() as connection:
             await increment_counter(connection, _COUNTER)  # locks out other processes, in PostgreSQL too
-            row = (await connection.execute(select(PRESETS).where(PRESETS.c.slug == slug))).mappings().first()
-            await _check_room(connection, None if row is None else row["version_id"], size)
+            mine = select(PRESETS).where(PRESETS.c.owner == owner, PRESETS.c.slug == slug)
+            row = (await connection.execute(mine)).mappings().first()
+            await _check_room(connection, owner, None if row is None else row["version_id"], size)
             if row is None:
                 preset_id, number = str(uuid.uuid4()), 1
-                values: dict[str, Any] = {"id": preset_id, "slug": slug, "created": now}
+                values: dict[str, Any] = {"id": preset_id, "owner": owner, "slug": slug, "created": now}
                 await connection.execute(insert(PRESETS).values(**values, updated=now, version_id=version_id))
             else:
                 preset_id = row["id"]
@@ -105,7 +125,7 @@ class PresetStore:
             old = PRESET_VERSIONS.c.version <= number - MAX_VERSIONS
             await connection.execute(delete(PRESET_VERSIONS).where(PRESET_VERSIONS.c.preset_id == preset_id, old))
         await self.refresh()
-        return self._presets[slug]
+        return self._presets[owner, slug]
 
     async def versions(self, preset: Preset, offset: int, limit: int) -> tuple[tuple[PresetVersion, ...], int]:
         """Return up to *limit* versions of *preset* from *offset* on, oldest first, and the number of all versions."""
@@ -128,26 +148,36 @@ class PresetStore:
         return None if row is None else _version(row)
 
 
-async def _check_room(connection: AsyncConnection, replaced: str | None, size: int) -> None:
+async def _check_room(connection: AsyncConnection, owner: str, replaced: str | None, size: int) -> None:
     """Check that a version of *size* bytes fits. *replaced* is the id of the version that it replaces, or None.
 
     Raises:
         InvalidRequest: it does not.
     """
-    others = PRESETS.c.version_id == PRESET_VERSIONS.c.id
+    count, total = await _used(connection, owner, replaced)
+    bound, whose = (COMMON, "shared presets") if owner == SHARED else (OWN, "presets of this key")
+    if count >= bound.presets:
+        raise InvalidRequest(f"there are {count} {whose} already, and no more are taken")
+    if total + size > bound.bytes:
+        raise InvalidRequest(f"all {whose} together have at most {bound.bytes} bytes")
+    count, total = await _used(connection, None, replaced)
+    if count >= ALL.presets or total + size > ALL.bytes:
+        raise InvalidRequest("the gateway has no room for more presets")
+
+
+async def _used(connection: AsyncConnection, owner: str | None, replaced: str | None) -> tuple[int, int]:
+    """Return the number and the bytes of the presets of *owner*, None: of all. The version *replaced* is left out."""
+    query = (
+        select(func.count(), func.coalesce(func.sum(PRESET_VERSIONS.c.bytes), 0))
+        .select_from(PRESETS)
+        .join(PRESET_VERSIONS, PRESETS.c.version_id == PRESET_VERSIONS.c.id)
+    )
+    if owner is not None:
+        query = query.where(PRESETS.c.owner == owner)
     if replaced is not None:
-        others &= PRESETS.c.version_id != replaced
-    count, total = (
-        await connection.execute(
-            select(func.count(), func.coalesce(func.sum(PRESET_VERSIONS.c.bytes), 0))
-            .select_from(PRESETS)
-            .join(PRESET_VERSIONS, others)
-        )
-    ).one()
-    if count >= MAX_PRESETS:
-        raise InvalidRequest(f"there are {count} presets already, and no more are taken")
-    if int(total) + size > MAX_ALL_BYTES:
-        raise InvalidRequest(f"all presets together have at most {MAX_ALL_BYTES} bytes")
+        query = query.where(PRESETS.c.version_id != replaced)
+    count, total = (await connection.execute(query)).one()
+    return int(count), int(total)
 
 
 async def _newest(connection: AsyncConnection, preset_id: str) -> int:
@@ -165,7 +195,14 @@ async def _versions(connection: AsyncConnection, ids: list[str]) -> dict[str, Pr
 
 
 def _preset(row: Any, version: PresetVersion) -> Preset:
-    return Preset(id=row["id"], slug=row["slug"], created=row["created"], updated=row["updated"], version=version)
+    return Preset(
+        id=row["id"],
+        owner=row["owner"],
+        slug=row["slug"],
+        created=row["created"],
+        updated=row["updated"],
+        version=version,
+    )
 
 
 def _version(row: Any) -> PresetVersion:

@@ -82,11 +82,12 @@ PRESETS = Table(
     "presets",
     METADATA,
     Column("id", Text, primary_key=True),
+    Column("owner", Text, nullable=False, comment="the id of the key that made it; '' for all keys"),
     Column("slug", Text, nullable=False),
     Column("version_id", Text, nullable=False, comment="the one that is used: the newest"),
     Column("created", Double, nullable=False),
     Column("updated", Double, nullable=False),
-    Index("presets_by_slug", "slug", unique=True),
+    Index("presets_by_owner", "owner", "slug", unique=True),
 )
 
 PRESET_VERSIONS = Table(

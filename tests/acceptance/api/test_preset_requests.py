@@ -199,7 +199,7 @@ async def test_counting_counts_the_preset(client: str, tmp_path: Path) -> None:
 
 async def test_what_a_preset_adds_is_reserved_too(tmp_path: Path) -> None:
     async with running(tmp_path) as api:
-        await make(api, "chat", {"messages": [{"role": "system", "content": "word " * 1000}]})
+        await make(api, "chat", {"messages": [{"role": "system", "content": "word " * 1000}]}, key=POOR)
         body = {"model": MODEL, "max_tokens": 1, "messages": [{"role": "user", "content": "x"}]}
         assert (await api.get(ASKS["chat"][0], POOR, "POST", body)).status == 200
         assert (await api.get(ASKS["chat"][0], POOR, "POST", {**body, "preset": "mine"})).status == 402
@@ -228,7 +228,7 @@ async def test_an_error_in_a_merged_request_names_the_preset(tmp_path: Path) -> 
 
 
 async def test_made_listed_and_read_as_documented(shared: Any, tmp_path: Path) -> None:
-    async with running(tmp_path) as api:
+    async with running(tmp_path, presets={"shared": True}) as api:
         versions: list[Any] = []
         for number, dialect in enumerate(BODIES, 1):
             reply = await make(api, dialect, BODIES[dialect], key=OTHER)
@@ -345,3 +345,83 @@ async def test_without_keys_anybody_makes_them(tmp_path: Path) -> None:
         reply = await api.get(f"{PRESETS}/mine/messages", None, "POST", {"model": MODEL})
         assert reply.status == 200
         assert reply.data["designated_version"]["creator_id"] == ANONYMOUS.name
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str | None:
+    """The URL of a gateway's database; None for a file of its own."""
+    monkeypatch.chdir(tmp_path)
+    return None if request.param == "sqlite" else str(request.getfixturevalue("postgres_url"))
+
+
+async def texts(api: Api, dialect: str, key: str) -> tuple[str | None, Any]:
+    """What *key* reads under the slug `mine` and in the list."""
+    one = await api.get(f"{PRESETS}/mine", key)
+    every = await api.get(PRESETS, key)
+    assert one.status in (200, 404)
+    text = None if one.status == 404 else one.data["designated_version"]["system_prompt"]
+    return text, [preset["slug"] for preset in every.data]
+
+
+def with_system(dialect: str, text: str) -> dict[str, Any]:
+    """A body of *dialect* with the system text *text*."""
+    if dialect == "chat":
+        return {"model": MODEL, "messages": [{"role": "system", "content": text}]}
+    return {"model": MODEL, {"messages": "system", "responses": "instructions"}[dialect]: text}
+
+
+@EACH
+async def test_a_preset_belongs_to_the_key_that_made_it(client: str, tmp_path: Path, database: str | None) -> None:
+    async with running(tmp_path, database=database) as api:
+        mine = await make(api, client, with_system(client, "Mine."))
+        assert mine.status == 200
+        for path in ("mine", "mine/versions", "mine/versions/1"):
+            assert (await api.get(f"{PRESETS}/{path}", OTHER)).status == 404
+        assert await texts(api, client, OTHER) == (None, [])
+        path, body, *_ = ASKS[client]
+        used = {**body, "model": "@preset/mine"}
+        refused = await api.get(path, OTHER, "POST", used)
+        assert refused.status == 404
+        assert b"there is no preset" in refused.body
+        theirs = await make(api, client, with_system(client, "Theirs."), key=OTHER)
+        assert theirs.status == 200
+        assert theirs.data["id"] != mine.data["id"]
+        assert theirs.data["designated_version"]["version"] == 1
+        assert await texts(api, client, KEY) == ("Mine.", ["mine"])
+        assert await texts(api, client, OTHER) == ("Theirs.", ["mine"])
+        for key, made in ((KEY, mine), (OTHER, theirs)):
+            answered = await api.get(path, key, "POST", used)
+            assert answered.status == 200, answered.body
+            told = await api.get(f"/api/v1/generation?id={answered.headers['x-generation-id']}", key)
+            assert told.data["preset_id"] == made.data["id"]
+
+
+@EACH
+async def test_the_operator_can_let_all_keys_share(client: str, tmp_path: Path, database: str | None) -> None:
+    async with running(tmp_path, database=database) as api:
+        assert (await make(api, client, with_system(client, "Mine."))).status == 200
+    async with running(tmp_path, database=database, presets={"shared": True}) as api:
+        assert await texts(api, client, KEY) == (None, [])
+        assert (await make(api, client, with_system(client, "First."))).status == 200
+        second = await make(api, client, with_system(client, "Second."), key=OTHER)
+        assert second.data["designated_version"]["version"] == 2
+        for key in (KEY, OTHER):
+            assert await texts(api, client, key) == ("Second.", ["mine"])
+            assert (await ask(api, client, model="@preset/mine")).status == 200
+    async with running(tmp_path, database=database) as api:
+        assert await texts(api, client, KEY) == ("Mine.", ["mine"])
+        assert await texts(api, client, OTHER) == ("Second.", ["mine"])
+        assert (await make(api, client, with_system(client, "Own."), key=OTHER)).status == 200
+        assert await texts(api, client, OTHER) == ("Own.", ["mine"])
+        assert await texts(api, client, POOR) == ("Second.", ["mine"])
+
+
+@pytest.mark.parametrize("path", ["/api/v1/messages/count_tokens", "/api/v1/responses/input_tokens", "/api/v1/route"])
+async def test_whoever_only_counts_or_plans_needs_the_preset_too(path: str, tmp_path: Path) -> None:
+    async with running(tmp_path) as api:
+        assert (await make(api, "chat", BODIES["chat"])).status == 200
+        body: dict[str, Any] = {"model": "@preset/mine", "messages": [{"role": "user", "content": "one"}]}
+        if "responses" in path:
+            body = {"model": "@preset/mine", "input": "one"}
+        assert (await api.get(path, KEY, "POST", body)).status == 200
+        assert (await api.get(path, OTHER, "POST", body)).status == 404

@@ -12,7 +12,8 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, create_engine, insert, select, text
 
-from trunkline.storage import Database, DatabaseUnusable, migrations, open_database
+from trunkline.ports import Clock
+from trunkline.storage import Database, DatabaseUnusable, PresetStore, migrations, open_database
 from trunkline.storage.database import HEAD, create_schema, migrate
 from trunkline.storage.tables import COUNTERS, METADATA
 
@@ -78,6 +79,27 @@ async def test_an_older_schema_is_upgraded(url: str) -> None:
         assert await connection.scalar(text("SELECT version_num FROM alembic_version")) == HEAD
         assert await connection.scalar(text("SELECT count(*) FROM presets")) == 0
         assert await connection.scalar(select(COUNTERS.c.value).where(COUNTERS.c.name == "kept")) == 1
+    await database.close()
+
+
+async def test_presets_that_exist_become_shared(url: str, clock: Clock) -> None:
+    database = await open_database(url)
+    made = await PresetStore(database, clock).put("mine", {}, "Be brief.", "dev")
+    async with database.write() as connection:
+        await connection.execute(text("DROP INDEX presets_by_owner"))
+        await connection.execute(text("ALTER TABLE presets DROP COLUMN owner"))
+        await connection.execute(text("CREATE UNIQUE INDEX presets_by_slug ON presets (slug)"))
+        await connection.execute(text("UPDATE alembic_version SET version_num = '0003'"))
+    await database.close()
+    database = await open_database(url)
+    store = PresetStore(database, clock)
+    await store.refresh()
+    for key in ("one", "two"):
+        found = store.find("mine", key)
+        assert found is not None
+        assert (found.id, found.owner, found.version.system) == (made.id, "", "Be brief.")
+    async with database.read() as connection:
+        assert await connection.run_sync(differences) == []
     await database.close()
 
 

@@ -19,8 +19,10 @@ def store(database: Database, clock: Clock) -> PresetStore:
     return PresetStore(database, clock)
 
 
-async def put(store: PresetStore, slug: str = "mine", system: str | None = None, **config: Any) -> Preset:
-    return await store.put(slug, {key: encode_raw(said) for key, said in config.items()}, system, "dev")
+async def put(
+    store: PresetStore, slug: str = "mine", system: str | None = None, *, owner: str = "", **config: Any
+) -> Preset:
+    return await store.put(slug, {key: encode_raw(said) for key, said in config.items()}, system, "dev", owner=owner)
 
 
 def content(found: Preset | None) -> Any:
@@ -115,14 +117,14 @@ async def test_bounds(store: PresetStore, database: Database, monkeypatch: pytes
     with pytest.raises(InvalidRequest, match="at most 262144 bytes; this one has 262"):
         await put(store, system="x" * presets.MAX_BYTES)
     assert store.find("mine") is None
-    monkeypatch.setattr(presets, "MAX_PRESETS", 2)
+    monkeypatch.setattr(presets, "COMMON", presets.Bound(2, 10**6))
     await put(store, "a")
     await put(store, "b")
-    with pytest.raises(InvalidRequest, match="2 presets already"):
+    with pytest.raises(InvalidRequest, match="2 shared presets already"):
         await put(store, "c")
     await put(store, "b", seed=1)
-    monkeypatch.setattr(presets, "MAX_ALL_BYTES", 200)
-    with pytest.raises(InvalidRequest, match="all presets together"):
+    monkeypatch.setattr(presets, "COMMON", presets.Bound(2, 200))
+    with pytest.raises(InvalidRequest, match="all shared presets together have at most 200 bytes"):
         await put(store, "b", system="x" * 200)
     await put(store, "b", system="x" * 100)
     await put(store, "b", system="y" * 100)
@@ -132,3 +134,43 @@ async def test_bounds(store: PresetStore, database: Database, monkeypatch: pytes
     assert ([one.version for one in page], total) == ([4, 5], 2)
     async with database.read() as connection:
         assert await connection.scalar(select(func.count()).select_from(PRESET_VERSIONS)) == 3
+
+
+async def test_each_owner_has_its_own_and_sees_the_shared_ones(
+    store: PresetStore, database: Database, clock: Clock
+) -> None:
+    shared, other = await put(store, "mine"), await put(store, "other")
+    assert [preset.id for preset in store.list("one")] == [shared.id, other.id]
+    one, two = await put(store, owner="one", seed=1), await put(store, owner="two", seed=2)
+    assert len({shared.id, one.id, two.id}) == 3
+    assert [found.version.version for found in (one, two)] == [1, 1]
+    again = PresetStore(database, clock)
+    await again.refresh()
+    for each in (store, again):
+        seen = {owner: each.find("mine", owner) for owner in ("", "one", "two", "three")}
+        assert {owner: found and found.id for owner, found in seen.items()} == {
+            "": shared.id,
+            "one": one.id,
+            "two": two.id,
+            "three": shared.id,
+        }
+        assert {found.id for found in each.list("one")} == {one.id, other.id}
+        assert {found.id for found in each.list("three")} == {shared.id, other.id}
+    await put(store, "only", owner="one")
+    assert store.find("only", "two") is store.find("only") is None
+
+
+async def test_an_owner_that_is_full_locks_nobody_out(store: PresetStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(presets, "OWN", presets.Bound(2, 400))
+    for slug in "ab":
+        await put(store, slug, owner="one")
+    with pytest.raises(InvalidRequest, match="2 presets of this key already"):
+        await put(store, "c", owner="one")
+    with pytest.raises(InvalidRequest, match="all presets of this key together have at most 400 bytes"):
+        await put(store, "b", system="x" * 400, owner="one")
+    await put(store, "c", owner="two")
+    await put(store, "c")
+    monkeypatch.setattr(presets, "ALL", presets.Bound(4, 10**6))
+    with pytest.raises(InvalidRequest, match="no room for more presets"):
+        await put(store, "d", owner="three")
+    await put(store, "c", system="A new version is not one more.", owner="two")

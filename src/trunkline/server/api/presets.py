@@ -1,7 +1,7 @@
 """Presets: create versions from ordinary request bodies, list and read them.
 
-Source: OpenRouter, "Presets"; OpenRouter's OpenAPI document, `/presets`. Any key may create and use presets; they
-belong to the gateway.
+Source: OpenRouter, "Presets"; OpenRouter's OpenAPI document, `/presets`. A preset belongs
+to the key that made it; where the operator says so, all keys share one set.
 """
 
 import re
@@ -52,7 +52,8 @@ async def create_version(client: Client, request: Request) -> Response:
     except ClientDisconnect:  # or the body is too large, and the error has been sent
         return Response(status_code=413)
     content = parse_content(client, body)
-    made = await state.presets.put(slug, content.config, content.system, key.name)
+    owner = state.preset_owner(key)
+    made = await state.presets.put(slug, content.config, content.system, key.name, owner=owner)
     return json({"data": preset_object(made) | {"designated_version": version_object(made.version)}})
 
 
@@ -78,12 +79,11 @@ def _check(client: Client, fields: dict[str, Raw]) -> None:
 
 
 async def list_presets(request: Request) -> Response:
-    """All presets, the most recently changed first."""
-    key_of(request)
+    """The presets that the key sees, the most recently changed first."""
+    key, state = key_of(request), state_of(request)
     offset, limit = _page(request)
-    store = state_of(request).presets
-    await store.refresh()
-    found = store.list()
+    await state.presets.refresh()
+    found = state.presets.list(state.preset_owner(key))
     return json({"data": [preset_object(one) for one in found[offset : offset + limit]], "total_count": len(found)})
 
 
@@ -113,10 +113,9 @@ async def version(request: Request) -> Response:
 
 
 async def _find(request: Request) -> Preset:
-    key_of(request)
-    store, slug = state_of(request).presets, request.path_params["slug"]
-    await store.refresh()
-    found = store.find(slug)
+    key, state, slug = key_of(request), state_of(request), request.path_params["slug"]
+    await state.presets.refresh()
+    found = state.presets.find(slug, state.preset_owner(key))
     if found is None:
         raise NotFound(f"there is no preset {printable(slug)!r}")
     return found
