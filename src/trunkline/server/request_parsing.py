@@ -29,11 +29,11 @@ def parse(client: Client, presets: PresetStore, owner: str, body: bytes) -> tupl
         NotFound: the preset does not exist.
         InvalidRequest: as `Client.parse` and `apply_gateway_fields`.
     """
-    call, preset = _merge(client, presets, body)
+    call, preset = _merge(client, presets, owner, body)
     return apply_gateway_fields(call), preset
 
 
-def _merge(client: Client, presets: PresetStore, body: bytes) -> tuple[Call, PresetUse | None]:
+def _merge(client: Client, presets: PresetStore, owner: str, body: bytes) -> tuple[Call, PresetUse | None]:
     try:
         call = client.parse(body)
     except InvalidRequest:
