@@ -15,6 +15,8 @@ from trunkline.model.errors import InvalidRequest
 from trunkline.storage import IdempotencyStore, KeyRing, PresetStore, open_database
 from trunkline.testing.postgres import Cluster
 
+MARGIN_S = 5.0
+"""For a machine that is busy with other tests; without a limit, an answer takes as long as the outage."""
 TIMEOUT_S = 2.0
 NOTICED_S = 5.0
 BACK_S = 2.0
@@ -81,7 +83,7 @@ async def in_time(api: Api, path: str, body: Any = None, **headers: str) -> None
     begun = time.monotonic()
     reply = await api.get(path, KEY, "GET" if body is None else "POST", body, **headers)
     assert reply.status == (529 if messages else 503), (path, reply.body)
-    assert time.monotonic() - begun < TIMEOUT_S + 0.5, path
+    assert time.monotonic() - begun < TIMEOUT_S + MARGIN_S, path
     assert int(reply.headers["retry-after"]) >= 1, path
     said = reply.json()
     if messages:

@@ -89,7 +89,7 @@ async def test_presets_that_exist_become_shared(url: str, clock: Clock) -> None:
         await connection.execute(text("DROP INDEX presets_by_owner"))
         await connection.execute(text("ALTER TABLE presets DROP COLUMN owner"))
         await connection.execute(text("CREATE UNIQUE INDEX presets_by_slug ON presets (slug)"))
-        await connection.execute(text("UPDATE alembic_version SET version_num = '0003'"))
+        await connection.execute(text("UPDATE alembic_version SET version_num = '0004'"))
     await database.close()
     database = await open_database(url)
     store = PresetStore(database, clock)
