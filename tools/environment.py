@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 import venv
-from importlib.util import find_spec
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -49,11 +49,11 @@ def main(folder: Path, requirements: Path) -> int:
 
 def has_pip() -> bool:
     """Whether this interpreter has a pip that can install into another one: `--python` came with 22.3."""
-    if find_spec("pip") is None:
+    try:
+        found = version("pip")
+    except PackageNotFoundError:
         return False
-    from pip import __version__
-
-    major, minor = (int(part) for part in __version__.split(".")[:2])
+    major, minor = (int(part) for part in found.split(".")[:2])
     return (major, minor) >= (22, 3)
 
 
