@@ -12,6 +12,7 @@ import sys
 import tempfile
 import venv
 from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
