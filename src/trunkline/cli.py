@@ -85,6 +85,14 @@ def _parser() -> argparse.ArgumentParser:
     _command(add, "check", "read the configuration and say what it comes to, or what is wrong with it", _check)
     _command(add, "models", "list models, endpoints and prices; asks the providers that are to be asked", _models)
 
+    backup = _command(
+        add, "backup", "write the database and the journal into a file, also while a gateway runs", _backup
+    )
+    backup.add_argument("file", metavar="FILE", help="the file to make; one that exists is kept")
+    restore = _command(add, "restore", "replace the database by a backup; no gateway may run", _restore)
+    restore.add_argument("file", metavar="FILE", help="a file that `backup` made")
+    restore.add_argument("--force", action="store_true", help="replace a database that is not empty")
+
     keys = add("keys", help="make, list and revoke the keys that clients use", epilog=CONFIG)
     keys.formatter_class = argparse.RawDescriptionHelpFormatter
     verbs = keys.add_subparsers(title="commands", metavar="COMMAND", required=True)
@@ -283,37 +291,112 @@ def _revoke(options: argparse.Namespace) -> int:
     return _with_keys(options, revoke)
 
 
+def _backup(options: argparse.Namespace) -> int:
+    from pathlib import Path
+
+    settings, path = _load(options), Path(options.file)
+
+    async def backup(database: Database) -> None:
+        from trunkline.storage.backup import write_backup
+        from trunkline.storage.journal import journal_folder
+
+        beside = path.with_name(f"{path.name}.part")
+        try:
+            # It holds who spent how much, and kept answers.
+            with os.fdopen(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+                counts = await write_backup(database, journal_folder(settings.storage.url), file, time.time())
+                file.flush()
+                os.fsync(file.fileno())
+            os.link(beside, path)  # fails where the file has come into being meanwhile
+        finally:
+            beside.unlink(missing_ok=True)
+        print(f"{path}: {_rows(counts)}")
+
+    if path.exists():
+        print(f"trunkline: {path} exists already", file=sys.stderr)
+        return 1
+    return _with_database(settings, backup, create=False)
+
+
+def _restore(options: argparse.Namespace) -> int:
+    from pathlib import Path
+
+    settings, path = _load(options), Path(options.file)
+
+    async def restore(database: Database) -> None:
+        from trunkline.storage.backup import restore_backup
+        from trunkline.storage.journal import journal_folder
+
+        with path.open("rb") as file:  # noqa: ASYNC230 - a command has nothing else to do
+            folder = journal_folder(settings.storage.url)
+            print(_rows(await restore_backup(database, folder, file, force=options.force)))
+
+    if not path.is_file():
+        print(f"trunkline: there is no file {path}", file=sys.stderr)
+        return 1
+    return _with_database(settings, restore)
+
+
+def _rows(counts: dict[str, int]) -> str:
+    return ", ".join(f"{count} {name}" for name, count in counts.items())
+
+
 def _with_keys(options: argparse.Namespace, run: Callable[[KeyRing, Database], Awaitable[None]]) -> int:
     """Open the configured database, do *run* with its keys, and close it."""
+    settings = _load(options)
+
+    async def work(database: Database) -> None:
+        from trunkline.storage.keys import KeyRing
+
+        ring = KeyRing(database, _Clock())
+        ring.declare([(key.name, key.secret, key.limit, None) for key in settings.keys])
+        await ring.load()
+        await run(ring, database)
+
+    return _with_database(settings, work)
+
+
+def _with_database(settings: Settings, run: Callable[[Database], Awaitable[None]], *, create: bool = True) -> int:
+    """Open the configured database, do *run* with it, and close it. Whatever is wrong with it is one line.
+
+    A SQLite file that does not exist is made, unless *create* is False.
+    """
     import asyncio
 
-    settings = _load(options)
-    from trunkline.model.errors import TrunklineError
-    from trunkline.storage.database import DatabaseUnreachable, DatabaseUnusable, open_database
-    from trunkline.storage.keys import KeyRing
+    from sqlalchemy.exc import SQLAlchemyError
+
+    from trunkline.model.errors import DatabaseUnavailable, TrunklineError
+    from trunkline.storage.backup import BackupError
+    from trunkline.storage.database import DatabaseUnreachable, DatabaseUnusable, open_database, reason
 
     async def work() -> None:
-        database = await open_database(settings.storage.url, settings.storage.timeout_s)
+        database = await open_database(settings.storage.url, settings.storage.timeout_s, create=create)
         try:
-            ring = KeyRing(database, _Clock())
-            ring.declare([(key.name, key.secret, key.limit, None) for key in settings.keys])
-            await ring.load()
-            await run(ring, database)
+            await run(database)
         finally:
             await database.close()
 
     try:
         asyncio.run(work())
-    except DatabaseUnreachable as error:
-        print(f"trunkline: {error}", file=sys.stderr)
-        return 1
+    except DatabaseUnavailable as error:
+        return _failed(f"{error.message}: {reason(error)}")
+    except (DatabaseUnreachable, BackupError) as error:
+        return _failed(str(error))
     except DatabaseUnusable as error:
         print(f"trunkline: {error}", file=sys.stderr)
         return 2
     except TrunklineError as error:
-        print(f"trunkline: {error.message}", file=sys.stderr)
-        return 1
+        return _failed(error.message)
+    except SQLAlchemyError as error:
+        return _failed(f"the database failed: {reason(error)}")
+    except OSError as error:
+        return _failed(f"{error.filename or 'a file'}: {error.strerror or type(error).__name__}")
     return 0
+
+
+def _failed(why: str) -> int:
+    print(f"trunkline: {why}", file=sys.stderr)
+    return 1
 
 
 if __name__ == "__main__":

@@ -3,7 +3,6 @@
 import contextlib
 import os
 from collections.abc import AsyncGenerator, Mapping, Sequence
-from pathlib import Path
 from random import random
 from secrets import token_hex
 
@@ -34,7 +33,7 @@ from trunkline.storage.database_leases import DatabaseLeases, database_id
 from trunkline.storage.flusher import Flusher
 from trunkline.storage.generations import GenerationStore
 from trunkline.storage.idempotency import IdempotencyStore
-from trunkline.storage.journal import FileJournal
+from trunkline.storage.journal import FileJournal, journal_folder
 from trunkline.storage.keys import KeyRing
 from trunkline.storage.lease_keeper import LeaseKeeper
 from trunkline.storage.lease_store import LeaseStore
@@ -64,12 +63,6 @@ async def open_transport(
         yield transport
     finally:
         await transport.close()
-
-
-def journal_folder(url: str) -> Path:
-    """The folder of the usage journal: beside a database file, otherwise `data/journal`."""
-    _, slashes, path = url.partition(":///")
-    return (Path(path).parent if slashes and path and url.startswith("sqlite") else Path("data")) / "journal"
 
 
 @contextlib.asynccontextmanager

@@ -189,18 +189,21 @@ class Database:
             self.bulk.dispose()
 
 
-async def open_database(url: str, timeout_s: float = TIMEOUT_S) -> Database:
-    """Open the database *url*. Create the file and its folder where they are missing, and upgrade the schema.
+async def open_database(url: str, timeout_s: float = TIMEOUT_S, *, create: bool = True) -> Database:
+    """Open the database *url*, and upgrade the schema.
 
     Args:
         url: `sqlite:///relative/path`, `sqlite:////absolute/path` or `postgresql://user:password@host/name`.
         timeout_s: seconds for one use of the database.
+        create: create the file and its folder where they are missing.
 
     Raises:
         DatabaseUnusable: *url* is not such a URL, or the driver is not installed.
         DatabaseUnreachable: the database cannot be reached or written.
     """
     parsed = _parse(url)
+    if not create and parsed.get_backend_name() == "sqlite" and not await asyncio.to_thread(_exists, parsed):
+        raise DatabaseUnreachable(f"there is no database file {parsed.database}")
     # At level DEBUG, aiosqlite logs the arguments of its calls, which contain our rows.
     logging.getLogger("aiosqlite").setLevel(logging.INFO)
     async with _opening_lock(parsed):
@@ -211,18 +214,27 @@ async def open_database(url: str, timeout_s: float = TIMEOUT_S) -> Database:
             await database.close()
             if isinstance(error, (DatabaseUnavailable, DBAPIError)):
                 shown = parsed.set(drivername=parsed.get_backend_name()).render_as_string(hide_password=True)
-                raise DatabaseUnreachable(f"cannot use the database {shown}: {_reason(error)}") from error
+                why = f"it did not answer within {OPEN_S:g} s" if _is_timeout(error) else reason(error)
+                raise DatabaseUnreachable(f"cannot use the database {shown}: {why}") from error
             raise
     return database
 
 
-def _reason(error: BaseException) -> str:
-    """Why the database could not be opened, in one line: what the driver says."""
+def _is_timeout(error: BaseException) -> bool:
+    return isinstance(error.__cause__, TimeoutError)
+
+
+def _exists(url: URL) -> bool:
+    return Path(url.database or "").exists()
+
+
+def reason(error: BaseException) -> str:
+    """Why the database cannot be used, in one line: what the driver says."""
     cause = error.__cause__ if isinstance(error, DatabaseUnavailable) and error.__cause__ is not None else error
     if isinstance(cause, DBAPIError):
         cause = getattr(cause.orig, "__cause__", None) or cause.orig or cause
     if isinstance(cause, TimeoutError):
-        return f"it did not answer within {OPEN_S:g} s"
+        return "it did not answer in time"
     return " ".join(str(cause).split()) or type(cause).__name__
 
 
@@ -262,7 +274,7 @@ def _bulk(url: URL, timeout_s: float) -> Engine | None:
 def _sqlite_args(timeout_s: float) -> dict[str, Any]:
     # SQLite waits for another process's write, and says that it is locked before the time of the use is over. With
     # isolation_level None the driver begins no transactions. `_begin` does.
-    return {"timeout": max(timeout_s - 2 * MARGIN_S, timeout_s / 2), "isolation_level": None}
+    return {"timeout": max(timeout_s - 2 * MARGIN_S, timeout_s / 4), "isolation_level": None}
 
 
 def _on_connect(connection: Any, _record: object) -> None:

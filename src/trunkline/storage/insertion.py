@@ -17,6 +17,7 @@ from sqlalchemy import Column, ColumnElement, Connection, Engine, case, insert, 
 from sqlalchemy.dialects import registry
 from sqlalchemy.engine import Dialect
 from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from trunkline.model.money import MAX_PICO
 from trunkline.storage.database import Database, upsert
@@ -61,6 +62,10 @@ class Inserter:
                 if not remaining:
                     raise
         raise AssertionError("unreachable")
+
+    async def insert_within(self, connection: AsyncConnection, rows: Sequence[Row]) -> int:
+        """As `insert_new`, in the transaction of *connection*."""
+        return await connection.run_sync(self._write_new, rows)
 
     async def _run(self, write: Callable[[Connection, Sequence[Row]], int], rows: Sequence[Row]) -> int:
         """Call *write* in a transaction."""

@@ -410,13 +410,28 @@ def read_rows(path: Path, limit: int) -> Iterator[tuple[list[Row], int]]:
     with path.open("rb") as lines:
         for line in lines:
             try:
-                rows.append(_row(_decoder.decode(line), line.rstrip(b"\n")))
+                rows.append(parse_row(line.rstrip(b"\n")))
             except (msgspec.MsgspecError, UnicodeDecodeError):
                 unreadable += line.endswith(b"\n") and line != b"\n"
             if len(rows) >= limit:
                 yield rows, unreadable
                 rows = []
     yield rows, unreadable
+
+
+def parse_row(data: bytes) -> Row:
+    """Return the row of a record, given as JSON.
+
+    Raises:
+        MsgspecError, UnicodeDecodeError: *data* is not a record.
+    """
+    return row_of(_decoder.decode(data), data)
+
+
+def journal_folder(url: str) -> Path:
+    """The folder of the usage journal: beside a database file, otherwise `data/journal`."""
+    _, slashes, path = url.partition(":///")
+    return (Path(path).parent if slashes and path and url.startswith("sqlite") else Path("data")) / "journal"
 
 
 def _new_segment(folder: Path, owner: str) -> Segment:
