@@ -71,10 +71,11 @@ class Response(Struct, kw_only=True, omit_defaults=True):
 class Folder:
     """Accumulates events into a `Response`."""
 
-    __slots__ = ("_parts", "_response", "_texts")
+    __slots__ = ("_choices", "_parts", "_response", "_texts")
 
     def __init__(self) -> None:
         self._response = Response()
+        self._choices: dict[int, Choice] = {}
         self._parts: list[Part] = []
         self._texts: list[list[str]] = []
 
@@ -91,6 +92,7 @@ class Folder:
             case Delta():
                 self._delta(event)
             case Started():
+                self._choices.clear()
                 self._response = Response(
                     id=event.id,
                     model=event.model,
@@ -145,11 +147,11 @@ class Folder:
             part.logprobs = sums
 
     def _choice(self, index: int) -> Choice:
-        for choice in self._response.choices:
-            if choice.index == index:
-                return choice
-        self._response.choices.append(Choice(index=index))
-        return self._response.choices[-1]
+        choice = self._choices.get(index)
+        if choice is None:
+            choice = self._choices[index] = Choice(index=index)
+            self._response.choices.append(choice)
+        return choice
 
 
 def _merge(part: Part, native: Native) -> None:

@@ -425,7 +425,7 @@ def parse_row(data: bytes) -> Row:
     Raises:
         MsgspecError, UnicodeDecodeError: *data* is not a record.
     """
-    return row_of(_decoder.decode(data), data)
+    return _row(_decoder.decode(data), data)
 
 
 def journal_folder(url: str) -> Path:

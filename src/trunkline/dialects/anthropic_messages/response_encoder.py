@@ -7,6 +7,7 @@ calls, text after a thought that nobody closed); what comes for a part that is n
 turn. The turn of a part comes when the one before it has ended.
 """
 
+from collections import deque
 from collections.abc import Iterator
 from typing import Any
 
@@ -145,7 +146,7 @@ class StreamEncoder(_Answer):
         self._usage = Usage(prompt=identity.prompt_tokens)
         self._writer = Writer(identity, self._losses)
         self._parts: dict[int, HeldPart] = {}
-        self._queue: list[HeldPart] = []
+        self._queue: deque[HeldPart] = deque()
         self._skipped: set[int] = set()
         self._told: str | None = None
         """The tier that the beginning named."""
@@ -232,7 +233,7 @@ class StreamEncoder(_Answer):
             for delta in self._writer.last(held.started, said=held.said):
                 out.append(frame("content_block_delta", {"index": held.block, "delta": delta}))
             out.append(frame("content_block_stop", {"index": held.block}))
-            self._queue.pop(0)
+            self._queue.popleft()
         return b"".join(out)
 
     def _open(self, held: HeldPart, out: list[bytes]) -> bool:
@@ -347,7 +348,8 @@ def _filled(writer: Writer, part: PartStarted, piece: Delta) -> dict[str, Any]:
             case {"type": "input_json_delta", "partial_json": text}:
                 given += text
             case {"type": "citations_delta", "citation": citation}:
-                block["citations"] = [*(block["citations"] or ()), citation]
+                block["citations"] = block["citations"] or []
+                block["citations"].append(citation)
             case _:
                 block.update({key: value for key, value in delta.items() if key != "type"})
     if given:

@@ -210,11 +210,16 @@ def _cache(body: Json, whole: CacheMark | None, kind: Family, losses: Losses) ->
     lists += [message["content"] for message in body["messages"]]
     surplus = sum("cachePoint" in block for blocks in lists for block in blocks) - MAX_MARKS
     for blocks in lists:
-        for block in [block for block in blocks if "cachePoint" in block]:
-            if surplus > 0:
-                blocks[:] = [one for one in blocks if one is not block]
+        if surplus <= 0:
+            break
+        kept: list[Json] = []
+        for block in blocks:
+            if surplus > 0 and "cachePoint" in block:
                 losses.add("cache_control", f"Bedrock takes {MAX_MARKS} marks: the last ones are sent")
                 surplus -= 1
+            else:
+                kept.append(block)
+        blocks[:] = kept
 
 
 def _ask_for_stop(body: Json, kind: Family) -> None:

@@ -6,6 +6,8 @@ A conversation in which tools were used must have a `toolConfig`, whether or not
 from collections.abc import Iterable
 from typing import Any, TypeAlias
 
+import msgspec
+
 from trunkline.dialects.bedrock_converse.request_messages import NAME, NO_WORD, cache_point, joined
 from trunkline.dialects.common.custom_tools import INPUT_SCHEMA
 from trunkline.dialects.common.json_schema import to_subset
@@ -59,6 +61,7 @@ def _used(messages: Iterable[Message]) -> Iterable[str]:
 
 def _entries(request: Request, family: Family, quirks: Quirks, losses: Losses) -> list[Json]:
     found: list[Json] = []
+    seen: set[bytes] = set()
     same = request.dialect == NAME
     for at, tool in enumerate(request.tools or ()):
         where = f"tools[{at}]"
@@ -68,8 +71,9 @@ def _entries(request: Request, family: Family, quirks: Quirks, losses: Losses) -
             entry: Json | None = {"toolSpec": _spec(tool, where, quirks, losses, same=same)}
         else:
             entry = {tool.kind: tool.extra} if same else _system_tool(tool, where, family, losses)
-        if entry is None or entry in found:
+        if entry is None or (written := msgspec.json.encode(entry, order="deterministic")) in seen:
             continue
+        seen.add(written)
         found.append(entry)
         if tool.cache is not None:
             if "tools" in family.cache_marks or same:
@@ -140,4 +144,5 @@ def _chosen(
 
 
 def _only(entries: list[Json], names: list[str]) -> list[Json]:
-    return [entry for entry in entries if "toolSpec" in entry and entry["toolSpec"]["name"] in names]
+    wanted = frozenset(names)
+    return [entry for entry in entries if "toolSpec" in entry and entry["toolSpec"]["name"] in wanted]

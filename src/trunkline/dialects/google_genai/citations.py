@@ -5,20 +5,27 @@ Both count bytes of the whole text in UTF-8, from its first part on; ours are ch
 Sources: Gemini API, "generateContent" reference: "CitationSource", "GroundingMetadata" and "Segment"; recorded traffic.
 """
 
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator
+from itertools import accumulate
 from typing import Any
 
 from trunkline.dialects.common.lenient_json import text
 from trunkline.model.citation import Citation
+
+BLOCK = 1024
+"""Characters of a text that are counted at once: an offset is looked up in one block, however long the text is."""
 
 
 class Places:
     """Offsets in the last part of a text, of which *before* characters of *said* are in earlier parts."""
 
     def __init__(self, said: str, before: int) -> None:
-        self._data = said.encode()
-        self._length = len(said)
         self._before = before
+        self._length = len(said)
+        self._blocks = [said[at : at + BLOCK].encode() for at in range(0, len(said), BLOCK)]
+        self._begins = [0, *accumulate(map(len, self._blocks))]
+        """The offset of each block in bytes, and the length of all."""
 
     def of(self, begin: Any, end: Any) -> dict[str, Any]:
         """`begin` and `end` in characters; neither, where the place is in an earlier part."""
@@ -34,8 +41,14 @@ class Places:
         """Characters before the byte *offset*; what lies beyond the text is counted as if it were ASCII."""
         if not isinstance(offset, int) or isinstance(offset, bool) or offset < 0:
             return None
-        beyond = max(offset - len(self._data), 0)
-        return len(self._data[:offset].decode("utf-8", "ignore")) + beyond
+        beyond = max(offset - self._begins[-1], 0)
+        at = bisect_right(self._begins, offset - beyond) - 1
+        inside = self._blocks[at][: offset - self._begins[at]] if at < len(self._blocks) else b""
+        return self._length_before(at) + len(inside.decode("utf-8", "ignore")) + beyond
+
+    def _length_before(self, block: int) -> int:
+        """Characters before the *block*; the last one may be shorter than the others."""
+        return min(block * BLOCK, self._length)
 
 
 def cited(found: Iterable[dict[str, Any]], places: Places) -> Iterator[Citation]:

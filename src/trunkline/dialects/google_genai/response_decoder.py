@@ -78,12 +78,14 @@ _TEXT = frozenset({"text", "thought", "thoughtSignature"})
 class Reader:
     """Parts from candidates."""
 
-    __slots__ = ("_choices", "_id", "_next", "_seen", "begun", "blocked")
+    __slots__ = ("_choices", "_id", "_next", "_running", "_seen", "begun", "blocked")
 
     def __init__(self) -> None:
         self._choices: dict[int, OpenCandidate] = {}
         self._id = ""
         self._next = 0
+        self._running = 0
+        """Candidates that began and have no finish reason."""
         self._seen: dict[str, Any] = {}
         self.begun = False
         self.blocked = False
@@ -91,7 +93,7 @@ class Reader:
     @property
     def complete(self) -> bool:
         """Whether every candidate that began has its finish reason, and one has; or the prompt was blocked."""
-        return self.blocked or (bool(self._choices) and all(choice.native for choice in self._choices.values()))
+        return self.blocked or (bool(self._choices) and not self._running)
 
     @property
     def empty(self) -> bool:
@@ -140,7 +142,8 @@ class Reader:
     def _candidate(self, number: int, found: dict[str, Any]) -> Iterator[Event]:
         state = self._choices.get(number)
         if state is None:
-            state = self._choices[number] = OpenCandidate(said=[], cited=[], extra={})
+            state = self._choices[number] = OpenCandidate(said=[], cited=[], seen=set(), extra={})
+            self._running += 1
         content = found.get("content")
         parts = content.get("parts") if isinstance(content, dict) else None
         for part in parts if isinstance(parts, list) else ():
@@ -151,6 +154,7 @@ class Reader:
         state.extra.update({key: said for key, said in found.items() if key not in _CANDIDATE and said is not None})
         native = found.get("finishReason")
         if isinstance(native, str) and native:
+            self._running -= state.native is None
             state.native = native
 
     def end(self) -> Iterator[Event]:
@@ -209,6 +213,7 @@ class Reader:
                 if said:
                     yield from self._text(number, state)
                     state.said.append(said)
+                    state.length += len(said)
                     yield Delta(state.text, said, extra=_beyond(part))
             case {"thought": True, "inlineData": _}:  # a draft of a picture, which is no answer
                 yield from self._close(state)
@@ -247,7 +252,7 @@ class Reader:
             yield PartEnded(state.text)
         started = self._start("text", number)
         state.open, state.text = ("text", started.index), started.index
-        state.before = sum(map(len, state.said))
+        state.before = state.length
         yield started
 
     def _function(self, number: int, state: OpenCandidate, call: dict[str, Any], signature: str) -> Iterator[Event]:
@@ -320,9 +325,12 @@ class Reader:
         if isinstance(sources, dict):
             said = sources.get("citations") or sources.get("citationSources")
             entries = [one for one in said if isinstance(one, dict)] if isinstance(said, list) else []
-            state.cited += [one for one in entries if one not in state.cited]
+            keyed = [(repr(sorted(one.items())), one) for one in entries]
+            state.cited += [one for key, one in keyed if key not in state.seen]
+            state.seen.update(key for key, _ in keyed)
         if isinstance(found.get("groundingMetadata"), dict):
-            state.grounded = {**(state.grounded or {}), **found["groundingMetadata"]}
+            state.grounded = state.grounded or {}
+            state.grounded.update(found["groundingMetadata"])
 
     def _sources(self, number: int, state: OpenCandidate) -> Iterator[Event]:
         places = Places("".join(state.said), state.before)

@@ -22,13 +22,17 @@ class OpenCandidate(Struct):
     """The last text part."""
     said: list[str] = []
     """All visible text, for offsets."""
+    length: int = 0
+    """Characters of it."""
     before: int = 0
     """Characters of it that are in earlier parts than the last one."""
     calls: int = 0
     pending: PendingCall | None = None
     cited: list[dict[str, Any]] = []
     """Sources so far; some models say them again with each chunk."""
-    grounded: Any = None
+    seen: set[str] = set()
+    """These sources, each as a text that is equal for equal ones."""
+    grounded: dict[str, Any] | None = None
     extra: dict[str, Any] = {}
     native: str | None = None
     rest: bytes = b""

@@ -8,7 +8,7 @@ A result is text; what else it holds follows in a message of the user's, as is c
 no word in chat: its text begins with `Error: `.
 """
 
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Iterator
 from hashlib import sha256
 from typing import Any
@@ -60,7 +60,7 @@ class Writer:
 
     def messages(self, found: tuple[Message, ...]) -> list[Body]:
         """All of them."""
-        results: dict[str, list[Turn]] = defaultdict(list)
+        results: dict[str, deque[Turn]] = defaultdict(deque)
         for at, message in enumerate(found):
             if message.role == "tool":
                 results[message.tool_call_id or ""].append(Turn(at, message))
@@ -99,7 +99,7 @@ class Writer:
         if items:
             self._content.mark(items[-1], mark, path)
 
-    def _answer(self, turns: list[Turn], results: dict[str, list[Turn]], taken: set[int]) -> Iterator[Body]:
+    def _answer(self, turns: list[Turn], results: dict[str, deque[Turn]], taken: set[int]) -> Iterator[Body]:
         """What the assistant said in *turns*, and behind it the results of its calls."""
         body: Body = {"role": "assistant", "content": None}
         items: list[Body] = []
@@ -157,11 +157,14 @@ class Writer:
         return {"id": short(part.id), "type": "function", "function": {"name": name, "arguments": arguments}}
 
     def _results(
-        self, calls: list[tuple[ToolCallPart, str]], at: int, results: dict[str, list[Turn]], taken: set[int]
+        self, calls: list[tuple[ToolCallPart, str]], at: int, results: dict[str, deque[Turn]], taken: set[int]
     ) -> Iterator[Body]:
         more: list[Body] = []
         for call, path in calls:
-            turn = next((turn for turn in results[call.id] if turn.at > at and turn.at not in taken), None)
+            waiting = results[call.id]
+            while waiting and waiting[0].at <= at:  # it came before its call, and before all later ones
+                waiting.popleft()
+            turn = waiting.popleft() if waiting else None
             if turn is None:
                 self._losses.add(path, "a call without a result: one was put in that says so")
                 yield {"role": "tool", "tool_call_id": short(call.id), "content": NO_RESULT}
@@ -198,7 +201,11 @@ class Writer:
 
     def _thoughts(self, body: Body, found: list[tuple[ReasoningPart, str]]) -> None:
         """Earlier reasoning, under the name that the provider looks for it."""
-        left = [(part, path) for part, path in found if not self._on_call(body, part)]
+        calls: dict[str, Body] = {}
+        if self._quirks.reasoning_format == GEMINI:
+            for call in body.get("tool_calls", ()):
+                calls.setdefault(call["id"], call)
+        left = [(part, path) for part, path in found if not self._on_call(calls, part)]
         details: list[Body] = []
         texts: list[str] = []
         for part, path in left:
@@ -216,15 +223,16 @@ class Writer:
         elif texts:
             body[self._quirks.reasoning_field or ""] = "\n\n".join(texts)
 
-    def _on_call(self, body: Body, part: ReasoningPart) -> bool:
-        """Put Gemini's signature on its call, where the provider looks for it there."""
-        if self._quirks.reasoning_format != GEMINI or part.form != "encrypted" or part.format != GEMINI:
+    @staticmethod
+    def _on_call(calls: dict[str, Body], part: ReasoningPart) -> bool:
+        """Put Gemini's signature on the one of *calls* (by id) that it is of."""
+        if part.form != "encrypted" or part.format != GEMINI or part.id is None:
             return False
-        for call in body.get("tool_calls", ()):
-            if part.id is not None and call["id"] == short(part.id):
-                call.update(signed(part.text))
-                return True
-        return False
+        call = calls.get(short(part.id))
+        if call is None:
+            return False
+        call.update(signed(part.text))
+        return True
 
     def _detail(self, part: ReasoningPart, path: str, index: int) -> list[Body]:
         wanted = self._quirks.reasoning_format

@@ -20,7 +20,7 @@ from trunkline.dialects.common.sse import BlockReader, frames
 from trunkline.dialects.openai_chat.citations import decode as decode_citation
 from trunkline.dialects.openai_chat.citations import sources
 from trunkline.dialects.openai_chat.request_thinking import signature_of
-from trunkline.dialects.openai_chat.response_state import OpenChoice, ToolCall
+from trunkline.dialects.openai_chat.response_state import OpenChoice, ToolCall, ToolCalls
 from trunkline.dialects.openai_chat.vocabulary import FORMS
 from trunkline.model.errors import UpstreamFailed, UpstreamGarbled, UpstreamTruncated
 from trunkline.model.events import (
@@ -83,11 +83,13 @@ def choices_of(body: dict[str, Any]) -> list[dict[str, Any]]:
 class Reader:
     """Parts from deltas and messages, whatever their spelling."""
 
-    __slots__ = ("_choices", "_next", "begun", "seen")
+    __slots__ = ("_choices", "_next", "_running", "begun", "seen")
 
     def __init__(self) -> None:
         self._choices: dict[int, OpenChoice] = {}
         self._next = 0
+        self._running = 0
+        """Choices that began and have not ended."""
         self.begun = False
         self.seen: dict[str, Any] = {}
 
@@ -120,7 +122,8 @@ class Reader:
         number = index if isinstance(index, int) else at
         state = self._choices.get(number)
         if state is None:
-            state = self._choices[number] = OpenChoice(calls=[], audio={}, extra={})
+            state = self._choices[number] = OpenChoice(audio={}, extra={})
+            self._running += 1
         if state.ended:
             return  # the first finish reason wins; nothing after it is the model's
         piece = found.get("delta")
@@ -153,7 +156,7 @@ class Reader:
     @property
     def complete(self) -> bool:
         """Whether every choice that began has its finish reason, and one has."""
-        return bool(self._choices) and all(state.ended for state in self._choices.values())
+        return bool(self._choices) and not self._running
 
     @property
     def empty(self) -> bool:
@@ -170,6 +173,7 @@ class Reader:
         for part in state.audio.values():
             yield PartEnded(part)
         state.ended = True
+        self._running -= 1
         yield ChoiceEnded(number, reason=reason, native=native, extra=state.extra)
 
     def _start(self, kind: PartKind, number: int, **more: Any) -> PartStarted:
@@ -351,27 +355,11 @@ def inside(found: dict[str, Any]) -> tuple[str, dict[str, Any]]:
     return kind, inner if isinstance(inner, dict) else {}
 
 
-def which(calls: list[ToolCall], found: dict[str, Any], name: str) -> ToolCall:
-    """The one of *calls* that the fragment *found*, with *name*, belongs to; a new one, put among them, if none.
-
-    By index where it has one, unless it carries another id or name than the call there (Gemini's compatible door gives
-    every parallel call the index 0). Without an index: a new id, or a name after arguments, is a new call; but some
-    repeat the name in every fragment, so after arguments the same name with the same index or id is the same call.
-    """
-    index, id_ = found.get("index"), text(found.get("id"))
+def which(calls: ToolCalls, found: dict[str, Any], name: str) -> ToolCall:
+    """The one of *calls* that the fragment *found*, with *name*, belongs to; a new one, put among them, if none."""
+    index = found.get("index")
     at = index if isinstance(index, int) and not isinstance(index, bool) else None
-    for call in reversed(calls):
-        if call.wire_index != at if at is not None else (id_ and call.id and call.id != id_):
-            continue
-        another = id_ and call.id and call.id != id_
-        if name and call.part >= 0 and not (name == call.name and (at is not None or id_ == call.id != "")):
-            another = True
-        if another:
-            break
-        call.id = call.id or id_
-        return call
-    calls.append(ToolCall(len(calls), at, id_))
-    return calls[-1]
+    return calls.find(at, text(found.get("id")), name)
 
 
 class StreamDecoder:

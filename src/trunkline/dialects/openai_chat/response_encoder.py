@@ -467,16 +467,22 @@ def _readable(parts: list[Part]) -> str | None:
 def _details(parts: list[Part]) -> list[dict[str, Any]]:
     """Reasoning parts as details; pieces of one index are one detail again."""
     found: dict[tuple[Any, ...], dict[str, Any]] = {}
+    texts: dict[tuple[Any, ...], list[str]] = {}
     for number, part in enumerate(part for part in parts if part.kind == "reasoning" and not on_call(part)):
         at = 0 if part.form == "plain" else part.extra.get("index", number)
         # What is not text comes whole, so that two of these are two details.
         place = at if part.form in ("plain", "text", "summary") else (at, number)
-        detail = found.setdefault((part.form, part.id, place), _detail(part, at))
+        which = (part.form, part.id, place)
+        detail = found.setdefault(which, _detail(part, at))
         key = TYPES.get(part.form or "", ("", ""))[1]
         if key:
-            detail[key] = detail.get(key, "") + part.text
+            detail.setdefault(key, "")
+            texts.setdefault(which, []).append(part.text)
         if part.signature is not None:
             detail["signature"] = part.signature
+    for which, pieces in texts.items():
+        key = TYPES[which[0] or ""][1]
+        found[which][key] += "".join(pieces)
     return list(found.values())
 
 

@@ -8,6 +8,7 @@ ends, since OpenAI's own accumulator takes no second list of them. Answers of th
 Sources: OpenRouter's OpenAPI document, `ChatResult` and `ChatStreamChunk`; OpenRouter, "Web search".
 """
 
+from collections import deque
 from collections.abc import Iterator
 from typing import Any
 
@@ -39,14 +40,17 @@ _json = msgspec.json.Encoder()
 class Gate:
     """Takes the events of one answer in another dialect; gives those that chat can say, parts numbered anew."""
 
-    __slots__ = ("_begun", "_calls", "_cited", "_held", "_images", "_lengths", "_losses", "_next", "_numbers")
+    __slots__ = ("_begun", "_by_id", "_calls", "_cited", "_held", "_images", "_lengths", "_losses", "_next", "_numbers")
 
     def __init__(self) -> None:
         self._losses = Losses("response")
         self._next = 0
         self._numbers: dict[int, int] = {}
         self._held: dict[int, HeldPart] = {}
-        self._calls: dict[int, list[HeldPart]] = {}
+        self._calls: dict[int, dict[int, HeldPart]] = {}
+        """Calls without a result yet, by choice and part."""
+        self._by_id: dict[tuple[int, str | None], deque[int]] = {}
+        """The parts of the calls of an id in a choice, oldest first; those that have their result are still there."""
         self._lengths: dict[int, int] = {}
         self._images: dict[int, int] = {}
         self._cited: dict[int, tuple[int, list[Citation]]] = {}
@@ -73,7 +77,7 @@ class Gate:
                 if kept:
                     yield Noted(kept)
             case ChoiceEnded():
-                for call in self._calls.pop(event.choice, []):
+                for call in self._calls.pop(event.choice, {}).values():
                     yield from self._tool(call, None)
                 if event.choice in self._cited:
                     number, citations = self._cited.pop(event.choice)
@@ -126,7 +130,9 @@ class Gate:
         if event.citations is not None:
             found = list(self._placed(event.citations, begun, self._lengths[choice]))
             if found:
-                self._cited[choice] = (number, [*self._cited.get(choice, (0, []))[1], *found])
+                citations = self._cited[choice][1] if choice in self._cited else []
+                citations += found
+                self._cited[choice] = (number, citations)
         logprobs = None if event.logprobs is None else _logprobs(event.logprobs)
         if event.text or logprobs or event.signature is not None:
             yield replace(event, index=number, citations=None, logprobs=logprobs, extra=None, native=None)
@@ -150,15 +156,14 @@ class Gate:
         choice = held.part.choice
         match held.part.kind:
             case "server_tool_call":
-                self._calls.setdefault(choice, []).append(held)
+                self._calls.setdefault(choice, {})[held.part.index] = held
+                self._by_id.setdefault((choice, held.part.id), deque()).append(held.part.index)
             case "server_tool_result":
-                calls = self._calls.get(choice, [])
-                call = next((call for call in calls if call.part.id == held.part.id), None)
-                if call is None:
+                parts, calls = self._by_id.get((choice, held.part.id)), self._calls.get(choice)
+                if not parts or not calls:
                     self._losses.add("server_tool_result", "a result without its call")
                     return
-                calls.remove(call)
-                yield from self._tool(call, held)
+                yield from self._tool(calls.pop(parts.popleft()), held)
             case _:
                 if (kind := _kind(held.part)) is not None:
                     self._losses.add(kind, "chat does not say which tool made an image")

@@ -13,7 +13,7 @@ from trunkline.dialects.common.lenient_json import arguments_text, decode_value
 from trunkline.dialects.interfaces import Identity, Outcome
 from trunkline.dialects.openai_chat.response_decoder import finish_reason, inside, which
 from trunkline.dialects.openai_chat.response_encoder import call_id
-from trunkline.dialects.openai_chat.response_state import ToolCall
+from trunkline.dialects.openai_chat.response_state import ToolCall, ToolCalls
 from trunkline.model.errors import UpstreamGarbled
 
 PLAIN = frozenset({"role", "content", "refusal"})
@@ -33,7 +33,7 @@ class Calls:
 
     def __init__(self, identity: Identity) -> None:
         self._identity = identity
-        self._calls: list[ToolCall] = []
+        self._calls = ToolCalls()
         self._ids: set[str] = set()
 
     def mend(self, found: dict[str, Any]) -> tuple[Any, int]:
@@ -84,13 +84,15 @@ def size(said: Any) -> int:
 class Fixer:
     """Makes choices of chunks and bodies what the client's dialect promises."""
 
-    __slots__ = ("_calls", "_identity", "complete", "failed", "outcome", "reason")
+    __slots__ = ("_calls", "_ended", "_identity", "complete", "failed", "outcome", "reason")
 
     def __init__(self, identity: Identity, outcome: Outcome) -> None:
         self._identity = identity
         self._calls: dict[int, Calls] = {}
         self.outcome = outcome
         self.complete: dict[int, bool] = {}
+        self._ended = 0
+        """Choices that have ended: how many of `complete` are true."""
         self.failed = False
         """What is being read carries an error: that is what ends the answer, whatever finish reason is beside it."""
         self.reason: tuple[Any, Any] = (None, None)
@@ -118,6 +120,7 @@ class Fixer:
         if reason is not None:
             native = told if isinstance(told, str) else native
             self.complete[number] = True
+            self._ended += 1
             self.outcome.finish_reason, self.outcome.native_finish_reason = reason, native
             reason = native if native == "function_call" else reason
             if not number or self.reason[0] is None:  # the usage chunk repeats it for choice 0
@@ -154,6 +157,7 @@ class Fixer:
         choice[key] = fields
         choice["finish_reason"] = choice["native_finish_reason"] = told
         self.complete[0] = told is not None
+        self._ended += told is not None
         self.outcome.content_bytes += length
         if told is not None:
             self.outcome.finish_reason = self.outcome.native_finish_reason = told
@@ -220,7 +224,7 @@ class Fixer:
     @property
     def done(self) -> bool:
         """Whether every choice that began has ended, and one has."""
-        return bool(self.complete) and all(self.complete.values())
+        return bool(self.complete) and self._ended == len(self.complete)
 
 
 def _flatten(piece: dict[str, Any]) -> None:

@@ -357,18 +357,19 @@ def _so_far(item: RelayedItem) -> dict[str, Any]:
         return body if isinstance(body, dict) else {}
     if "status" in body:
         body["status"] = "incomplete"
-    texts: dict[tuple[str, int], str] = {}
+    texts: dict[tuple[str, int], list[str]] = {}
     for kind, at, delta in item.pieces:
-        texts[kind, at] = texts.get((kind, at), "") + text(leniently(delta))
-    for (kind, _), said in sorted(texts.items()):
+        texts.setdefault((kind, at), []).append(text(leniently(delta)))
+    for (kind, _), pieces in sorted(texts.items()):
+        said = "".join(pieces)
         if (place := _PLACES.get(kind)) is not None:
             key, part = place
             if part is None:
                 body[key] = said
             else:
-                before = body.get(key)
-                one = {**part, "refusal" if part["type"] == "refusal" else "text": said}
-                body[key] = [*(before if isinstance(before, list) else ()), one]
+                if not isinstance(body.get(key), list):
+                    body[key] = []
+                body[key].append({**part, "refusal" if part["type"] == "refusal" else "text": said})
     return body
 
 

@@ -16,7 +16,7 @@ from trunkline.dialects.common.reasoning import OPENAI
 from trunkline.dialects.openai_responses import response_items
 from trunkline.dialects.openai_responses.citations import decode as decode_citation
 from trunkline.dialects.openai_responses.errors import from_object
-from trunkline.dialects.openai_responses.response_state import Key, OpenItem, Piece
+from trunkline.dialects.openai_responses.response_state import Key, OpenItem, OpenItems, Piece
 from trunkline.dialects.openai_responses.usage import decode as decode_usage
 from trunkline.families.lookup import family_of
 from trunkline.model.errors import UpstreamFailed
@@ -61,7 +61,7 @@ class Reader:
     __slots__ = ("_calls", "_format", "_items", "_next", "_seen", "begun", "ended")
 
     def __init__(self) -> None:
-        self._items: list[OpenItem] = []
+        self._items = OpenItems()
         self._next = 0
         self._calls = 0
         self._seen: Body = {}
@@ -123,7 +123,7 @@ class Reader:
     def whole(self, at: int, found: Body) -> Iterator[Event]:
         """An item that comes in one piece."""
         yield from self._added(at, found)
-        yield from self._done(self._items[-1], found)
+        yield from self._done(self._items.last, found)
 
     def end(self, response: Body, status: str) -> Iterator[Event]:
         """The response is whole: what of it has not been told, its usage, and why it ended.
@@ -132,7 +132,7 @@ class Reader:
             TrunklineError: it failed.
         """
         for at, found in enumerate(response_items.listed(response.get("output"))):
-            known = self._same(at, found)
+            known = self._items.same(at, found)
             if known is None:
                 yield from self.whole(at, found)
             elif not known.done:
@@ -153,22 +153,11 @@ class Reader:
     def _which(self, body: Body, found: Body | None) -> OpenItem | None:
         """The item that an event is about: by its number, else by its id, else the last one."""
         at, id_ = body.get("output_index"), body.get("item_id") or (found or {}).get("id")
-        for item in reversed(self._items):
-            if item.at == at if isinstance(at, int) else (id_ and item.meta.get("id") == id_):
-                return item
-        if found is not None or isinstance(at, int) or id_ or not self._items:
-            return None
-        return self._items[-1]
-
-    def _same(self, at: int, found: Body) -> OpenItem | None:
-        id_ = found.get("id")
-        for item in self._items:
-            if id_ and item.meta.get("id") == id_ and item.type == found.get("type"):
-                return item
-        for item in self._items:
-            if item.at == at and item.type == found.get("type"):
-                return item
-        return None
+        if isinstance(at, int):
+            return self._items.at(at)
+        if id_:
+            return self._items.of_id(id_)
+        return self._items.last if found is None and self._items else None
 
     def _start(
         self, item: OpenItem, key: Key, kind: PartKind, *, empty: bool = False, content: Body | None = None, **more: Any
@@ -188,7 +177,7 @@ class Reader:
     def _added(self, at: int, found: Body) -> Iterator[Event]:
         kind = text(found.get("type"))
         item = OpenItem(at, kind, response_items.meta(found), pieces={})
-        self._items.append(item)
+        self._items.add(item)
         if kind in response_items.CALLS:
             self._calls += 1
             id_, name = text(found.get("call_id")) or text(found.get("id")) or None, text(found.get("name"))
@@ -228,10 +217,10 @@ class Reader:
         elif item.open == ("result", 0):
             yield from self._image(item, found)
         if not item.pieces:
-            item.meta = final
+            self._items.describe(item, final)
             yield from self._nothing(item)
         if item.open is not None and final != item.meta:
-            item.meta = final
+            self._items.describe(item, final)
             yield Delta(item.pieces[item.open].part, native=Native(item=final))
         item.done = True
         yield from self._close(item)
@@ -258,7 +247,7 @@ class Reader:
             assert item.open is not None
             yield Delta(item.pieces[item.open].part, signature=signature)
         if sealed:
-            item.meta = final
+            self._items.describe(item, final)
             format_ = text(found.get("format")) or self._format
             yield from self._start(
                 item, ("sealed", 0), "reasoning", form="encrypted", id=text(found.get("id")) or None, format=format_

@@ -33,17 +33,24 @@ class ItemWriter:
     `same` says that the upstream speaks this dialect, `names` what the client calls its tools.
     """
 
-    __slots__ = ("events", "identity", "ids", "losses", "names", "output", "same", "slot")
+    __slots__ = ("before", "events", "identity", "ids", "losses", "names", "output", "same", "slot")
 
     def __init__(self, identity: Identity, names: ToolNames) -> None:
         self.identity = identity
         self.names = names
         self.output: list[Body] = []
+        self.before = 0
+        """Items of the answer that come before those of `output`."""
         self.losses = Losses("response")
         self.same = False
         self.events: list[Body] = []
         self.slot: Slot | None = None
         self.ids: set[str] = set()
+
+    @property
+    def count(self) -> int:
+        """How many items the answer has so far."""
+        return self.before + len(self.output)
 
     def take(self) -> list[Body]:
         """The wire's events since the last time."""
@@ -75,7 +82,7 @@ class ItemWriter:
             if name not in ("id", "status") and not (isinstance(body.get(name), list) and not isinstance(value, list)):
                 body[name] = copied(name, value)
         body.update(fields)
-        slot = self.slot = Slot(body, len(self.output), key, own is not None, tool=part.id, status=meta.get("status"))
+        slot = self.slot = Slot(body, self.count, key, own is not None, tool=part.id, status=meta.get("status"))
         self.output.append(body)
         shown = {name: copied(name, value) for name, value in body.items()}
         self.emit("output_item.added", output_index=slot.index, item=complete(shown))
@@ -88,7 +95,7 @@ class ItemWriter:
         prefix = PREFIX.get(kind) or response_server_tools.PREFIX.get(
             kind, "fc_tmp" if part.kind == "tool_call" else "st_tmp"
         )
-        return generated_id(self.identity.id, prefix, len(self.output))
+        return generated_id(self.identity.id, prefix, self.count)
 
     def close(self, status: str) -> None:
         """The open item is whole."""

@@ -9,6 +9,7 @@ is not its own: then, and not before, is it known to be whole.
 What came in this dialect (`same`) is put together as it was, by the items that its parts name.
 """
 
+from collections import OrderedDict
 from typing import Any
 
 from msgspec import Raw
@@ -57,7 +58,8 @@ class Writer:
         self.reason = ChoiceEnded()
         self.open: Open | None = None
         self._current: int | None = None
-        self._waiting: list[Event] = []
+        self._waiting: OrderedDict[int, list[Event]] = OrderedDict()
+        """Events of parts whose turn has not come, by part in order of appearance."""
         self._left_out: set[int] = set()
 
     @property
@@ -81,16 +83,21 @@ class Writer:
                 self.items.losses.add(f"choices[{choice}]", "a response has one choice")
             case Delta(index=index) | PartEnded(index=index) if index in self._left_out:
                 pass
-            case PartStarted() if self._current is not None:
-                self._waiting.append(event)
+            case PartStarted(index=index) if self._current is not None:
+                self._waiting[index] = [event]
             case Delta(index=index) | PartEnded(index=index) if index != self._current:
-                self._waiting.append(event)
+                if index in self._waiting:
+                    self._waiting[index].append(event)
             case PartStarted():
                 self._part(event)
             case Delta():
                 self._delta(event)
             case PartEnded():
                 self._ended()
+                while self._waiting and self._current is None:
+                    _, events = self._waiting.popitem(last=False)
+                    for waiting in events:
+                        self._of_part(waiting)
             case Started():
                 self._begin(event)
             case ChoiceEnded() if not event.choice:
@@ -99,6 +106,16 @@ class Writer:
                 self._note(event)
             case _:
                 pass
+
+    def _of_part(self, event: Event) -> None:
+        """Take in one event of the part whose turn it is."""
+        match event:
+            case PartStarted():
+                self._part(event)
+            case Delta():
+                self._delta(event)
+            case _:
+                self._ended()
 
     def _begin(self, event: Started) -> None:
         self.items.same = event.dialect == "responses"
@@ -209,9 +226,6 @@ class Writer:
         opened, self.open, self._current = self.open, None, None
         assert opened is not None
         response_parts.ENDS[opened.part.kind](self.items, opened)
-        waiting, self._waiting = self._waiting, []
-        for event in waiting:
-            self.on(event)
 
     # The end
 
@@ -261,7 +275,7 @@ def whole(at: int, item: Body, identity: Identity) -> list[Body]:
     writer = Writer(identity, {})
     items = writer.items
     items.same = True
-    items.output = [{} for _ in range(at)]
+    items.before = at
     for event in Reader().whole(at, item):
         writer.on(event)
     items.close("completed")

@@ -186,7 +186,7 @@ def _call(writer: ItemWriter, part: PartStarted) -> None:
         custom = custom or name in writer.names.custom
     id_ = part.id
     if not id_ or id_ in writer.ids:
-        id_ = generated_id(writer.identity.id, "call", len(writer.output))
+        id_ = generated_id(writer.identity.id, "call", writer.count)
     writer.ids.add(id_)
     writer.item("custom_tool_call" if custom else "function_call", part, call_id=id_, name=name, **fields)
 

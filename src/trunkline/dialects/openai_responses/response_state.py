@@ -1,5 +1,6 @@
 """State of an answer while it is decoded, relayed or encoded: open items, and the parts of them."""
 
+from collections.abc import Iterator
 from typing import Any
 
 from msgspec import Raw, Struct
@@ -59,6 +60,63 @@ class OpenItem(Struct):
     """The piece that is a part at present."""
     pieces: dict[Key, Piece] = {}
     done: bool = False
+
+
+class OpenItems:
+    """The items of an answer, by their number and by their id. Finding one takes constant time."""
+
+    __slots__ = ("_first_at", "_first_of_id", "_items", "_last_at", "_last_of_id")
+
+    def __init__(self) -> None:
+        self._items: list[OpenItem] = []
+        self._first_at: dict[tuple[int, str], OpenItem] = {}
+        self._first_of_id: dict[tuple[str | int, str], OpenItem] = {}
+        self._last_at: dict[int, OpenItem] = {}
+        self._last_of_id: dict[str | int, OpenItem] = {}
+
+    def __iter__(self) -> Iterator[OpenItem]:
+        return iter(self._items)
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    @property
+    def last(self) -> OpenItem:
+        """The item that began last; there is one."""
+        return self._items[-1]
+
+    def add(self, item: OpenItem) -> None:
+        """*item* has begun."""
+        self._items.append(item)
+        self._last_at[item.at] = item
+        self._first_at.setdefault((item.at, item.type), item)
+        self.describe(item, item.meta)
+
+    def describe(self, item: OpenItem, meta: Body) -> None:
+        """*meta* is what *item* says beside its content from now on; its id may be another one."""
+        item.meta = meta
+        id_ = meta.get("id")
+        if isinstance(id_, str | int) and id_:
+            self._last_of_id[id_] = item
+            self._first_of_id.setdefault((id_, item.type), item)
+
+    def at(self, number: int) -> OpenItem | None:
+        """The last item of *number*."""
+        return self._last_at.get(number)
+
+    def of_id(self, id_: Any) -> OpenItem | None:
+        """The last item of *id_*."""
+        found = self._last_of_id.get(id_) if isinstance(id_, str | int) else None
+        return found if found is not None and found.meta.get("id") == id_ else None
+
+    def same(self, number: int, found: Body) -> OpenItem | None:
+        """The item that *found* is, the one of *number*, as it is in the end: by its id, else by its number."""
+        id_, kind = found.get("id"), found.get("type")
+        if isinstance(id_, str | int) and id_ and isinstance(kind, str):
+            known = self._first_of_id.get((id_, kind))
+            if known is not None and known.meta.get("id") == id_:
+                return known
+        return self._first_at.get((number, kind)) if isinstance(kind, str) else None
 
 
 class RelayedItem(Struct):
