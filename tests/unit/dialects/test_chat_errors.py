@@ -47,6 +47,7 @@ CONTRACT = {
     "UpstreamGarbled": (502, "api_error"),
     "AllAttemptsFailed": (502, "api_error"),
     "Overloaded": (503, "overloaded_error"),
+    "DatabaseUnavailable": (503, "overloaded_error"),
     "Internal": (500, "api_error"),
 }
 
