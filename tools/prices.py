@@ -24,7 +24,6 @@ from genai_prices.types import (
     ModelPrice,
     StartDateConstraint,
     TieredPrices,
-    TimeOfDateConstraint,
 )
 
 CATALOG = Path(__file__).resolve().parent.parent / "src" / "trunkline" / "catalog"
@@ -82,15 +81,11 @@ def rates(price: ModelPrice) -> dict[str, Any]:
 def conditional(price: ConditionalPrice) -> dict[str, Any]:
     """A price and the time in which it applies."""
     said: dict[str, Any] = {"rates": rates(price.prices)}
-    match price.constraint:
-        case None:
-            pass
-        case StartDateConstraint(start_date=date):
-            said["start_date"] = date.isoformat()
-        case TimeOfDateConstraint(start_time=start, end_time=end):
-            said |= {"start_time": utc(start), "end_time": utc(end)}
-        case unknown:
-            raise TypeError(f"a constraint of a kind that is not known: {unknown!r}")
+    constraint = price.constraint
+    if isinstance(constraint, StartDateConstraint):
+        said["start_date"] = constraint.start_date.isoformat()
+    elif constraint is not None:
+        said |= {"start_time": utc(constraint.start_time), "end_time": utc(constraint.end_time)}
     return said
 
 

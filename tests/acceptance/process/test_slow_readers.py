@@ -88,8 +88,8 @@ async def test_a_client_that_does_not_read_costs_little(tmp_path: Path, path: st
         sockets.callback(lambda: [task.cancel() for task in tasks])
         await asyncio.sleep(0.5)
         before = resident_kib(served.process.pid)
-        for _ in range(STREAMS):
-            client = sockets.enter_context(socket.socket())
+        clients = [sockets.enter_context(socket.socket()) for _ in range(STREAMS)]
+        for client in clients:
             client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8192)
             client.connect(("127.0.0.1", served.port))
             client.sendall(head.encode() + body)
@@ -97,8 +97,9 @@ async def test_a_client_that_does_not_read_costs_little(tmp_path: Path, path: st
         for _ in range(30):
             await asyncio.sleep(0.1)
             most = max(most, resident_kib(served.process.pid))
-        client.setblocking(False)
+        last = clients[-1]
+        last.setblocking(False)
         async with asyncio.timeout(30):
-            assert await asyncio.get_running_loop().sock_recv(client, 12) == b"HTTP/1.1 200"
+            assert await asyncio.get_running_loop().sock_recv(last, 12) == b"HTTP/1.1 200"
         served.kill()  # it would wait for its streams
         assert (most - before) / STREAMS <= KIB_PER_STREAM
